@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/async/cancel.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/async/combinators.h"
+#include "core/async/gate_for_test.h"
+#include "core/async/spawn.h"
+#include "core/async/task.h"
+#include "core/runtime/fake_reactor_for_test.h"
+#include "gtest/gtest.h"
+
+namespace tandem {
+namespace {
+
+constexpr absl::StatusCode kCancelled = absl::StatusCode::kCancelled;
+constexpr absl::StatusCode kDeadlineExceeded = absl::StatusCode::kDeadlineExceeded;
+
+Task<absl::StatusOr<int>> Pass(Gate* gate) { co_return co_await gate->Pass(); }
+
+Task<void> OpenLater(Gate* gate, absl::Duration delay, int value) {
+  const absl::Status status = co_await Sleep(delay);
+  if (status.ok()) gate->Open(value);
+}
+
+Task<void> CancelLater(CancelScope* scope, absl::Duration delay) {
+  static_cast<void>(co_await Sleep(delay));
+  scope->Cancel();
+}
+
+// --- Sleep ---
+
+TEST(SleepTest, IsNeverEarly) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    for (const auto duration : {absl::Nanoseconds(1), absl::Milliseconds(3), absl::Hours(50)}) {
+      const Instant before = Now();
+      const absl::Status status = co_await Sleep(duration);
+      EXPECT_TRUE(status.ok());
+      EXPECT_GE(Now() - before, duration);
+    }
+  }());
+}
+
+TEST(SleepTest, ZeroOrLessReturnsAtOnce) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant before = Now();
+    absl::Status status = co_await Sleep(absl::ZeroDuration());
+    EXPECT_TRUE(status.ok());
+    status = co_await Sleep(-absl::InfiniteDuration());
+    EXPECT_TRUE(status.ok());
+    EXPECT_EQ(Now(), before);
+  }());
+}
+
+TEST(SleepTest, WakesInOrderOfTime) {
+  FakeShard shard;
+  std::vector<int> order;
+  shard.Run([](std::vector<int>* order) -> Task<void> {
+    auto sleeper = [](std::vector<int>* order, int n) -> Task<void> {
+      static_cast<void>(co_await Sleep(absl::Milliseconds(n)));
+      order->push_back(n);
+    };
+    for (const int n : {5, 1, 4, 2, 3}) Spawn(sleeper, order, n);
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&order));
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 4, 5}));
+}
+
+TEST(SleepTest, EndlessSleepEndsByCancellation) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    CancelScope scope;
+    Spawn(CancelLater, &scope, absl::Seconds(1));
+    auto body = []() -> Task<absl::Status> { co_return co_await Sleep(absl::InfiniteDuration()); };
+    const absl::Status status = co_await scope.Run(body());
+    EXPECT_EQ(status, CancelledStatus());
+  }());
+}
+
+TEST(SleepTest, DeadlineOfACallCutsASleep) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant before = Now();
+    const absl::Status status = co_await Sleep(absl::Hours(1)).By(before + absl::Seconds(1));
+    EXPECT_EQ(status, DeadlineExceededStatus());
+    EXPECT_EQ(Now(), before + absl::Seconds(1));
+  }());
+}
+
+// --- Deadlines of one call ---
+
+TEST(DeadlineTest, ResultBeforeTheDeadlineWins) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    Spawn(OpenLater, &gate, absl::Seconds(1), 7);
+    const absl::StatusOr<int> value = co_await WithTimeout(absl::Seconds(2), gate.Pass());
+    EXPECT_EQ(value.value(), 7);
+  }());
+}
+
+TEST(DeadlineTest, DeadlineConsumesNothing) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    const absl::StatusOr<int> late = co_await WithTimeout(absl::Seconds(2), gate.Pass());
+    EXPECT_EQ(late.status(), DeadlineExceededStatus());
+
+    gate.Open(7);
+    const absl::StatusOr<int> value = co_await gate.Pass();
+    EXPECT_EQ(value.value(), 7);
+  }());
+}
+
+TEST(DeadlineTest, DeadlineInThePastDoesNothingEvenWhenTheResultIsThere) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    gate.Open(7);
+    absl::StatusOr<int> value = co_await gate.Pass().By(Now() - absl::Seconds(1));
+    EXPECT_EQ(value.status(), DeadlineExceededStatus());
+    value = co_await gate.Pass().By(Now());
+    EXPECT_EQ(value.status(), DeadlineExceededStatus());
+    value = co_await gate.Pass().By(Now() + absl::Seconds(1));
+    EXPECT_EQ(value.value(), 7);
+  }());
+}
+
+TEST(DeadlineTest, EarliestOfSeveralCounts) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    const Instant start = Now();
+    const absl::StatusOr<int> value =
+        co_await gate.Pass().By(start + absl::Seconds(3)).By(start + absl::Seconds(1)).By(start + absl::Seconds(2));
+    EXPECT_EQ(value.status(), DeadlineExceededStatus());
+    EXPECT_EQ(Now(), start + absl::Seconds(1));
+  }());
+}
+
+// A completion that came before the stop has taken effect is the result.
+TEST(DeadlineTest, CompletionThatRacesTheDeadlineWins) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    gate.set_lingers();
+    Spawn(
+        [](Gate* gate) -> Task<void> {
+          while (!gate->has_stopped()) static_cast<void>(co_await Sleep(absl::Nanoseconds(1)));
+          gate->EndStopped(7);
+        },
+        &gate);
+    const absl::StatusOr<int> value = co_await WithTimeout(absl::Nanoseconds(1), gate.Pass());
+    EXPECT_EQ(value.value(), 7);
+  }());
+}
+
+// --- Scopes ---
+
+TEST(CancelScopeTest, CancelsWhatIsSuspended) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    CancelScope scope;
+    Spawn(CancelLater, &scope, absl::Seconds(1));
+    const absl::StatusOr<int> value = co_await scope.Run(Pass(&gate));
+    EXPECT_EQ(value.status(), CancelledStatus());
+    EXPECT_TRUE(scope.cancelled());
+  }());
+}
+
+TEST(CancelScopeTest, CancelBeforehandStopsTheFirstCall) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    gate.Open(7);
+    CancelScope scope;
+    scope.Cancel();
+    const absl::StatusOr<int> value = co_await scope.Run(Pass(&gate));
+    EXPECT_EQ(value.status(), CancelledStatus());
+
+    // The value was not consumed, and the caller's own scope is untouched.
+    const absl::StatusOr<int> left = co_await gate.Pass();
+    EXPECT_EQ(left.value(), 7);
+  }());
+}
+
+TEST(CancelScopeTest, CancelAfterwardsChangesNothing) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    gate.Open(7);
+    CancelScope scope;
+    const absl::StatusOr<int> value = co_await scope.Run(Pass(&gate));
+    scope.Cancel();
+    EXPECT_EQ(value.value(), 7);
+    const absl::Status status = co_await Sleep(absl::Seconds(1));
+    EXPECT_TRUE(status.ok());
+  }());
+}
+
+TEST(CancelScopeTest, IsStickyWhetherDataIsReadyOrNot) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    CancelScope scope;
+    auto body = [](CancelScope* scope) -> Task<absl::Status> {
+      Gate ready;
+      Gate empty;
+      ready.Open(1);
+      scope->Cancel();
+      for (int i = 0; i < 3; ++i) {
+        const absl::StatusOr<int> first = co_await ready.Pass();
+        EXPECT_EQ(first.status(), CancelledStatus());
+        const absl::StatusOr<int> second = co_await empty.Pass();
+        EXPECT_EQ(second.status(), CancelledStatus());
+        const absl::Status yielded = co_await Yield();
+        EXPECT_EQ(yielded, CancelledStatus());
+        const absl::Status slept = co_await Sleep(absl::ZeroDuration());
+        EXPECT_EQ(slept, CancelledStatus());
+      }
+      co_return absl::OkStatus();
+    };
+    const absl::Status status = co_await scope.Run(body(&scope));
+    EXPECT_TRUE(status.ok());
+  }());
+}
+
+TEST(CancelScopeTest, ReachesNestedScopesButNotItsParent) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    CancelScope outer;
+    CancelScope inner;
+    auto middle = [](CancelScope* inner, Gate* gate) -> Task<absl::StatusOr<int>> {
+      co_return co_await inner->Run(Pass(gate));
+    };
+    Spawn(CancelLater, &outer, absl::Seconds(1));
+    const absl::StatusOr<int> value = co_await outer.Run(middle(&inner, &gate));
+    EXPECT_EQ(value.status(), CancelledStatus());
+    EXPECT_TRUE(inner.cancelled());
+    const absl::Status own = co_await Sleep(absl::Seconds(1));
+    EXPECT_TRUE(own.ok());
+  }());
+}
+
+TEST(CancelScopeTest, InnerCancellationLeavesTheOuterScopeAlone) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    CancelScope outer;
+    auto middle = [](Gate* gate) -> Task<absl::Status> {
+      CancelScope inner;
+      inner.Cancel();
+      const absl::StatusOr<int> value = co_await inner.Run(Pass(gate));
+      EXPECT_EQ(value.status(), CancelledStatus());
+      co_return co_await Sleep(absl::Seconds(1));
+    };
+    const absl::Status status = co_await outer.Run(middle(&gate));
+    EXPECT_TRUE(status.ok());
+    EXPECT_FALSE(outer.cancelled());
+  }());
+}
+
+TEST(CancelScopeTest, MayBeUsedAgainWhenItIsNotCancelled) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    CancelScope scope;
+    for (int i = 0; i < 3; ++i) {
+      Gate gate;
+      gate.Open(i);
+      const absl::StatusOr<int> value = co_await scope.Run(Pass(&gate));
+      EXPECT_EQ(value.value(), i);
+    }
+  }());
+}
+
+TEST(CancelScopeDeathTest, TwoTasksAtOnceAreABug) {
+  EXPECT_DEATH(
+      {
+        FakeShard shard;
+        shard.Run([]() -> Task<void> {
+          Gate gate;
+          CancelScope scope;
+          auto results = co_await WhenAll(scope.Run(Pass(&gate)), scope.Run(Pass(&gate)));
+          static_cast<void>(results);
+        }());
+      },
+      "two tasks at once");
+}
+
+// --- WithTimeout on tasks ---
+
+TEST(WithTimeoutTest, ReturnsTheValueInTime) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    Spawn(OpenLater, &gate, absl::Seconds(1), 7);
+    const absl::StatusOr<int> value = co_await WithTimeout(absl::Seconds(2), Pass(&gate));
+    EXPECT_EQ(value.value(), 7);
+  }());
+}
+
+TEST(WithTimeoutTest, TurnsItsOwnCancellationIntoDeadlineExceeded) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    const Instant before = Now();
+    const absl::StatusOr<int> value = co_await WithTimeout(absl::Seconds(2), Pass(&gate));
+    EXPECT_EQ(value.status(), DeadlineExceededStatus());
+    EXPECT_EQ(Now(), before + absl::Seconds(2));
+  }());
+}
+
+TEST(WithTimeoutTest, CancellationFromOutsideStaysCancelled) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    CancelScope scope;
+    Spawn(CancelLater, &scope, absl::Seconds(1));
+    const absl::StatusOr<int> value = co_await scope.Run(WithTimeout(absl::Seconds(2), Pass(&gate)));
+    EXPECT_EQ(value.status(), CancelledStatus());
+  }());
+}
+
+TEST(WithTimeoutTest, ValueThatCompletesInSpiteOfTheTimeoutWins) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto stubborn = []() -> Task<absl::StatusOr<int>> {
+      const absl::Status status = co_await Sleep(absl::Hours(1));
+      EXPECT_EQ(status, CancelledStatus());
+      co_return 7;
+    };
+    const absl::StatusOr<int> value = co_await WithTimeout(absl::Seconds(1), stubborn());
+    EXPECT_EQ(value.value(), 7);
+  }());
+}
+
+TEST(WithTimeoutTest, OtherErrorsOfTheTaskStay) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto failing = []() -> Task<absl::Status> {
+      static_cast<void>(co_await Sleep(absl::Hours(1)));
+      co_return absl::NotFoundError("gone");
+    };
+    const absl::Status status = co_await WithTimeout(absl::Seconds(1), failing());
+    EXPECT_EQ(status, absl::NotFoundError("gone"));
+  }());
+}
+
+TEST(WithTimeoutTest, KeepsTheBytesOfACutShortTransfer) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto transfer = []() -> Task<IoResult> {
+      absl::Status status = co_await Sleep(absl::Hours(1));
+      co_return IoResult{status, 5};
+    };
+    const IoResult result = co_await WithTimeout(absl::Seconds(1), transfer());
+    EXPECT_EQ(result.status, DeadlineExceededStatus());
+    EXPECT_EQ(result.bytes, 5u);
+  }());
+}
+
+TEST(WithTimeoutTest, InnermostDeadlineThatFiresNamesTheCause) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    auto inner = [](Gate* gate, absl::Duration timeout) -> Task<absl::Status> {
+      const absl::StatusOr<int> value = co_await WithTimeout(timeout, Pass(gate));
+      co_return value.status();
+    };
+    // The inner one fires: its status passes through the outer one.
+    absl::Status status = co_await WithTimeout(absl::Seconds(9), inner(&gate, absl::Seconds(1)));
+    EXPECT_EQ(status, DeadlineExceededStatus());
+    // The outer one fires: kCancelled inside, kDeadlineExceeded outside.
+    auto watch = [](Gate* gate, absl::Status* seen) -> Task<absl::Status> {
+      const absl::StatusOr<int> value = co_await WithTimeout(absl::Seconds(9), Pass(gate));
+      *seen = value.status();
+      co_return value.status();
+    };
+    absl::Status seen;
+    status = co_await WithTimeout(absl::Seconds(1), watch(&gate, &seen));
+    EXPECT_EQ(seen, CancelledStatus());
+    EXPECT_EQ(status, DeadlineExceededStatus());
+  }());
+}
+
+TEST(WithTimeoutTest, PastDeadlineStopsTheFirstCall) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    gate.Open(7);
+    const absl::StatusOr<int> value = co_await WithTimeout(absl::ZeroDuration(), Pass(&gate));
+    EXPECT_EQ(value.status(), DeadlineExceededStatus());
+    const absl::StatusOr<int> left = co_await gate.Pass();
+    EXPECT_EQ(left.value(), 7);
+  }());
+}
+
+TEST(WithTimeoutTest, ExceptionPassesThrough) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto failing = []() -> Task<absl::Status> {
+      static_cast<void>(co_await Yield());
+      throw 5;
+    };
+    int caught = 0;
+    try {
+      static_cast<void>(co_await WithTimeout(absl::Seconds(1), failing()));
+    } catch (int value) {
+      caught = value;
+    }
+    EXPECT_EQ(caught, 5);
+  }());
+}
+
+// --- Shield ---
+
+TEST(ShieldTest, MasksTheCancellationOfTheEnclosingScopes) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    CancelScope scope;
+    auto body = [](CancelScope* scope) -> Task<absl::Status> {
+      scope->Cancel();
+      auto clean_up = []() -> Task<absl::Status> { co_return co_await Sleep(absl::Seconds(1)); };
+      const absl::Status cleaned = co_await Shield(absl::Seconds(5), clean_up());
+      EXPECT_TRUE(cleaned.ok()) << cleaned;
+      const absl::Status after = co_await Sleep(absl::Seconds(1));
+      EXPECT_EQ(after, CancelledStatus());
+      co_return absl::OkStatus();
+    };
+    const absl::Status status = co_await scope.Run(body(&scope));
+    EXPECT_TRUE(status.ok());
+  }());
+}
+
+TEST(ShieldTest, CancellationMeanwhileIsMaskedToo) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    CancelScope scope;
+    Spawn(CancelLater, &scope, absl::Seconds(1));
+    auto body = []() -> Task<absl::Status> {
+      auto clean_up = []() -> Task<absl::Status> { co_return co_await Sleep(absl::Seconds(2)); };
+      const absl::Status cleaned = co_await Shield(absl::Seconds(5), clean_up());
+      EXPECT_TRUE(cleaned.ok()) << cleaned;
+      co_return co_await Yield();
+    };
+    const absl::Status status = co_await scope.Run(body());
+    EXPECT_EQ(status, CancelledStatus());
+  }());
+}
+
+TEST(ShieldTest, EndsAtItsLimit) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    const Instant before = Now();
+    const absl::StatusOr<int> value = co_await Shield(absl::Seconds(5), Pass(&gate));
+    EXPECT_EQ(value.status().code(), kDeadlineExceeded);
+    EXPECT_EQ(Now(), before + absl::Seconds(5));
+  }());
+}
+
+// --- The main task ---
+
+TEST(StopTest, SignalCancelsTheMainTask) {
+  FakeShard shard;
+  absl::Status status;
+  shard.Start([](absl::Status* status) -> Task<void> { *status = co_await Sleep(absl::Hours(1)); }(&status));
+  EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+
+  shard.reactor().DeliverStopSignal();
+
+  EXPECT_TRUE(shard.RunUntilEnd());
+  EXPECT_EQ(status.code(), kCancelled);
+  shard.Drain();
+}
+
+}  // namespace
+}  // namespace tandem

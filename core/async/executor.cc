@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/async/executor.h"
+
+#include <algorithm>
+
+#include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
+#include "core/async/cancel.h"
+#include "core/base/random.h"
+
+namespace tandem {
+namespace {
+
+std::string PlaceOf(const std::source_location& location) {
+  absl::string_view file = location.file_name();
+  return absl::StrCat(file, ":", location.line());
+}
+
+}  // namespace
+
+Executor::Executor() : root_scope_(new CancelScope()) {}
+
+Executor::~Executor() {
+  CHECK(tasks_.empty()) << "an executor ended with " << task_count_ << " tasks";
+  delete root_scope_;
+}
+
+void Executor::StartTask(RootPromise& root, std::coroutine_handle<> self, CancelScope& scope) {
+  TaskContext& parent = running_ != nullptr ? *running_ : own_context_;
+  root.context.path = HashCombine(parent.path, parent.next_ordinal++);
+  root.self = self;
+  root.scope = &scope;
+  root.task = &root.context;
+  tasks_.PushBack(root);
+  ++task_count_;
+  if (!dead_) Ready(root);
+}
+
+void Executor::ForgetTask(RootPromise& root) {
+  static_cast<ListLink<TaskListTag>&>(root).Unlink();
+  --task_count_;
+}
+
+void Executor::RunReady() {
+  PromiseBase* head = std::exchange(ready_head_, nullptr);
+  ready_tail_ = nullptr;
+  if (policy_ != nullptr && head != nullptr && head->next_ready_ != nullptr) {
+    OrderByPolicy(head);
+    return;
+  }
+  while (head != nullptr) {
+    PromiseBase* promise = head;
+    head = promise->next_ready_;
+    Resume(*promise);
+  }
+}
+
+void Executor::OrderByPolicy(PromiseBase* head) {
+  ranked_.clear();
+  for (PromiseBase* promise = head; promise != nullptr; promise = promise->next_ready_) {
+    ranked_.push_back({policy_->Rank(*promise->task), ranked_.size(), promise});
+  }
+  std::sort(ranked_.begin(), ranked_.end(),
+            [](const Ranked& a, const Ranked& b) { return a.rank != b.rank ? a.rank < b.rank : a.order < b.order; });
+  batch_.clear();
+  for (const Ranked& ranked : ranked_) batch_.push_back(ranked.promise);
+  for (PromiseBase* promise : batch_) Resume(*promise);
+}
+
+void Executor::Resume(PromiseBase& promise) {
+  promise.is_ready_ = false;
+  running_ = promise.task;
+  ++running_->resumes;
+  ready_awaits_ = 0;
+  next_ = promise.self;
+  while (next_) std::exchange(next_, nullptr).resume();
+  running_ = nullptr;
+}
+
+std::string Executor::DescribeTasks() const {
+  std::string text;
+  size_t number = 0;
+  tasks_.ForEach([&](RootPromise& root) {
+    absl::StrAppend(&text, "  task ", ++number, " of ", task_count_, "\n");
+    // The first frame is the library's own; it has nothing to say but when the task has not started.
+    std::vector<const PromiseBase*> chain;
+    for (const PromiseBase* frame = &root; frame != nullptr; frame = frame->child) chain.push_back(frame);
+    const Leaf* leaf = chain.back()->leaf;
+    absl::StrAppend(&text, "    waits for: ", leaf != nullptr ? leaf->Describe() : "its turn to run", "\n");
+    for (size_t i = chain.size(); i-- > 1;) {
+      absl::StrAppend(&text, "    at ", PlaceOf(chain[i]->await_location), " in ",
+                      chain[i]->await_location.function_name(), "\n");
+    }
+  });
+  return text;
+}
+
+void Executor::Die() {
+  dead_ = true;
+  ready_head_ = ready_tail_ = nullptr;
+}
+
+void Executor::DestroyTasks() {
+  CHECK(dead_);
+  // Newest first: a child is younger than the group that it belongs to.
+  while (!tasks_.empty()) {
+    RootPromise& root = tasks_.PopBack();
+    tasks_.PushBack(root);
+    root.self.destroy();
+  }
+}
+
+void Executor::NoteException(const PromiseBase& promise) {
+  const std::exception_ptr exception = std::current_exception();
+  if (exception != noted_exception_) {
+    noted_exception_ = exception;
+    noted_chain_.clear();
+  }
+  noted_chain_.push_back(promise.await_location);
+}
+
+void Executor::EscapedException() {
+  std::string text = "unknown exception";
+  try {
+    throw;
+  } catch (const std::exception& exception) {
+    text = exception.what();
+  } catch (...) {
+  }
+  std::string chain;
+  for (const std::source_location& location : noted_chain_) {
+    absl::StrAppend(&chain, "\n    last await at ", PlaceOf(location), " in ", location.function_name());
+  }
+  LOG(FATAL) << "an exception escaped a spawned task: " << text << chain;
+}
+
+}  // namespace tandem

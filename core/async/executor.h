@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The executor: one ready queue, one run loop, the timers and the tree of what runs on one shard.
+//
+// Coroutines never resume each other. A call (`co_await Child()`) and a return put the other side into the `next` slot,
+// and the run loop resumes it from there: a trampoline. The stack stays flat whatever the depth, under every compiler
+// and optimisation level; symmetric transfer overflows it with g++ 12 at -O0 and under sanitizers. Wake-ups (a
+// completion, a timer, an unlocked mutex) enter the ready queue, and that queue alone is what a SchedulePolicy
+// permutes.
+//
+// Thread-hostile: an executor belongs to the thread that runs it.
+
+#ifndef TANDEM_CORE_ASYNC_EXECUTOR_H_
+#define TANDEM_CORE_ASYNC_EXECUTOR_H_
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/log/check.h"
+#include "core/async/frame_pool.h"
+#include "core/async/timer_queue.h"
+#include "core/base/instant.h"
+#include "core/base/intrusive_list.h"
+
+namespace tandem {
+
+class CancelScope;
+class Executor;
+class Leaf;
+class PromiseBase;
+
+// What one task (a spawned coroutine with everything that it awaits) is known by. Stays put in the task's first frame.
+struct TaskContext {
+  // The task's path: hashed from the parent's path and the ordinal of the spawn within the parent. Independent of
+  // addresses and of what other tasks do.
+  uint64_t path = 0;
+  uint64_t resumes = 0;       // How often the task was taken from the ready queue.
+  uint32_t next_ordinal = 0;  // Spawns of this task so far.
+};
+
+// The part of a coroutine's promise that does not depend on its result.
+class PromiseBase {
+ public:
+  PromiseBase() = default;
+  PromiseBase(const PromiseBase&) = delete;
+  PromiseBase& operator=(const PromiseBase&) = delete;
+
+  static void* operator new(size_t size) { return internal::AllocateFrame(size); }
+  static void operator delete(void* frame, size_t size) { internal::FreeFrame(frame, size); }
+
+  // The coroutine itself; set when it is started.
+  std::coroutine_handle<> self;
+  // Who awaits this coroutine; null for the first frame of a task.
+  PromiseBase* parent = nullptr;
+  // Which coroutine this one awaits, else null.
+  PromiseBase* child = nullptr;
+  // Cancellation of everything that this coroutine awaits.
+  CancelScope* scope = nullptr;
+  TaskContext* task = nullptr;
+  // The leaf call that this coroutine is suspended in, else null.
+  Leaf* leaf = nullptr;
+  // Where the coroutine awaits, or last awaited.
+  std::source_location await_location;
+
+ private:
+  friend class Executor;
+  PromiseBase* next_ready_ = nullptr;
+  bool is_ready_ = false;
+};
+
+// Decides the order in which ready tasks run. Production has none: first in, first out.
+class SchedulePolicy {
+ public:
+  virtual ~SchedulePolicy() = default;
+  // The rank of a task that becomes ready: within one turn, lower runs first, equal ranks in order of wake-up.
+  virtual uint64_t Rank(const TaskContext& task) = 0;
+};
+
+// The tag of the list of all tasks of an executor.
+struct TaskListTag;
+
+// The first frame of a task: spawned, or a child of a group or combinator. Owned by the executor until it ends.
+class RootPromise : public PromiseBase, public ListLink<TaskListTag> {
+ public:
+  TaskContext context;
+};
+
+class Executor {
+ public:
+  // After this many awaits in a row that were ready at once, a task goes to the back of the queue.
+  static constexpr int kReadyAwaitsInARow = 128;
+
+  Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+  virtual ~Executor();
+
+  // The executor of the running coroutine. CHECKs that there is one.
+  static Executor& Current() {
+    CHECK(current_ != nullptr) << "not on a Tandem shard: coroutines run under Runtime::BlockOn";
+    return *current_;
+  }
+  static bool HasCurrent() { return current_ != nullptr; }
+
+  // The time at the start of this turn of the loop. Code that runs does not move it.
+  Instant now() const { return now_; }
+  TimerQueue& timers() { return timers_; }
+  // The scope above every task.
+  CancelScope& root_scope() { return *root_scope_; }
+
+  // Puts a suspended coroutine into the ready queue. REQUIRES that it is not there.
+  void Ready(PromiseBase& promise) {
+    CHECK(!promise.is_ready_) << "a coroutine was woken twice";
+    promise.is_ready_ = true;
+    promise.next_ready_ = nullptr;
+    if (ready_tail_ == nullptr) {
+      ready_head_ = &promise;
+    } else {
+      ready_tail_->next_ready_ = &promise;
+    }
+    ready_tail_ = &promise;
+  }
+  // The coroutine that runs as soon as the running one has suspended or ended. REQUIRES that none is set.
+  void SetNext(std::coroutine_handle<> coroutine) {
+    DCHECK(!next_);
+    next_ = coroutine;
+  }
+  bool has_ready() const { return ready_head_ != nullptr; }
+
+  // True when a call that has its result at once may go on without suspending.
+  bool TakeReadyAwait() { return ++ready_awaits_ < kReadyAwaitsInARow; }
+  // Makes the next such call suspend.
+  void UseUpReadyAwaits() { ready_awaits_ = kReadyAwaitsInARow; }
+
+  // Gives a task its place: below the running task, or below the executor. The frame is started from the ready queue.
+  void StartTask(RootPromise& root, std::coroutine_handle<> self, CancelScope& scope);
+  // The frame of `root` is about to be destroyed.
+  void ForgetTask(RootPromise& root);
+  size_t task_count() const { return task_count_; }
+
+  // Runs every coroutine that is in the ready queue now; those that become ready meanwhile wait for the next call.
+  void RunReady();
+
+  // The task that runs; null between tasks.
+  TaskContext* running_task() const { return running_; }
+
+  // One paragraph for each task that is suspended: its chain of awaits with file:line, outermost last, and what the
+  // innermost one waits for.
+  std::string DescribeTasks() const;
+
+  // The simulated host crashed: from now on nothing that is started will ever run.
+  void Die();
+  bool dead() const { return dead_; }
+  // Destroys every task without running it. Destructors of their locals run. REQUIRES dead().
+  void DestroyTasks();
+
+  // An exception reached the promise of a coroutine: remembers the place, for the report of one that nobody catches.
+  void NoteException(const PromiseBase& promise);
+  // An exception escaped a spawned task: ends the process with its await chain.
+  [[noreturn]] void EscapedException();
+
+  void set_schedule_policy(SchedulePolicy* policy) { policy_ = policy; }
+
+ protected:
+  void set_now(Instant now) { now_ = now; }
+  static Executor* ExchangeCurrent(Executor* executor) { return std::exchange(current_, executor); }
+
+ private:
+  struct Ranked {
+    uint64_t rank;
+    size_t order;
+    PromiseBase* promise;
+  };
+
+  void Resume(PromiseBase& promise);
+  void OrderByPolicy(PromiseBase* head);
+
+  static inline thread_local Executor* current_ = nullptr;
+
+  Instant now_;
+  PromiseBase* ready_head_ = nullptr;
+  PromiseBase* ready_tail_ = nullptr;
+  std::coroutine_handle<> next_;
+  int ready_awaits_ = 0;
+  bool dead_ = false;
+  TaskContext* running_ = nullptr;
+  TaskContext own_context_;  // The parent of tasks that no task spawned.
+  SchedulePolicy* policy_ = nullptr;
+  std::vector<Ranked> ranked_;  // Scratch space of OrderByPolicy().
+  std::vector<PromiseBase*> batch_;
+  TimerQueue timers_;
+  CancelScope* root_scope_;  // Owned; a pointer because CancelScope needs this class.
+  IntrusiveList<RootPromise, TaskListTag> tasks_;
+  size_t task_count_ = 0;
+  std::exception_ptr noted_exception_;
+  std::vector<std::source_location> noted_chain_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_ASYNC_EXECUTOR_H_

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/async/executor.h"
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/async/combinators.h"
+#include "core/async/gate_for_test.h"
+#include "core/async/spawn.h"
+#include "core/async/task.h"
+#include "core/base/random.h"
+#include "core/runtime/fake_reactor_for_test.h"
+#include "gtest/gtest.h"
+
+namespace tandem {
+namespace {
+
+using Log = std::vector<std::string>;
+
+Task<void> Note(Log* log, std::string entry) {
+  log->push_back(std::move(entry));
+  co_return;
+}
+
+Task<void> NoteAndYield(Log* log, std::string entry, int times) {
+  for (int i = 0; i < times; ++i) {
+    log->push_back(absl::StrCat(entry, i));
+    static_cast<void>(co_await Yield());
+  }
+}
+
+TEST(ExecutorTest, SpawnedTaskBeginsInTheNextTurn) {
+  FakeShard shard;
+  Log log;
+  shard.Run([](Log* log) -> Task<void> {
+    Spawn(Note, log, std::string("spawned"));
+    log->push_back("spawner");
+    static_cast<void>(co_await Yield());
+    log->push_back("after");
+  }(&log));
+  EXPECT_EQ(log, (Log{"spawner", "spawned", "after"}));
+}
+
+TEST(ExecutorTest, WakeUpsAreFirstInFirstOut) {
+  FakeShard shard;
+  Log log;
+  shard.Run([](Log* log) -> Task<void> {
+    for (const char* name : {"a", "b", "c"}) Spawn(NoteAndYield, log, std::string(name), 2);
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&log));
+  EXPECT_EQ(log, (Log{"a0", "b0", "c0", "a1", "b1", "c1"}));
+}
+
+TEST(ExecutorTest, SpawnKeepsFunctionAndArgumentsInTheFrame) {
+  FakeShard shard;
+  Log log;
+  shard.Run([](Log* log) -> Task<void> {
+    {
+      std::string argument(100, 'x');
+      Spawn(
+          [](Log* log, std::string argument) -> Task<void> {
+            static_cast<void>(co_await Yield());
+            log->push_back(argument);
+          },
+          log, argument);
+      argument.assign(100, 'y');
+    }
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&log));
+  EXPECT_EQ(log, (Log{std::string(100, 'x')}));
+}
+
+TEST(ExecutorTest, SpawnedTaskOutlivesItsSpawner) {
+  FakeShard shard;
+  Log log;
+  shard.Run([](Log* log) -> Task<void> {
+    auto spawner = [](Log* log) -> Task<void> {
+      Spawn(NoteAndYield, log, std::string("spawned"), 2);
+      co_return;
+    };
+    Spawn(spawner, log);
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&log));
+  EXPECT_EQ(log, (Log{"spawned0", "spawned1"}));
+}
+
+TEST(ExecutorTest, TasksThatAreLeftAreCancelledAndJoined) {
+  FakeShard shard;
+  absl::Status status;
+  shard.Run([](absl::Status* status) -> Task<void> {
+    Spawn([](absl::Status* status) -> Task<void> { *status = co_await Sleep(absl::InfiniteDuration()); }, status);
+    static_cast<void>(co_await Yield());
+  }(&status));
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(shard.shard().task_count(), 0u);
+}
+
+TEST(ExecutorTest, ReadyAwaitsGiveWayAfterALimit) {
+  FakeShard shard;
+  const int others = shard.Run([]() -> Task<int> {
+    int others = 0;
+    Gate gate;
+    Spawn(
+        [](int* others) -> Task<void> {
+          for (;;) {
+            ++*others;
+            const absl::Status status = co_await Yield();
+            if (!status.ok()) break;
+          }
+        },
+        &others);
+    static_cast<void>(co_await Yield());
+    const int before = others;
+    for (int i = 0; i < 10 * Executor::kReadyAwaitsInARow; ++i) {
+      gate.Open(i);
+      absl::StatusOr<int> value = co_await gate.Pass();
+      if (*value != i) co_return -1;
+    }
+    const int ran = others - before;
+    // The other task uses a variable of this frame: it must end first.
+    Executor::Current().root_scope().Cancel();
+    static_cast<void>(co_await Shield(absl::Seconds(1), []() -> Task<absl::Status> { co_return co_await Yield(); }()));
+    co_return ran;
+  }());
+  EXPECT_GE(others, 9);
+  EXPECT_LE(others, 11);
+}
+
+TEST(ExecutorTest, YieldLetsEveryReadyTaskRun) {
+  FakeShard shard;
+  Log log;
+  shard.Run([](Log* log) -> Task<void> {
+    for (int i = 0; i < 5; ++i) Spawn(Note, log, absl::StrCat(i));
+    static_cast<void>(co_await Yield());
+    log->push_back("yielded");
+    static_cast<void>(co_await Yield());
+    log->push_back("again");
+  }(&log));
+  EXPECT_EQ(log.back(), "again");
+  EXPECT_EQ(log.size(), 7u);
+}
+
+// --- Task paths and schedule policies ---
+
+std::vector<uint64_t> PathsOf(bool noisy) {
+  FakeShard shard;
+  std::vector<uint64_t> paths;
+  shard.Run([](std::vector<uint64_t>* paths, bool noisy) -> Task<void> {
+    auto child = [](std::vector<uint64_t>* paths, bool noisy) -> Task<void> {
+      if (noisy) static_cast<void>(co_await Yield());
+      auto grandchild = [](std::vector<uint64_t>* paths) -> Task<void> {
+        paths->push_back(Executor::Current().running_task()->path);
+        co_return;
+      };
+      Spawn(grandchild, paths);
+      static_cast<void>(co_await Yield());
+    };
+    Spawn(child, paths, noisy);
+    if (noisy) static_cast<void>(co_await Sleep(absl::Seconds(1)));
+    Spawn(child, paths, false);
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&paths, noisy));
+  return paths;
+}
+
+TEST(ExecutorTest, PathsDependOnTheSpawnsAlone) {
+  const std::vector<uint64_t> paths = PathsOf(false);
+  ASSERT_EQ(paths.size(), 2u);
+  EXPECT_NE(paths[0], paths[1]);
+  EXPECT_EQ(PathsOf(true), paths);
+}
+
+TEST(ExecutorTest, SpawnsOfOneTaskHaveDifferentPaths) {
+  FakeShard shard;
+  std::set<uint64_t> paths;
+  shard.Run([](std::set<uint64_t>* paths) -> Task<void> {
+    auto child = [](std::set<uint64_t>* paths) -> Task<void> {
+      paths->insert(Executor::Current().running_task()->path);
+      co_return;
+    };
+    for (int i = 0; i < 1000; ++i) Spawn(child, paths);
+    static_cast<void>(co_await Yield());
+    static_cast<void>(co_await Yield());
+  }(&paths));
+  EXPECT_EQ(paths.size(), 1000u);
+}
+
+class HashPolicy final : public SchedulePolicy {
+ public:
+  explicit HashPolicy(uint64_t seed) : seed_(seed) {}
+  uint64_t Rank(const TaskContext& task) override {
+    const uint64_t place = HashCombine(task.path, task.resumes);
+    return HashCombine(seed_, place);
+  }
+
+ private:
+  const uint64_t seed_;
+};
+
+Log ScheduleWith(uint64_t seed) {
+  FakeShard shard;
+  HashPolicy policy(seed);
+  if (seed != 0) shard.shard().set_schedule_policy(&policy);
+  Log log;
+  shard.Run([](Log* log) -> Task<void> {
+    auto body = [](Log* log, std::string name) -> Task<void> {
+      for (int i = 0; i < 3; ++i) {
+        // Two frames: a call does not become a scheduling point.
+        co_await Note(log, absl::StrCat(name, i, "("));
+        co_await Note(log, absl::StrCat(name, i, ")"));
+        static_cast<void>(co_await Yield());
+      }
+    };
+    for (const char* name : {"a", "b", "c", "d"}) Spawn(body, log, std::string(name));
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&log));
+  return log;
+}
+
+TEST(ExecutorTest, PolicyPermutesTheReadyQueueAndNothingElse) {
+  std::set<Log> orders;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const Log log = ScheduleWith(seed);
+    ASSERT_EQ(log.size(), 24u);
+    std::map<char, int> next;
+    for (size_t i = 0; i < log.size(); i += 2) {
+      const char name = log[i][0];
+      const std::string step = absl::StrCat(std::string(1, name), next[name]++);
+      EXPECT_EQ(log[i], step + "(");
+      EXPECT_EQ(log[i + 1], step + ")") << "something ran between two calls";
+    }
+    orders.insert(log);
+    EXPECT_EQ(ScheduleWith(seed), log) << seed;
+  }
+  EXPECT_GT(orders.size(), 15u);
+}
+
+// --- Reports ---
+
+TEST(ExecutorTest, DescribeTasksNamesPlacesAndWhatIsAwaited) {
+  FakeShard shard;
+  Gate gate;
+  shard.Start([](Gate* gate) -> Task<void> {
+    auto inner = [](Gate* gate) -> Task<void> { static_cast<void>(co_await gate->Pass()); };
+    Spawn([](Gate*) -> Task<void> { static_cast<void>(co_await Sleep(absl::Hours(1))); }, gate);
+    co_await inner(gate);
+  }(&gate));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+
+  const std::string text = shard.shard().DescribeTasks();
+
+  EXPECT_TRUE(absl::StrContains(text, "task 1 of 2")) << text;
+  EXPECT_TRUE(absl::StrContains(text, "task 2 of 2")) << text;
+  EXPECT_TRUE(absl::StrContains(text, "waits for: the gate")) << text;
+  EXPECT_TRUE(absl::StrContains(text, "waits for: a timer in 1h")) << text;
+  EXPECT_TRUE(absl::StrContains(text, "core/async/executor_test.cc:")) << text;
+  gate.Open(1);
+  EXPECT_TRUE(shard.RunUntilEnd());
+  shard.Drain();
+}
+
+TEST(ExecutorTest, DescribeTasksGivesTheLineOfTheAwait) {
+  FakeShard shard;
+  Gate gate;
+  static int line = 0;
+  shard.Start([](Gate* gate) -> Task<void> {
+    line = __LINE__ + 1;
+    static_cast<void>(co_await gate->Pass());
+  }(&gate));
+  EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+
+  EXPECT_TRUE(absl::StrContains(shard.shard().DescribeTasks(), absl::StrCat("executor_test.cc:", line, " in ")))
+      << shard.shard().DescribeTasks();
+  gate.Open(1);
+  EXPECT_TRUE(shard.RunUntilEnd());
+  shard.Drain();
+}
+
+// --- Crashes ---
+
+TEST(ExecutorTest, CrashDestroysTasksAndRunsTheirDestructors) {
+  struct Farewell {
+    explicit Farewell(Log* log) : log(log) {}
+    ~Farewell() { log->push_back("destroyed"); }
+    Log* log;
+  };
+  Log log;
+  Gate gate;
+  FakeShard shard;
+  shard.Start([](Log* log, Gate* gate) -> Task<void> {
+    Farewell farewell(log);
+    absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+      group.Spawn(
+          [](Log* log, Gate* gate) -> Task<void> {
+            Farewell farewell(log);
+            absl::StatusOr<int> value = co_await gate->Pass();
+            log->push_back("never");
+          },
+          log, gate);
+      absl::Status slept = co_await Sleep(absl::Hours(1));
+      log->push_back("never");
+      co_return slept;
+    });
+    log->push_back("never");
+  }(&log, &gate));
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+
+  shard.shard().Die();
+  shard.shard().Abandon();
+
+  EXPECT_EQ(log, (Log{"destroyed", "destroyed"}));
+  EXPECT_EQ(shard.shard().task_count(), 0u);
+}
+
+}  // namespace
+}  // namespace tandem

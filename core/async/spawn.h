@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Starting tasks: Spawn() for those that nobody waits for, TaskSet for those that somebody joins.
+//
+// TaskSet is the mechanism under WithTaskGroup, WhenAll and WhenAny; programs use those.
+
+#ifndef TANDEM_CORE_ASYNC_SPAWN_H_
+#define TANDEM_CORE_ASYNC_SPAWN_H_
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "core/async/cancel.h"
+#include "core/async/executor.h"
+#include "core/async/task.h"
+
+namespace tandem {
+
+namespace internal {
+
+class TaskSet;
+
+// The first frame of a task. Destroys itself when the task ends.
+class RootCoroutine {
+ public:
+  class promise_type final : public RootPromise, public Awaits<promise_type> {
+   public:
+    ~promise_type() {
+      if (linked()) Executor::Current().ForgetTask(*this);
+    }
+    RootCoroutine get_return_object() { return RootCoroutine(*this); }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    auto final_suspend() noexcept { return Ender{}; }
+    void return_void() {}
+    void unhandled_exception();
+
+    TaskSet* set = nullptr;
+
+   private:
+    struct Ender {
+      bool await_ready() noexcept { return false; }
+      void await_suspend(std::coroutine_handle<promise_type> ended) noexcept;
+      void await_resume() noexcept {}
+    };
+  };
+
+  // Starts the task in `scope`; `set`, if any, hears of its end.
+  void Start(CancelScope& scope, TaskSet* set) &&;
+
+ private:
+  explicit RootCoroutine(promise_type& promise) : promise_(promise) {}
+  promise_type& promise_;
+};
+
+// Tasks that run in one scope and are joined together.
+class TaskSet {
+ public:
+  TaskSet() = default;
+  TaskSet(const TaskSet&) = delete;
+  TaskSet& operator=(const TaskSet&) = delete;
+  // REQUIRES that every task has ended (but for a simulated crash).
+  ~TaskSet();
+
+  CancelScope& scope() { return scope_; }
+  void Start(RootCoroutine root) {
+    ++running_;
+    std::move(root).Start(scope_, this);
+  }
+
+  // Waits until no task runs. Cannot be cancelled: cancelling the scope makes the tasks end, and then this.
+  class JoinOperation final : public Leaf {
+   public:
+    explicit JoinOperation(TaskSet& set) : set_(set) { set_uncancellable(); }
+    std::string Describe() const override;
+    void TakeResult() {}
+
+   private:
+    friend class TaskSet;
+    bool Start() override;
+    void OnStop() override {}
+    TaskSet& set_;
+  };
+  [[nodiscard]] JoinOperation Join() { return JoinOperation(*this); }
+
+  // Throws the first exception that escaped a task, if any did.
+  void RethrowFirst() {
+    if (first_exception_) std::rethrow_exception(std::exchange(first_exception_, nullptr));
+  }
+  // Keeps the first one and cancels the rest.
+  void Fail(std::exception_ptr exception);
+  // A simulated crash has destroyed the tasks.
+  void Abandon() { running_ = 0; }
+
+ private:
+  friend class RootCoroutine;
+  void OnTaskEnded();
+
+  CancelScope scope_;
+  size_t running_ = 0;
+  JoinOperation* joiner_ = nullptr;
+  std::exception_ptr first_exception_;
+};
+
+// `function` and `arguments` are copies in this frame, which outlives the call.
+template <typename Function, typename... Arguments>
+RootCoroutine RunDetached(Function function, Arguments... arguments) {
+  co_await std::invoke(function, std::move(arguments)...);
+}
+
+template <typename Function>
+inline constexpr bool kCapturesNothing =
+    std::is_empty_v<Function> || (std::is_pointer_v<Function> && std::is_function_v<std::remove_pointer_t<Function>>);
+
+}  // namespace internal
+
+// Starts `function(arguments...)`, a coroutine that returns Task<void>, as a task of its own, under the runtime's root
+// scope. It begins in the next turn of the loop. `function` captures nothing; it and the arguments are copied or moved
+// into the new task's frame. The runtime owns the task: it is cancelled and joined when the runtime ends. An exception
+// that escapes it ends the process with a report.
+template <typename Function, typename... Arguments>
+void Spawn(Function function, Arguments... arguments) {
+  using Result = std::invoke_result_t<Function&, Arguments...>;
+  static_assert(std::same_as<Result, Task<void>>,
+                "a spawned function returns Task<void>: nobody is there to see a Status, so handle it inside");
+  static_assert(
+      internal::kCapturesNothing<Function>,
+      "a spawned lambda captures nothing: pass what it needs as arguments, they are kept in the task's frame");
+  internal::RunDetached(std::move(function), std::move(arguments)...).Start(Executor::Current().root_scope(), nullptr);
+}
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_ASYNC_SPAWN_H_

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Task<T>: a coroutine that computes a T.
+//
+// A task is lazy: it runs when it is awaited, once, by `co_await` on an rvalue. Its caller suspends meanwhile and gets
+// the value, or the exception that the body threw. A task that was never awaited may be dropped; a task that has
+// started cannot be, since only its awaiter holds it.
+//
+// Parameters are copied or moved into the frame; references and spans are for leaf functions that say so. A lambda
+// with captures must not be a coroutine: the captures die with the lambda, not with the frame. Pass arguments instead.
+
+#ifndef TANDEM_CORE_ASYNC_TASK_H_
+#define TANDEM_CORE_ASYNC_TASK_H_
+
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "core/async/cancel.h"
+#include "core/async/executor.h"
+
+namespace tandem {
+
+namespace internal {
+
+template <typename T>
+class TaskPromise;
+
+template <typename T>
+class TaskAwaiter;
+
+struct FinalAwaiter {
+  bool await_ready() noexcept { return false; }
+  template <typename Promise>
+  void await_suspend(std::coroutine_handle<Promise> ended) noexcept {
+    PromiseBase* parent = ended.promise().parent;
+    parent->child = nullptr;
+    Executor::Current().SetNext(parent->self);
+  }
+  void await_resume() noexcept {}
+};
+
+}  // namespace internal
+
+template <typename T>
+class [[nodiscard]] Task {
+ public:
+  using promise_type = internal::TaskPromise<T>;
+  using value_type = T;
+
+  // No task; awaiting it is a bug.
+  Task() = default;
+  Task(Task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  Task& operator=(Task&& other) noexcept {
+    if (this != &other) {
+      if (coroutine_) coroutine_.destroy();
+      coroutine_ = std::exchange(other.coroutine_, nullptr);
+    }
+    return *this;
+  }
+  ~Task() {
+    if (coroutine_) coroutine_.destroy();
+  }
+
+ private:
+  friend class internal::TaskPromise<T>;
+  friend class internal::TaskAwaiter<T>;
+
+  explicit Task(std::coroutine_handle<promise_type> coroutine) : coroutine_(coroutine) {}
+
+  std::coroutine_handle<promise_type> coroutine_;
+};
+
+namespace internal {
+
+template <typename T>
+struct IsTask : std::false_type {};
+template <typename T>
+struct IsTask<Task<T>> : std::true_type {};
+
+// Owns a started task until its awaiter is gone.
+template <typename T>
+class TaskAwaiter {
+ public:
+  using Handle = std::coroutine_handle<TaskPromise<T>>;
+
+  // `scope` is where the task runs, by default in its caller's.
+  TaskAwaiter(Task<T>&& task, CancelScope& scope) : coroutine_(std::exchange(task.coroutine_, nullptr)), scope_(scope) {
+    CHECK(coroutine_) << "a task was awaited twice, or was moved away before";
+  }
+  TaskAwaiter(const TaskAwaiter&) = delete;
+  TaskAwaiter& operator=(const TaskAwaiter&) = delete;
+  ~TaskAwaiter() { coroutine_.destroy(); }
+
+  bool await_ready() { return false; }
+  template <typename Promise>
+  void await_suspend(std::coroutine_handle<Promise> parent) {
+    PromiseBase& child = coroutine_.promise();
+    PromiseBase& caller = parent.promise();
+    child.self = coroutine_;
+    child.parent = &caller;
+    child.scope = &scope_;
+    child.task = caller.task;
+    caller.child = &child;
+    Executor::Current().SetNext(coroutine_);
+  }
+  T await_resume() { return coroutine_.promise().Take(); }
+
+ private:
+  Handle coroutine_;
+  CancelScope& scope_;
+};
+
+// Awaits a task in another scope than the caller's.
+template <typename T>
+class InScope {
+ public:
+  // Not an aggregate: g++ 12 destroys a temporary aggregate in an await twice.
+  InScope(Task<T> task, CancelScope& scope) : task(std::move(task)), scope(scope) {}
+  Task<T> task;
+  CancelScope& scope;
+};
+
+// Gives a coroutine the scope that it runs in, without suspending: `CancelScope& scope = co_await ThisScope{};`
+struct ThisScope {};
+
+class ThisScopeAwaiter {
+ public:
+  explicit ThisScopeAwaiter(CancelScope& scope) : scope_(scope) {}
+  bool await_ready() { return true; }
+  void await_suspend(std::coroutine_handle<>) {}
+  CancelScope& await_resume() { return scope_; }
+
+ private:
+  CancelScope& scope_;
+};
+
+// Adds `co_await` for tasks and leaf operations to a promise. Awaiters are returned by value: g++ 12 copies an awaiter
+// that await_transform returns by reference.
+template <typename Derived>
+class Awaits {
+ public:
+  template <typename T>
+  auto await_transform(Task<T>&& task, std::source_location location = std::source_location::current()) {
+    Here().await_location = location;
+    return TaskAwaiter<T>(std::move(task), *Here().scope);
+  }
+  template <typename T>
+  auto await_transform(InScope<T>&& in_scope, std::source_location location = std::source_location::current()) {
+    Here().await_location = location;
+    return TaskAwaiter<T>(std::move(in_scope.task), in_scope.scope);
+  }
+  // Leaf operations are pinned temporaries: they live to the end of the full expression, which is inside the frame.
+  template <typename Operation>
+    requires std::is_base_of_v<Leaf, std::remove_reference_t<Operation>>
+  auto await_transform(Operation&& operation, std::source_location location = std::source_location::current()) {
+    static_assert(!std::is_lvalue_reference_v<Operation>, "await the call itself: co_await stream.Read(span)");
+    Here().await_location = location;
+    return LeafAwaiter<std::remove_reference_t<Operation>>(operation, Here());
+  }
+  auto await_transform(ThisScope) { return ThisScopeAwaiter(*Here().scope); }
+  template <typename T>
+  void await_transform(Task<T>& task) = delete;  // A task is awaited once: co_await std::move(task).
+
+ private:
+  PromiseBase& Here() { return static_cast<Derived&>(*this); }
+};
+
+template <typename T>
+class TaskPromise final : public PromiseBase, public Awaits<TaskPromise<T>> {
+ public:
+  Task<T> get_return_object() { return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this)); }
+  std::suspend_always initial_suspend() noexcept { return {}; }
+  FinalAwaiter final_suspend() noexcept { return {}; }
+  void unhandled_exception() {
+    Executor::Current().NoteException(*this);
+    exception_ = std::current_exception();
+  }
+  template <typename U>
+    requires std::is_constructible_v<T, U&&>
+  void return_value(U&& value) {
+    value_.emplace(std::forward<U>(value));
+  }
+  void return_value(T&& value) { value_.emplace(std::move(value)); }
+
+  T Take() {
+    if (exception_) std::rethrow_exception(std::move(exception_));
+    return *std::move(value_);
+  }
+
+ private:
+  std::optional<T> value_;
+  std::exception_ptr exception_;
+};
+
+template <>
+class TaskPromise<void> final : public PromiseBase, public Awaits<TaskPromise<void>> {
+ public:
+  Task<void> get_return_object() { return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this)); }
+  std::suspend_always initial_suspend() noexcept { return {}; }
+  FinalAwaiter final_suspend() noexcept { return {}; }
+  void unhandled_exception() {
+    Executor::Current().NoteException(*this);
+    exception_ = std::current_exception();
+  }
+  void return_void() {}
+
+  void Take() {
+    if (exception_) std::rethrow_exception(std::move(exception_));
+  }
+
+ private:
+  std::exception_ptr exception_;
+};
+
+}  // namespace internal
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_ASYNC_TASK_H_

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SocketAddress: an IPv4 or IPv6 address with a port. A small value type; compares and orders by family, bytes, port.
+
+#ifndef TANDEM_CORE_IO_ADDRESS_H_
+#define TANDEM_CORE_IO_ADDRESS_H_
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace tandem {
+
+enum class AddressFamily : uint8_t { kNone, kIpv4, kIpv6 };
+
+class SocketAddress {
+ public:
+  // No address (family kNone).
+  SocketAddress() = default;
+
+  // `bytes` in network order, `port` 0..65535 in host order.
+  static SocketAddress Ipv4(std::array<uint8_t, 4> bytes, uint16_t port);
+  // `scope_id` is the interface index of a link-local address, else 0.
+  static SocketAddress Ipv6(std::array<uint8_t, 16> bytes, uint16_t port, uint32_t scope_id = 0);
+
+  // 127.0.0.1, 0.0.0.0, ::1 and :: with `port`.
+  static SocketAddress LoopbackIpv4(uint16_t port) { return Ipv4({127, 0, 0, 1}, port); }
+  static SocketAddress AnyIpv4(uint16_t port) { return Ipv4({0, 0, 0, 0}, port); }
+  static SocketAddress LoopbackIpv6(uint16_t port);
+  static SocketAddress AnyIpv6(uint16_t port);
+
+  // Parses "1.2.3.4:80" and "[2001:db8::1]:80" (RFC 5952 text, RFC 4291 section 2.2; "%3" sets a numeric scope id).
+  // Names are not resolved.
+  //
+  // Errors:
+  //   kInvalidArgument  `text` is not an address with a port; the message quotes it and says what is expected.
+  static absl::StatusOr<SocketAddress> Parse(absl::string_view text);
+  // Parses an address without a port: "1.2.3.4", "2001:db8::1" (brackets allowed).
+  static absl::StatusOr<SocketAddress> ParseHost(absl::string_view host, uint16_t port);
+
+  AddressFamily family() const { return family_; }
+  bool is_ipv4() const { return family_ == AddressFamily::kIpv4; }
+  bool is_ipv6() const { return family_ == AddressFamily::kIpv6; }
+  uint16_t port() const { return port_; }
+  uint32_t scope_id() const { return scope_id_; }
+  // The address in network order: 4 bytes are used for IPv4 (the rest is zero), 16 for IPv6.
+  const std::array<uint8_t, 16>& bytes() const { return bytes_; }
+  bool is_loopback() const;
+  // 0.0.0.0 or ::.
+  bool is_any() const;
+
+  SocketAddress WithPort(uint16_t port) const;
+
+  // "1.2.3.4:80", "[2001:db8::1]:80" in the canonical form of RFC 5952, or "(none)".
+  std::string ToString() const;
+  // The same without the port and the brackets.
+  std::string HostToString() const;
+
+  friend auto operator<=>(const SocketAddress&, const SocketAddress&) = default;
+
+  template <typename Sink>
+  friend void AbslStringify(Sink& sink, const SocketAddress& address) {
+    sink.Append(address.ToString());
+  }
+
+ private:
+  AddressFamily family_ = AddressFamily::kNone;
+  std::array<uint8_t, 16> bytes_ = {};
+  uint16_t port_ = 0;
+  uint32_t scope_id_ = 0;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_IO_ADDRESS_H_

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/io/address.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+
+namespace tandem {
+namespace {
+
+struct Canonical {
+  std::string text;
+  std::string canonical;
+};
+
+class SocketAddressTextTest : public ::testing::TestWithParam<Canonical> {};
+
+TEST_P(SocketAddressTextTest, PrintsInCanonicalForm) {
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(GetParam().text);
+  ASSERT_TRUE(address.ok()) << address.status();
+  EXPECT_EQ(address->ToString(), GetParam().canonical);
+
+  // What was printed parses to the same address.
+  EXPECT_EQ(SocketAddress::Parse(GetParam().canonical).value(), *address);
+}
+
+INSTANTIATE_TEST_SUITE_P(Vectors, SocketAddressTextTest,
+                         ::testing::Values(  //
+                             Canonical{"1.2.3.4:80", "1.2.3.4:80"}, Canonical{"0.0.0.0:0", "0.0.0.0:0"},
+                             Canonical{"255.255.255.255:65535", "255.255.255.255:65535"}, Canonical{"[::]:1", "[::]:1"},
+                             Canonical{"[::1]:80", "[::1]:80"}, Canonical{"[1::]:80", "[1::]:80"},
+                             // RFC 5952 section 4.1: no leading zeros.
+                             Canonical{"[2001:0db8::0001]:80", "[2001:db8::1]:80"},
+                             // Section 4.2.1: as short as possible.
+                             Canonical{"[2001:db8:0:0:0:0:2:1]:80", "[2001:db8::2:1]:80"},
+                             // Section 4.2.2: one group is not shortened.
+                             Canonical{"[2001:db8:0:1:1:1:1:1]:80", "[2001:db8:0:1:1:1:1:1]:80"},
+                             // Section 4.2.3: the longest run, the first of equals.
+                             Canonical{"[2001:0:0:1:0:0:0:1]:80", "[2001:0:0:1::1]:80"},
+                             Canonical{"[2001:db8:0:0:1:0:0:1]:80", "[2001:db8::1:0:0:1]:80"},
+                             // Section 4.3: lower case.
+                             Canonical{"[2001:DB8::ABCD:EF]:80", "[2001:db8::abcd:ef]:80"},
+                             // Section 5: mapped IPv4.
+                             Canonical{"[::ffff:192.0.2.1]:80", "[::ffff:192.0.2.1]:80"},
+                             Canonical{"[::ffff:c000:201]:80", "[::ffff:192.0.2.1]:80"},
+                             Canonical{"[64:ff9b::192.0.2.33]:80", "[64:ff9b::c000:221]:80"},
+                             Canonical{"[1:2:3:4:5:6:7:8]:80", "[1:2:3:4:5:6:7:8]:80"},
+                             Canonical{"[1:2:3:4:5:6:7::]:80", "[1:2:3:4:5:6:7:0]:80"},
+                             Canonical{"[::2:3:4:5:6:7:8]:80", "[0:2:3:4:5:6:7:8]:80"},
+                             Canonical{"[fe80::1%3]:80", "[fe80::1%3]:80"}));
+
+class MalformedAddressTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(MalformedAddressTest, IsRefusedAndQuoted) {
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(GetParam());
+  ASSERT_FALSE(address.ok()) << address->ToString();
+  EXPECT_EQ(address.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(address.status().message().find(absl::StrCat("\"", GetParam(), "\"")), absl::string_view::npos)
+      << address.status();
+  EXPECT_NE(address.status().message().find("expected"), absl::string_view::npos) << address.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, MalformedAddressTest,
+                         ::testing::Values("", ":", ":80", "1.2.3.4", "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:-1",
+                                           "1.2.3.4:+1", "1.2.3.4: 1", "1.2.3.4:080", "1.2.3.4:0x50",
+                                           "1.2.3.4:99999999999999999999", "1.2.3:80", "1.2.3.4.5:80", "1.2.3.256:80",
+                                           "1.2.3.04:80", "1.2.3.:80", "1..3.4:80", "a.b.c.d:80", " 1.2.3.4:80",
+                                           "localhost:80", "::1:80", "[::1]", "[::1]80", "[::1:80", "::1]:80", "[]:80",
+                                           "[:]:80", "[:::]:80", "[1::2::3]:80", "[12345::]:80", "[g::]:80",
+                                           "[1:2:3:4:5:6:7]:80", "[1:2:3:4:5:6:7:8:9]:80", "[1:2:3:4:5:6:7:8::]:80",
+                                           "[::1.2.3]:80", "[1.2.3.4::]:80", "[::1.2.3.4:5]:80", "[fe80::1%]:80",
+                                           "[fe80::1%eth0]:80", "[fe80::1%-1]:80", "[1.2.3.4]:80", "[[::1]]:80"));
+
+TEST(SocketAddressTest, ParseHostTakesBracketsOrNone) {
+  EXPECT_EQ(SocketAddress::ParseHost("::1", 7).value(), SocketAddress::LoopbackIpv6(7));
+  EXPECT_EQ(SocketAddress::ParseHost("[::1]", 7).value(), SocketAddress::LoopbackIpv6(7));
+  EXPECT_EQ(SocketAddress::ParseHost("127.0.0.1", 7).value(), SocketAddress::LoopbackIpv4(7));
+  EXPECT_FALSE(SocketAddress::ParseHost("127.0.0.1:7", 7).ok());
+  EXPECT_FALSE(SocketAddress::ParseHost("", 7).ok());
+}
+
+TEST(SocketAddressTest, DefaultIsNoAddress) {
+  const SocketAddress none;
+  EXPECT_EQ(none.family(), AddressFamily::kNone);
+  EXPECT_EQ(none.ToString(), "(none)");
+  EXPECT_EQ(none.HostToString(), "(none)");
+  EXPECT_FALSE(none.is_any());
+  EXPECT_FALSE(none.is_loopback());
+}
+
+TEST(SocketAddressTest, KnowsLoopbackAndAny) {
+  EXPECT_TRUE(SocketAddress::LoopbackIpv4(1).is_loopback());
+  EXPECT_TRUE(SocketAddress::Ipv4({127, 5, 5, 5}, 1).is_loopback());
+  EXPECT_TRUE(SocketAddress::LoopbackIpv6(1).is_loopback());
+  EXPECT_FALSE(SocketAddress::Ipv4({128, 0, 0, 1}, 1).is_loopback());
+  EXPECT_TRUE(SocketAddress::AnyIpv4(1).is_any());
+  EXPECT_TRUE(SocketAddress::AnyIpv6(1).is_any());
+  EXPECT_FALSE(SocketAddress::LoopbackIpv6(1).is_any());
+}
+
+TEST(SocketAddressTest, WithPortChangesOnlyThePort) {
+  const SocketAddress address = SocketAddress::Parse("[fe80::1%3]:80").value();
+  EXPECT_EQ(address.WithPort(81).ToString(), "[fe80::1%3]:81");
+  EXPECT_EQ(address.port(), 80);
+}
+
+TEST(SocketAddressTest, OrdersByFamilyThenBytesThenPort) {
+  const std::vector<SocketAddress> ordered = {
+      SocketAddress(),
+      SocketAddress::Ipv4({1, 2, 3, 4}, 90),
+      SocketAddress::Ipv4({1, 2, 3, 5}, 1),
+      SocketAddress::Ipv4({1, 2, 3, 5}, 2),
+      SocketAddress::AnyIpv6(1),
+      SocketAddress::LoopbackIpv6(1),
+  };
+  for (size_t i = 1; i < ordered.size(); ++i) EXPECT_LT(ordered[i - 1], ordered[i]) << i;
+  EXPECT_EQ(std::set<SocketAddress>(ordered.begin(), ordered.end()).size(), ordered.size());
+}
+
+TEST(SocketAddressTest, HostHasNeitherPortNorBrackets) {
+  EXPECT_EQ(SocketAddress::LoopbackIpv6(80).HostToString(), "::1");
+  EXPECT_EQ(SocketAddress::LoopbackIpv4(80).HostToString(), "127.0.0.1");
+}
+
+}  // namespace
+}  // namespace tandem

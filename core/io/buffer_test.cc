@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/io/buffer.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "gtest/gtest.h"
+
+namespace tandem {
+namespace {
+
+TEST(BufferTest, GivesItsBlockBackWhenDestroyed) {
+  HeapBufferPool pool;
+  {
+    Buffer buffer = pool.Copy("hello");
+    EXPECT_EQ(buffer.view(), "hello");
+    EXPECT_EQ(pool.outstanding(), 1u);
+  }
+  EXPECT_EQ(pool.outstanding(), 0u);
+}
+
+TEST(BufferTest, MoveTransfersTheBlock) {
+  HeapBufferPool pool;
+  Buffer first = pool.Copy("one");
+  Buffer second = std::move(first);
+  EXPECT_TRUE(first.empty());
+  EXPECT_EQ(second.view(), "one");
+
+  second = pool.Copy("two");
+  EXPECT_EQ(pool.outstanding(), 1u);
+  second.Reset();
+  EXPECT_EQ(pool.outstanding(), 0u);
+}
+
+TEST(BufferTest, EmptyBufferHasNoBlock) {
+  HeapBufferPool pool;
+  Buffer buffer = pool.Copy("");
+  EXPECT_TRUE(buffer.empty());
+  EXPECT_EQ(buffer.view(), "");
+  EXPECT_EQ(pool.outstanding(), 0u);
+  buffer.RemovePrefix(0);
+}
+
+TEST(BufferTest, RemovePrefixDropsFromTheFront) {
+  HeapBufferPool pool;
+  Buffer buffer = pool.Copy("abcdef");
+  buffer.RemovePrefix(2);
+  EXPECT_EQ(buffer.view(), "cdef");
+  EXPECT_DEATH(buffer.RemovePrefix(5), "count <= size");
+}
+
+TEST(HeapBufferPoolTest, ReusesBlocksOfAClass) {
+  HeapBufferPool pool;
+  BufferBlock* const first = pool.Allocate(100);
+  first->end = 7;
+  pool.Release(first);
+
+  BufferBlock* const second = pool.Allocate(256);
+  EXPECT_EQ(second, first);
+  EXPECT_EQ(second->begin, second->end);
+  BufferBlock* const third = pool.Allocate(100);
+  EXPECT_NE(third, second);
+  pool.Release(second);
+  pool.Release(third);
+}
+
+TEST(HeapBufferPoolTest, GivesAtLeastTheCapacity) {
+  HeapBufferPool pool;
+  for (const size_t capacity : {1u, 64u, 65u, 4096u, 65536u, 65537u, 1u << 20}) {
+    BufferBlock* block = pool.Allocate(capacity);
+    EXPECT_GE(block->capacity, capacity);
+    block->end = block->capacity;
+    std::fill_n(block->memory, block->capacity, 'x');
+    pool.Release(block);
+  }
+  EXPECT_EQ(pool.outstanding(), 0u);
+}
+
+TEST(HeapBufferPoolDeathTest, BufferThatOutlivesThePoolIsABug) {
+  EXPECT_DEATH(
+      {
+        Buffer buffer;
+        HeapBufferPool pool;
+        buffer = pool.Copy("late");
+      },
+      "outlived");
+}
+
+class BufferQueueTest : public ::testing::Test {
+ protected:
+  std::string Peek(size_t count) {
+    std::string target(count, '\0');
+    target.resize(queue_.Peek(absl::MakeSpan(target)));
+    return target;
+  }
+  std::string Drain(size_t count) {
+    std::string target(count, '\0');
+    target.resize(queue_.Drain(absl::MakeSpan(target)));
+    return target;
+  }
+
+  HeapBufferPool pool_;
+  BufferQueue queue_;
+};
+
+TEST_F(BufferQueueTest, DrainsAcrossBuffersInOrder) {
+  for (const char* text : {"abc", "defg", "h"}) queue_.Push(pool_.Copy(text));
+  EXPECT_EQ(queue_.bytes(), 8u);
+
+  EXPECT_EQ(Drain(2), "ab");
+  EXPECT_EQ(Drain(3), "cde");
+  EXPECT_EQ(pool_.outstanding(), 2u);
+  EXPECT_EQ(queue_.bytes(), 3u);
+  EXPECT_EQ(Drain(100), "fgh");
+
+  EXPECT_TRUE(queue_.empty());
+  EXPECT_EQ(queue_.bytes(), 0u);
+  EXPECT_EQ(pool_.outstanding(), 0u);
+}
+
+TEST_F(BufferQueueTest, DrainIntoNothingTakesNothing) {
+  queue_.Push(pool_.Copy("abc"));
+  EXPECT_EQ(Drain(0), "");
+  EXPECT_EQ(queue_.bytes(), 3u);
+}
+
+TEST_F(BufferQueueTest, PeekConsumesNothing) {
+  queue_.Push(pool_.Copy("abc"));
+  queue_.Push(pool_.Copy("def"));
+  EXPECT_EQ(Peek(4), "abcd");
+  EXPECT_EQ(Peek(100), "abcdef");
+  EXPECT_EQ(queue_.bytes(), 6u);
+}
+
+TEST_F(BufferQueueTest, PopGivesTheOldestWithWhatIsLeftOfIt) {
+  queue_.Push(pool_.Copy("abc"));
+  queue_.Push(pool_.Copy("def"));
+  Drain(1);
+
+  EXPECT_EQ(queue_.Pop().view(), "bc");
+  EXPECT_EQ(queue_.bytes(), 3u);
+  EXPECT_EQ(queue_.Pop().view(), "def");
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(BufferQueueTest, ClearGivesEverythingBack) {
+  queue_.Push(pool_.Copy("abc"));
+  queue_.Push(pool_.Copy("def"));
+  queue_.Clear();
+  EXPECT_TRUE(queue_.empty());
+  EXPECT_EQ(pool_.outstanding(), 0u);
+}
+
+TEST_F(BufferQueueTest, CanBeRefilledAfterItWasEmpty) {
+  queue_.Push(pool_.Copy("a"));
+  Drain(1);
+  queue_.Push(pool_.Copy("b"));
+  EXPECT_EQ(Drain(1), "b");
+}
+
+}  // namespace
+}  // namespace tandem

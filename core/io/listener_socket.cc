@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/io/listener_socket.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "absl/strings/str_cat.h"
+#include "core/async/executor.h"
+#include "core/io/errors.h"
+
+namespace tandem {
+
+Ref<ListenerSocket> ListenerSocket::Adopt(SocketId id, const SocketAddress& local) {
+  return Ref<ListenerSocket>::Adopt(new ListenerSocket(id, local));
+}
+
+ListenerSocket::ListenerSocket(SocketId id, const SocketAddress& local) : id_(id), local_(local) {
+  source_.socket = close_.socket = id;
+  close_.kind = OperationKind::kClose;
+}
+
+ListenerSocket::~ListenerSocket() {
+  CHECK(closed_ || Executor::Current().dead()) << "a listener state was dropped without Close()";
+  for (Ref<StreamSocket>& stream : queue_) stream->Close(StreamSocket::CloseMode::kReset);
+  while (!acceptors_.empty()) acceptors_.PopFront();
+  while (!closers_.empty()) closers_.PopFront();
+}
+
+absl::Status ListenerSocket::StatusFor(int error) const {
+  return ErrnoStatus(error, absl::StrCat("accept ", local_.ToString()));
+}
+
+Ref<StreamSocket> ListenerSocket::TakeQueued() {
+  if (queue_.empty()) return Ref<StreamSocket>();
+  Ref<StreamSocket> stream = std::move(queue_.front());
+  queue_.pop_front();
+  return stream;
+}
+
+void ListenerSocket::StartAccepting(Acceptor& acceptor) {
+  acceptors_.PushBack(acceptor);
+  ArmIfWanted();
+}
+
+void ListenerSocket::StopAccepting(Acceptor& acceptor) { acceptor.Unlink(); }
+
+void ListenerSocket::ArmIfWanted() {
+  if (closing_ || source_.armed() || acceptors_.empty() || queue_.size() >= kQueueLimit / 2) return;
+  AddRef();
+  Reactor::Current().Arm(source_);
+}
+
+void ListenerSocket::AcceptSource::OnAccepted(SocketId accepted) {
+  SocketAddress peer;
+  // Fails when the peer has already reset the connection; the first read will say so.
+  Reactor::Current().PeerAddress(accepted, &peer);
+  Ref<StreamSocket> stream = StreamSocket::Adopt(accepted, peer);
+  if (owner_.closing_) {
+    stream->Close(StreamSocket::CloseMode::kReset);
+    return;
+  }
+  if (!owner_.acceptors_.empty()) {
+    owner_.acceptors_.PopFront().OnAccepted(std::move(stream), 0);
+    return;
+  }
+  owner_.queue_.push_back(std::move(stream));
+  if (owner_.queue_.size() >= kQueueLimit) Reactor::Current().Disarm(*this);
+}
+
+void ListenerSocket::AcceptSource::OnEnd(SourceEnd end, int error) {
+  const Ref<ListenerSocket> keep = Ref<ListenerSocket>::Adopt(&owner_);
+  if (owner_.closing_) {
+    owner_.ContinueClose();
+    return;
+  }
+  if (end == SourceEnd::kError) owner_.FailWaiting(error);
+  owner_.ArmIfWanted();
+}
+
+void ListenerSocket::FailWaiting(int error) {
+  while (!acceptors_.empty()) acceptors_.PopFront().OnAccepted(Ref<StreamSocket>(), error);
+}
+
+void ListenerSocket::Close() {
+  if (closing_) return;
+  closing_ = true;
+  if (Executor::Current().dead()) return;
+  FailWaiting(EBADF);
+  for (Ref<StreamSocket>& stream : queue_) stream->Close(StreamSocket::CloseMode::kReset);
+  queue_.clear();
+  Reactor::Current().Disarm(source_);
+  ContinueClose();
+}
+
+void ListenerSocket::ContinueClose() {
+  if (close_submitted_ || source_.armed()) return;
+  close_submitted_ = true;
+  AddRef();
+  Reactor::Current().Submit(close_);
+}
+
+void ListenerSocket::CloseOperation::OnComplete(int64_t) {
+  const Ref<ListenerSocket> keep = Ref<ListenerSocket>::Adopt(&owner_);
+  owner_.closed_ = true;
+  while (!owner_.closers_.empty()) owner_.closers_.PopFront().OnClosed();
+}
+
+}  // namespace tandem

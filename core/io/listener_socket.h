@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The state of one listening socket: connections that were accepted and that nobody has taken yet.
+//
+// Accepting begins with the first call that waits, never at Listen(): an armed accept takes clients that nobody asked
+// for. It pauses when kQueueLimit connections wait; those that the kernel hands over after that are queued, never
+// dropped. Counted like StreamSocket; belongs to one shard.
+
+#ifndef TANDEM_CORE_IO_LISTENER_SOCKET_H_
+#define TANDEM_CORE_IO_LISTENER_SOCKET_H_
+
+#include <cstddef>
+#include <deque>
+
+#include "absl/status/status.h"
+#include "core/base/intrusive_list.h"
+#include "core/base/ref.h"
+#include "core/io/address.h"
+#include "core/io/reactor.h"
+#include "core/io/stream_socket.h"
+
+namespace tandem {
+
+class ListenerSocket final : public Counted<ListenerSocket> {
+ public:
+  // Queued connections at which accepting pauses; it resumes when somebody waits and fewer than half are queued.
+  static constexpr size_t kQueueLimit = 16;
+
+  // Takes over a listening socket.
+  static Ref<ListenerSocket> Adopt(SocketId id, const SocketAddress& local);
+
+  SocketId id() const { return id_; }
+  // The bound address: known after Bind(), for messages and LocalAddress().
+  const SocketAddress& local() const { return local_; }
+  void set_local(const SocketAddress& local) { local_ = local; }
+  bool open() const { return !closing_; }
+  absl::Status StatusFor(int error) const;
+
+  struct AcceptListTag;
+  // A call that waits for a connection. Waiters are served first come, first served.
+  class Acceptor : public ListLink<AcceptListTag> {
+   public:
+    // `error` is 0 with `stream` set, or a positive errno.
+    virtual void OnAccepted(Ref<StreamSocket> stream, int error) = 0;
+
+   protected:
+    ~Acceptor() {
+      if (linked()) Unlink();  // Only when a simulated crash destroys the frame.
+    }
+  };
+
+  // The oldest queued connection, or null.
+  Ref<StreamSocket> TakeQueued();
+  void StartAccepting(Acceptor& acceptor);
+  void StopAccepting(Acceptor& acceptor);
+
+  // Ends pending calls with EBADF, resets the queued connections, as Linux does, and closes the socket. Idempotent.
+  void Close();
+  bool closed() const { return closed_; }
+  void WaitForClose(StreamSocket::Closer& closer) { closers_.PushBack(closer); }
+
+  size_t queued() const { return queue_.size(); }
+
+ private:
+  friend class Counted<ListenerSocket>;
+
+  class AcceptSource final : public Source {
+   public:
+    explicit AcceptSource(ListenerSocket& owner) : Source(Kind::kAccept), owner_(owner) {}
+
+   private:
+    void OnAccepted(SocketId accepted) override;
+    void OnEnd(SourceEnd end, int error) override;
+    void OnAbandon() override { owner_.DropRef(); }
+    ListenerSocket& owner_;
+  };
+  class CloseOperation final : public Operation {
+   public:
+    explicit CloseOperation(ListenerSocket& owner) : owner_(owner) {}
+
+   private:
+    void OnComplete(int64_t result) override;
+    void OnAbandon() override { owner_.DropRef(); }
+    ListenerSocket& owner_;
+  };
+
+  ListenerSocket(SocketId id, const SocketAddress& local);
+  ~ListenerSocket();
+
+  void ArmIfWanted();
+  void FailWaiting(int error);
+  void ContinueClose();
+
+  const SocketId id_;
+  SocketAddress local_;
+  bool closing_ = false;
+  bool closed_ = false;
+  bool close_submitted_ = false;
+  std::deque<Ref<StreamSocket>> queue_;
+  IntrusiveList<Acceptor, AcceptListTag> acceptors_;
+  AcceptSource source_{*this};
+  CloseOperation close_{*this};
+  IntrusiveList<StreamSocket::Closer, StreamSocket::CloseListTag> closers_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_IO_LISTENER_SOCKET_H_

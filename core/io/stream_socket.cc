@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/io/stream_socket.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "absl/strings/str_cat.h"
+#include "core/async/executor.h"
+#include "core/io/errors.h"
+
+namespace tandem {
+
+Ref<StreamSocket> StreamSocket::Adopt(SocketId id, const SocketAddress& peer) {
+  return Ref<StreamSocket>::Adopt(new StreamSocket(id, peer));
+}
+
+StreamSocket::StreamSocket(SocketId id, const SocketAddress& peer) : id_(id), peer_(peer) {
+  source_.socket = send_.socket = connect_.socket = close_.socket = id;
+  send_.kind = OperationKind::kSend;
+  connect_.kind = OperationKind::kConnect;
+  close_.kind = OperationKind::kClose;
+}
+
+StreamSocket::~StreamSocket() {
+  // A crash of the simulated host drops everything without a close.
+  CHECK(closed_ || Executor::Current().dead()) << "a socket state was dropped without Close()";
+  while (!writers_.empty()) writers_.PopFront();
+  while (!closers_.empty()) closers_.PopFront();
+}
+
+absl::Status StreamSocket::ClosedStatus(absl::string_view operation) const { return StatusFor(EBADF, operation); }
+
+absl::Status StreamSocket::StatusFor(int error, absl::string_view operation) const {
+  if (error == Writer::kPoisoned) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        operation, " ", peer_.ToString(), ": an earlier WriteAll was cut short; call AcceptPartial() to go on"));
+  }
+  return ErrnoStatus(error, absl::StrCat(operation, " ", peer_.ToString()));
+}
+
+// --- Reading ---
+
+void StreamSocket::StartReading(Reader& reader) {
+  CHECK(reader_ == nullptr) << "two reads at once on one stream (" << peer_.ToString() << ")";
+  reader_ = &reader;
+  ArmIfWanted();
+}
+
+void StreamSocket::StopReading(Reader& reader) {
+  CHECK(reader_ == &reader);
+  reader_ = nullptr;
+}
+
+void StreamSocket::set_high_water_mark(size_t bytes) {
+  CHECK_GT(bytes, 0u);
+  high_water_mark_ = bytes;
+}
+
+// Receiving begins with the first reader. It goes on while nobody waits, up to the mark; after a pause it begins again
+// when less than half of the mark is unread.
+void StreamSocket::ArmIfWanted() {
+  if (closing_ || source_.armed() || end_of_stream_ || read_error_ != 0) return;
+  if (reader_ == nullptr && !paused_by_budget_) return;
+  if (unread_.bytes() > high_water_mark_ / 2) return;
+  paused_by_budget_ = false;
+  source_.budget = high_water_mark_ - unread_.bytes();
+  AddRef();
+  Reactor::Current().Arm(source_);
+}
+
+void StreamSocket::NotifyReader() {
+  if (reader_ == nullptr) return;
+  Reader& reader = *reader_;
+  if (reader.OnReadable()) reader_ = nullptr;
+}
+
+void StreamSocket::ReceiveSource::OnReceived(Buffer buffer) {
+  owner_.unread_.Push(std::move(buffer));
+  if (!owner_.closing_) owner_.NotifyReader();
+}
+
+void StreamSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
+  const Ref<StreamSocket> keep = Ref<StreamSocket>::Adopt(&owner_);
+  switch (end) {
+    case SourceEnd::kEndOfStream:
+      owner_.end_of_stream_ = true;
+      break;
+    case SourceEnd::kError:
+      owner_.read_error_ = error;
+      break;
+    case SourceEnd::kBudget:
+      owner_.paused_by_budget_ = true;
+      break;
+    case SourceEnd::kDisarmed:
+      break;
+  }
+  if (owner_.closing_) {
+    owner_.ContinueClose();
+    return;
+  }
+  if (end == SourceEnd::kEndOfStream || end == SourceEnd::kError) owner_.NotifyReader();
+  owner_.ArmIfWanted();
+}
+
+absl::StatusOr<size_t> StreamSocket::TakeBytes(absl::Span<char> target) {
+  if (closing_) return ClosedStatus("read");
+  if (!unread_.empty()) {
+    const size_t count = unread_.Drain(target);
+    if (paused_by_budget_) ArmIfWanted();
+    return count;
+  }
+  if (read_error_ != 0) {
+    end_of_stream_ = true;
+    return StatusFor(std::exchange(read_error_, 0), "read");
+  }
+  CHECK(end_of_stream_) << "nothing to read";
+  return size_t{0};
+}
+
+absl::StatusOr<Buffer> StreamSocket::TakeBuffer() {
+  if (closing_ || unread_.empty()) {
+    const auto ended = TakeBytes({});
+    if (!ended.ok()) return ended.status();
+    return Buffer();
+  }
+  Buffer buffer = unread_.Pop();
+  if (buffer.scarce()) buffer = Reactor::Current().heap_buffers().Copy(buffer.view());
+  if (paused_by_budget_) ArmIfWanted();
+  return buffer;
+}
+
+// --- Writing ---
+
+int StreamSocket::write_error() const {
+  if (closing_) return EBADF;
+  return poisoned_ ? Writer::kPoisoned : 0;
+}
+
+void StreamSocket::StartWriting(Writer& writer) {
+  CHECK_EQ(write_error(), 0);
+  writers_.PushBack(writer);
+  SendQueued();
+}
+
+void StreamSocket::StopWriting(Writer& writer, int error) {
+  if (!writer.in_flight_) {
+    FinishWriter(writer, error);
+    return;
+  }
+  writer.stopping_ = true;
+  writer.error_ = error;
+  Reactor::Current().Cancel(send_);
+}
+
+// Sends as much of the queue as one operation can carry.
+void StreamSocket::SendQueued() {
+  if (closing_ || send_.in_flight()) return;
+  // A shutdown at the head has nothing before it left to send.
+  while (!writers_.empty() && writers_.front().kind_ == Writer::Kind::kShutdown) {
+    const int result = Reactor::Current().Shutdown(id_, ShutdownHow::kWrite);
+    FinishWriter(writers_.front(), -result);
+  }
+  size_t count = 0;
+  bool full = false;
+  writers_.ForEach([&](Writer& writer) {
+    if (full || writer.kind_ == Writer::Kind::kShutdown) {
+      full = true;
+      return;
+    }
+    for (size_t i = writer.next_slice_; i < writer.slices_.size(); ++i) {
+      if (count == kMaxGather) {
+        full = true;
+        return;
+      }
+      IoSlice slice = writer.slices_[i];
+      if (i == writer.next_slice_) {
+        slice.data += writer.slice_offset_;
+        slice.size -= writer.slice_offset_;
+      }
+      gather_[count++] = slice;
+      writer.in_flight_ = true;
+    }
+  });
+  if (count == 0) return;
+  send_.slices = absl::MakeConstSpan(gather_.data(), count);
+  AddRef();
+  Reactor::Current().Submit(send_);
+}
+
+void StreamSocket::OnSent(int64_t result) {
+  Distribute(result > 0 ? static_cast<size_t>(result) : 0);
+  if (result < 0 && result != -ECANCELED) {
+    // The connection is gone for writing, and with it everything that was queued.
+    FailQueued(static_cast<int>(-result));
+  }
+  // What was cancelled ends here, with what is now known to be sent.
+  IntrusiveList<Writer, WriteListTag> rest;
+  rest.Splice(writers_);
+  while (!rest.empty()) {
+    Writer& writer = rest.PopFront();
+    writers_.PushBack(writer);
+    writer.in_flight_ = false;
+    if (writer.stopping_) FinishWriter(writer, writer.error_);
+  }
+  if (poisoned_) FailQueued(Writer::kPoisoned);
+  if (closing_) {
+    ContinueClose();
+  } else {
+    SendQueued();
+  }
+}
+
+// Counts `bytes` sent bytes to the writers, in the order in which they were gathered.
+void StreamSocket::Distribute(size_t bytes) {
+  while (bytes > 0) {
+    CHECK(!writers_.empty());
+    Writer& writer = writers_.front();
+    while (bytes > 0 && writer.next_slice_ < writer.slices_.size()) {
+      const size_t left = writer.slices_[writer.next_slice_].size - writer.slice_offset_;
+      const size_t count = std::min(bytes, left);
+      bytes -= count;
+      writer.written_ += count;
+      writer.slice_offset_ += count;
+      if (count < left) break;
+      ++writer.next_slice_;
+      writer.slice_offset_ = 0;
+    }
+    const bool all = writer.next_slice_ == writer.slices_.size();
+    if (all || writer.kind_ == Writer::Kind::kSome) {
+      FinishWriter(writer, 0);
+    } else {
+      CHECK_EQ(bytes, 0u);
+    }
+  }
+}
+
+void StreamSocket::FinishWriter(Writer& writer, int error) {
+  writer.in_flight_ = false;
+  writer.error_ = error;
+  const bool cut_short = error != 0 && writer.kind_ == Writer::Kind::kAll && writer.written_ > 0;
+  // A half-sent message must not be followed by another one by accident.
+  if (cut_short) poisoned_ = true;
+  writer.Unlink();
+  writer.OnWritten();
+}
+
+void StreamSocket::FailQueued(int error) {
+  while (!writers_.empty()) FinishWriter(writers_.front(), error);
+}
+
+// --- Connecting ---
+
+void StreamSocket::StartConnecting(const SocketAddress& address, Connector& connector) {
+  connector_ = &connector;
+  connect_.address = address;
+  AddRef();
+  Reactor::Current().Submit(connect_);
+}
+
+void StreamSocket::StopConnecting() { Reactor::Current().Cancel(connect_); }
+
+void StreamSocket::OnConnectDone(int64_t result) {
+  std::exchange(connector_, nullptr)->OnConnected(static_cast<int>(-result));
+  if (closing_) ContinueClose();
+}
+
+// --- Closing ---
+
+void StreamSocket::Close(CloseMode mode) {
+  if (mode == CloseMode::kReset) reset_ = true;
+  if (closing_) return;
+  closing_ = true;
+  if (Executor::Current().dead()) {
+    unread_.Clear();
+    return;
+  }
+  NotifyReader();
+  CHECK(reader_ == nullptr);
+  IntrusiveList<Writer, WriteListTag> queued;
+  queued.Splice(writers_);
+  while (!queued.empty()) {
+    Writer& writer = queued.PopFront();
+    writers_.PushBack(writer);
+    StopWriting(writer, EBADF);
+  }
+  Reactor::Current().Cancel(connect_);
+  Reactor::Current().Disarm(source_);
+  ContinueClose();
+}
+
+void StreamSocket::ContinueClose() {
+  if (close_submitted_ || send_.in_flight() || connect_.in_flight() || source_.armed()) return;
+  close_submitted_ = true;
+  // Read-ahead took these bytes from the kernel, which would have answered a close with them unread by RST.
+  if (reset_ || !unread_.empty()) Reactor::Current().SetOption(id_, SocketOption::kResetOnClose, 1);
+  unread_.Clear();
+  AddRef();
+  Reactor::Current().Submit(close_);
+}
+
+void StreamSocket::OnCloseDone(int64_t) {
+  closed_ = true;
+  while (!closers_.empty()) closers_.PopFront().OnClosed();
+}
+
+}  // namespace tandem

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The state of one connected byte stream: what outlives every call on it.
+//
+// Bytes that the reactor delivers wait here until somebody reads them, so a cancelled read loses nothing. Writes queue
+// here, first in, first out; one send is in flight at a time and carries as many queued writes as fit. Closing is a
+// protocol (Close()). The same code runs over every reactor.
+//
+// Counted: the handle, every call that waits and everything in flight hold a reference, so the state stays when the
+// handle is gone and the memory that the kernel knows stays with it. Belongs to one shard.
+
+#ifndef TANDEM_CORE_IO_STREAM_SOCKET_H_
+#define TANDEM_CORE_IO_STREAM_SOCKET_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/base/intrusive_list.h"
+#include "core/base/ref.h"
+#include "core/io/address.h"
+#include "core/io/buffer.h"
+#include "core/io/reactor.h"
+
+namespace tandem {
+
+class StreamSocket final : public Counted<StreamSocket> {
+ public:
+  // How many bytes may wait unread in user memory before receiving pauses.
+  static constexpr size_t kDefaultHighWaterMark = 128 * 1024;
+
+  // Takes over an open socket. `peer` is for messages and PeerAddress().
+  static Ref<StreamSocket> Adopt(SocketId id, const SocketAddress& peer);
+
+  SocketId id() const { return id_; }
+  const SocketAddress& peer() const { return peer_; }
+  // False once Close() was called.
+  bool open() const { return !closing_; }
+  // kFailedPrecondition with EBADF, for calls on a closed stream.
+  absl::Status ClosedStatus(absl::string_view operation) const;
+  // The status for an errno of `operation` on this stream, with the peer in the message.
+  absl::Status StatusFor(int error, absl::string_view operation) const;
+
+  // --- Reading. At most one reader at a time (CHECKed). ---
+
+  // A call that waits for input.
+  class Reader {
+   public:
+    // Input, an error, the end of the stream or Close() has come. Returns true when the reader is done waiting.
+    virtual bool OnReadable() = 0;
+
+   protected:
+    ~Reader() = default;
+  };
+
+  // True when a read would not wait.
+  bool readable() const { return closing_ || !unread_.empty() || read_error_ != 0 || end_of_stream_; }
+  // `reader` waits until it says that it is done, or StopReading(). REQUIRES that nobody else waits.
+  void StartReading(Reader& reader);
+  void StopReading(Reader& reader);
+
+  // What readable() promised: bytes first, then the error (once), then the end of the stream (0, an empty buffer).
+  // REQUIRES readable().
+  absl::StatusOr<size_t> TakeBytes(absl::Span<char> target);
+  absl::StatusOr<Buffer> TakeBuffer();
+
+  size_t unread_bytes() const { return unread_.bytes(); }
+  size_t high_water_mark() const { return high_water_mark_; }
+  // Takes effect at the next arming. REQUIRES bytes > 0.
+  void set_high_water_mark(size_t bytes);
+
+  // --- Writing ---
+
+  struct WriteListTag;
+
+  // A call that writes. The memory of its slices stays valid until OnWritten().
+  class Writer : public ListLink<WriteListTag> {
+   public:
+    enum class Kind : uint8_t {
+      kSome,      // Done when at least one byte went.
+      kAll,       // Done when all went.
+      kShutdown,  // Ends the sending half, after everything before it in the queue.
+    };
+
+    size_t bytes_written() const { return written_; }
+    // 0, or why the writer ended early: ECANCELED, EBADF after Close(), EPIPE, ..., kPoisoned.
+    int error() const { return error_; }
+    static constexpr int kPoisoned = -1;
+
+   protected:
+    Writer(Kind kind, absl::Span<const IoSlice> slices) : kind_(kind), slices_(slices) {}
+    ~Writer() {
+      if (linked()) Unlink();  // Only when a simulated crash destroys the frame.
+    }
+    // The writer has ended and left the queue.
+    virtual void OnWritten() = 0;
+
+    Kind kind_;
+    absl::Span<const IoSlice> slices_;  // None empty, for kSome and kAll.
+
+   private:
+    friend class StreamSocket;
+    size_t next_slice_ = 0;    // The first slice that is not sent whole...
+    size_t slice_offset_ = 0;  // ...and what of it is.
+    size_t written_ = 0;
+    int error_ = 0;
+    bool in_flight_ = false;
+    bool stopping_ = false;  // Ends with the send that is in flight, whatever that has done.
+  };
+
+  // Queues `writer`. Nothing is sent, and OnWritten() not called, before the next Poll() or the end of this turn.
+  // REQUIRES can_write().
+  void StartWriting(Writer& writer);
+  // Ends `writer` as soon as it is known what was sent of it.
+  void StopWriting(Writer& writer, int error);
+  // 0, EBADF after Close(), or Writer::kPoisoned after a WriteAll that was cut short.
+  int write_error() const;
+  // Allows writing again after a WriteAll was cut short.
+  void AcceptPartial() { poisoned_ = false; }
+
+  // --- Connecting ---
+
+  // A call that connects.
+  class Connector {
+   public:
+    // `error` is 0 or a positive errno.
+    virtual void OnConnected(int error) = 0;
+
+   protected:
+    ~Connector() = default;
+  };
+  void StartConnecting(const SocketAddress& address, Connector& connector);
+  // OnConnected() still comes.
+  void StopConnecting();
+
+  // --- Closing ---
+
+  // A call that waits for the end of Close().
+  struct CloseListTag;
+  class Closer : public ListLink<CloseListTag> {
+   public:
+    virtual void OnClosed() = 0;
+
+   protected:
+    ~Closer() {
+      if (linked()) Unlink();  // Only when a simulated crash destroys the frame.
+    }
+  };
+
+  enum class CloseMode : uint8_t {
+    kGraceful,  // The kernel goes on sending what it has, then FIN; RST when input is unread, as Linux does.
+    kReset,     // RST; what the kernel still had to send is dropped.
+  };
+  // Ends pending calls with EBADF, takes everything back from the reactor, then closes the socket. Idempotent.
+  void Close(CloseMode mode);
+  bool closed() const { return closed_; }
+  void WaitForClose(Closer& closer) { closers_.PushBack(closer); }
+
+ private:
+  friend class Counted<StreamSocket>;
+
+  class ReceiveSource final : public Source {
+   public:
+    explicit ReceiveSource(StreamSocket& owner) : Source(Kind::kReceive), owner_(owner) {}
+
+   private:
+    void OnReceived(Buffer buffer) override;
+    void OnEnd(SourceEnd end, int error) override;
+    void OnAbandon() override { owner_.DropRef(); }
+    StreamSocket& owner_;
+  };
+  template <void (StreamSocket::*kCallback)(int64_t)>
+  class MemberOperation final : public Operation {
+   public:
+    explicit MemberOperation(StreamSocket& owner) : owner_(owner) {}
+
+   private:
+    void OnComplete(int64_t result) override {
+      const Ref<StreamSocket> keep = Ref<StreamSocket>::Adopt(&owner_);
+      (owner_.*kCallback)(result);
+    }
+    void OnAbandon() override { owner_.DropRef(); }
+    StreamSocket& owner_;
+  };
+
+  static constexpr size_t kMaxGather = 16;
+
+  StreamSocket(SocketId id, const SocketAddress& peer);
+  ~StreamSocket();
+
+  void ArmIfWanted();
+  void NotifyReader();
+
+  void SendQueued();
+  void OnSent(int64_t result);
+  void Distribute(size_t bytes);
+  void FinishWriter(Writer& writer, int error);
+  void FailQueued(int error);
+
+  void OnConnectDone(int64_t result);
+  void ContinueClose();
+  void OnCloseDone(int64_t result);
+
+  const SocketId id_;
+  const SocketAddress peer_;
+  bool closing_ = false;
+  bool closed_ = false;
+  bool close_submitted_ = false;
+  bool reset_ = false;
+  bool end_of_stream_ = false;
+  bool poisoned_ = false;
+  bool paused_by_budget_ = false;
+  int read_error_ = 0;
+  size_t high_water_mark_ = kDefaultHighWaterMark;
+  BufferQueue unread_;
+  Reader* reader_ = nullptr;
+  Connector* connector_ = nullptr;
+  ReceiveSource source_{*this};
+  IntrusiveList<Writer, WriteListTag> writers_;
+  std::array<IoSlice, kMaxGather> gather_;
+  MemberOperation<&StreamSocket::OnSent> send_{*this};
+  MemberOperation<&StreamSocket::OnConnectDone> connect_{*this};
+  MemberOperation<&StreamSocket::OnCloseDone> close_{*this};
+  IntrusiveList<Closer, CloseListTag> closers_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_IO_STREAM_SOCKET_H_

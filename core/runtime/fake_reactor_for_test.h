@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A reactor without sockets, with a clock that jumps: for tests of what is above the seam.
+//
+// Poll() that has to wait moves the clock to where it would have woken, so tests of timers take no time. Connect
+// operations are accepted and stay in flight until the test completes them or they are cancelled; their cancellation
+// is reported by the next Poll().
+
+#ifndef TANDEM_CORE_RUNTIME_FAKE_REACTOR_FOR_TEST_H_
+#define TANDEM_CORE_RUNTIME_FAKE_REACTOR_FOR_TEST_H_
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/log/check.h"
+#include "absl/time/time.h"
+#include "core/async/task.h"
+#include "core/base/instant.h"
+#include "core/io/address.h"
+#include "core/io/buffer.h"
+#include "core/io/reactor.h"
+#include "core/runtime/shard.h"
+
+namespace tandem {
+
+class FakeReactor final : public Reactor {
+ public:
+  Instant ReadClock() override { return clock_; }
+  int64_t ReadWallClock() override { return 1'700'000'000'000'000'000 + clock_.nanoseconds(); }
+  uint64_t random_seed() const override { return 42; }
+
+  bool Poll(Instant until) override {
+    ++statistics_.polls;
+    std::vector<std::pair<Operation*, int64_t>> completions = std::exchange(completions_, {});
+    const bool woken = wakes_.exchange(0) > 0;
+    if (completions.empty() && !woken && until > clock_) {
+      if (until == Instant::InfiniteFuture()) return false;
+      clock_ = until;
+    }
+    for (auto& [operation, result] : completions) ReportComplete(*operation, result);
+    return true;
+  }
+  void Wake() override { wakes_.fetch_add(1); }
+  void SetStopSignalHandler(std::function<void()> handler) override { stop_ = std::move(handler); }
+
+  int64_t OpenStreamSocket(AddressFamily) override { return -ENOSYS; }
+  int Bind(SocketId, const SocketAddress&) override { return -ENOSYS; }
+  int Listen(SocketId, int) override { return -ENOSYS; }
+  int Shutdown(SocketId, ShutdownHow) override { return -ENOSYS; }
+  int SetOption(SocketId, SocketOption, int) override { return -ENOSYS; }
+  int GetOption(SocketId, SocketOption, int*) override { return -ENOSYS; }
+  int LocalAddress(SocketId, SocketAddress*) override { return -ENOSYS; }
+  int PeerAddress(SocketId, SocketAddress*) override { return -ENOSYS; }
+  HeapBufferPool& heap_buffers() override { return buffers_; }
+  ReactorStatistics statistics() const override { return statistics_; }
+
+  // For tests: moves the clock, completes an operation at the next Poll(), delivers SIGTERM.
+  void Advance(absl::Duration duration) { clock_ += duration; }
+  void Complete(Operation& operation, int64_t result) { completions_.emplace_back(&operation, result); }
+  void DeliverStopSignal() { stop_(); }
+
+ protected:
+  void SubmitOperation(Operation&) override {}
+  void CancelOperation(Operation& operation) override { Complete(operation, -ECANCELED); }
+  void ArmSource(Source&) override { CHECK(false) << "the fake reactor has no sockets"; }
+  void DisarmSource(Source&) override {}
+
+ private:
+  Instant clock_ = Instant::FromNanoseconds(1'000'000'000);
+  std::atomic<int> wakes_{0};
+  std::function<void()> stop_;
+  std::vector<std::pair<Operation*, int64_t>> completions_;
+  HeapBufferPool buffers_;
+  ReactorStatistics statistics_;
+};
+
+// A shard over a FakeReactor that is current on this thread, and its loop.
+class FakeShard {
+ public:
+  FakeShard() : reactor_(new FakeReactor()), shard_(std::unique_ptr<Reactor>(reactor_)), entered_(shard_) {}
+
+  FakeReactor& reactor() { return *reactor_; }
+  Shard& shard() { return shard_; }
+
+  // Starts `main`, which may be done once.
+  void Start(Task<void> main) { shard_.StartMain(std::move(main)); }
+  // Turns the loop until the main task has ended. Returns false when nothing can happen any more.
+  bool RunUntilEnd() {
+    while (!shard_.main_ended()) {
+      if (!shard_.Turn(Instant::InfiniteFuture())) return false;
+    }
+    return true;
+  }
+  // Cancels what is left and turns the loop until nothing is.
+  void Drain() {
+    shard_.BeginShutdown();
+    while (!shard_.drained()) CHECK(shard_.Turn(Instant::InfiniteFuture())) << shard_.DescribeTasks();
+  }
+
+  // Runs `main` to its end, drains, and returns its result or throws its exception. May be called once.
+  template <typename T>
+  T Run(Task<T> main) {
+    if constexpr (std::is_void_v<T>) {
+      RunToEnd(std::move(main));
+    } else {
+      std::optional<T> result;
+      RunToEnd(Capture<T>(&result, std::move(main)));
+      return *std::move(result);
+    }
+  }
+
+ private:
+  template <typename T>
+  static Task<void> Capture(std::optional<T>* result, Task<T> main) {
+    result->emplace(co_await std::move(main));
+  }
+  void RunToEnd(Task<void> main) {
+    Start(std::move(main));
+    CHECK(RunUntilEnd()) << "stuck:\n" << shard_.DescribeTasks();
+    Drain();
+    shard_.RethrowMain();
+  }
+
+  FakeReactor* const reactor_;  // Owned by the shard.
+  Shard shard_;
+  Shard::Entered entered_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_RUNTIME_FAKE_REACTOR_FOR_TEST_H_

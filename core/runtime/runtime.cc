@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/runtime/runtime.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "absl/log/check.h"
+#include "absl/strings/str_cat.h"
+
+namespace tandem {
+namespace {
+
+[[noreturn]] void Exit(int code, const std::string& message) {
+  std::fflush(stdout);
+  std::fputs(message.c_str(), stderr);
+  std::fflush(stderr);
+  std::_Exit(code);
+}
+
+std::unique_ptr<Reactor> CreateReactorOrExit(const ReactorOptions& options) {
+  auto reactor = CreateReactor_add_a_reactor_such_as_uring_reactor_to_deps(options);
+  if (!reactor.ok()) Exit(1, absl::StrCat("cannot start: ", reactor.status().message(), "\n"));
+  return *std::move(reactor);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
+  auto reactor = CreateReactor_add_a_reactor_such_as_uring_reactor_to_deps(options.reactor());
+  if (!reactor.ok()) return reactor.status();
+  return std::unique_ptr<Runtime>(new Runtime(options, *std::move(reactor)));
+}
+
+Runtime::Runtime(const RuntimeOptions& options) : Runtime(options, CreateReactorOrExit(options.reactor())) {}
+
+Runtime::Runtime(const RuntimeOptions& options, std::unique_ptr<Reactor> reactor)
+    : grace_(options.grace()), shard_(std::make_unique<Shard>(std::move(reactor))) {}
+
+Runtime::~Runtime() = default;
+
+void Runtime::Run(Task<void> main) {
+  Shard::Entered entered(*shard_);
+  shard_->StartMain(std::move(main));
+  while (!shard_->main_ended()) {
+    if (!shard_->Turn(Instant::InfiniteFuture())) {
+      Exit(3, absl::StrCat("stuck: every task waits, and nothing can happen any more (in the simulated world nobody "
+                           "connects from outside: use several hosts in a SIM_TEST, or --config=uring)\n",
+                           shard_->DescribeTasks()));
+    }
+  }
+  shard_->BeginShutdown();
+  const Instant give_up = shard_->reactor().ReadClock() + grace_;
+  // One turn at least: it ends the HostLocals, which may close streams.
+  for (;;) {
+    const bool alive = shard_->Turn(give_up);
+    if (shard_->drained()) break;
+    if (!alive || shard_->now() >= give_up) {
+      Exit(2, absl::StrCat("shutdown: ", shard_->task_count(), " task(s) did not end within ",
+                           absl::FormatDuration(grace_), " of being cancelled, ", shard_->reactor().in_flight(),
+                           " operation(s) in flight\n", shard_->DescribeTasks()));
+    }
+  }
+  shard_->RethrowMain();
+}
+
+}  // namespace tandem

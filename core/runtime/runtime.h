@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runtime: runs a program's main coroutine in the world that the binary was linked with.
+//
+//   int main() {
+//     tandem::Runtime runtime;
+//     absl::Status status = runtime.BlockOn(Serve());
+//   }
+//
+// On io_uring, BlockOn's thread becomes the shard. In the simulator the same call makes a world with one host, `main`,
+// whose seed is TANDEM_SEED (default 1).
+
+#ifndef TANDEM_CORE_RUNTIME_RUNTIME_H_
+#define TANDEM_CORE_RUNTIME_RUNTIME_H_
+
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/async/task.h"
+#include "core/io/reactor.h"
+#include "core/runtime/shard.h"
+
+namespace tandem {
+
+class RuntimeOptions {
+ public:
+  RuntimeOptions() {}
+
+  const ReactorOptions& reactor() const { return reactor_; }
+  RuntimeOptions& set_reactor(ReactorOptions options) {
+    reactor_ = options;
+    return *this;
+  }
+  // How long tasks may take to end after the main coroutine has returned and they were cancelled.
+  absl::Duration grace() const { return grace_; }
+  RuntimeOptions& set_grace(absl::Duration grace) {
+    grace_ = grace;
+    return *this;
+  }
+
+ private:
+  ReactorOptions reactor_;
+  absl::Duration grace_ = absl::Seconds(10);
+};
+
+class Runtime {
+ public:
+  // Creates the reactor.
+  //
+  // Errors (the message names the cause and the cure):
+  //   kPermissionDenied   io_uring is switched off, or a seccomp filter refuses it.
+  //   kResourceExhausted  Too many open files, or too little locked memory.
+  //   kUnimplemented      The kernel is too old; the message names the version that is needed.
+  static absl::StatusOr<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options = RuntimeOptions());
+
+  // As Create(), but a failure prints its message and ends the process with exit code 1: for main().
+  explicit Runtime(const RuntimeOptions& options = RuntimeOptions());
+
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  ~Runtime();
+
+  // Runs `main` until it ends, then cancels and joins every task that is left, and returns what `main` returned or
+  // throws what it threw. SIGINT and SIGTERM cancel `main` (once; the second one kills). May be called once.
+  //
+  // Tasks that do not end within the grace time are named on standard error, and the process exits with code 2, without
+  // freeing memory that the kernel may still write to. In the simulator a program in which nothing can ever happen
+  // again exits with code 3 and a list of what its tasks wait for.
+  template <typename T>
+  T BlockOn(Task<T> main);
+
+  // Cancels `main`, from any thread, as SIGTERM does.
+  void RequestStop() { shard_->RequestStop(); }
+  // Runs `function` on the runtime's thread, from any thread.
+  void Post(absl::AnyInvocable<void()> function) { shard_->Post(std::move(function)); }
+
+  Shard& shard() { return *shard_; }
+
+ private:
+  Runtime(const RuntimeOptions& options, std::unique_ptr<Reactor> reactor);
+
+  template <typename T>
+  static Task<void> Capture(std::optional<T>* result, Task<T> main) {
+    result->emplace(co_await std::move(main));
+  }
+  void Run(Task<void> main);
+
+  const absl::Duration grace_;
+  std::unique_ptr<Shard> shard_;
+};
+
+template <typename T>
+T Runtime::BlockOn(Task<T> main) {
+  if constexpr (std::is_void_v<T>) {
+    Run(std::move(main));
+  } else {
+    std::optional<T> result;
+    Run(Capture<T>(&result, std::move(main)));
+    return *std::move(result);
+  }
+}
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_RUNTIME_RUNTIME_H_

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/runtime/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/log/check.h"
+
+namespace tandem {
+namespace {
+
+internal::RootCoroutine RunMain(Task<void> main, bool* ended) {
+  struct AtEnd {
+    bool* ended;
+    ~AtEnd() { *ended = true; }
+  };
+  AtEnd at_end{ended};
+  co_await std::move(main);
+}
+
+}  // namespace
+
+Shard::Entered::Entered(Shard& shard)
+    : executor_(ExchangeCurrent(&shard)), reactor_(std::exchange(Reactor::current_, shard.reactor_.get())) {}
+
+Shard::Entered::~Entered() {
+  ExchangeCurrent(executor_);
+  Reactor::current_ = reactor_;
+}
+
+Shard::Shard(std::unique_ptr<Reactor> reactor) : reactor_(std::move(reactor)) {
+  set_now(reactor_->ReadClock());
+  reactor_->SetStopSignalHandler([this] { main_.scope().Cancel(); });
+}
+
+Shard::~Shard() {
+  CHECK(drained()) << "a shard ended with " << task_count() << " tasks and " << reactor_->in_flight() << " in flight";
+  reactor_->SetStopSignalHandler(nullptr);
+  for (Letter* letter = mailbox_.exchange(nullptr); letter != nullptr;) {
+    delete std::exchange(letter, letter->next);
+  }
+}
+
+void Shard::StartMain(Task<void> main) {
+  CHECK(!main_started_);
+  main_started_ = true;
+  main_.Start(RunMain(std::move(main), &main_ended_));
+}
+
+bool Shard::Turn(Instant wait_until) {
+  DrainMailbox();
+  RunReady();
+  // What the owner of the loop waits for has come: it is not to sleep on.
+  const bool done = shutting_down_ ? drained() : main_ended_;
+  Instant until = Instant::InfinitePast();
+  if (!has_work() && !done) until = std::min(wait_until, timers().next_deadline());
+  const bool alive = reactor_->Poll(until) || done;
+  set_now(reactor_->ReadClock());
+  timers().FireUntil(now());
+  // What a HostLocal closes in its destructor is still to be drained.
+  if (shutting_down_ && task_count() == 0) locals_.clear();
+  return alive;
+}
+
+void Shard::BeginShutdown() {
+  shutting_down_ = true;
+  main_.scope().Cancel();
+  root_scope().Cancel();
+}
+
+void Shard::Abandon() {
+  DestroyTasks();
+  main_.Abandon();
+  locals_.clear();
+}
+
+RandomStream& Shard::Random(absl::string_view name, uint64_t entity) {
+  const auto key = std::make_pair(std::string(name), entity);
+  auto it = streams_.find(key);
+  if (it == streams_.end()) {
+    const uint64_t domain = HashCombine(reactor_->random_seed(), HashName(name));
+    it = streams_.emplace(key, RandomStream(HashCombine(domain, entity))).first;
+  }
+  return it->second;
+}
+
+void Shard::Post(absl::AnyInvocable<void()> function) {
+  auto* letter = new Letter{std::move(function), nullptr};
+  Letter* head = mailbox_.load(std::memory_order_relaxed);
+  do {
+    letter->next = head;
+  } while (!mailbox_.compare_exchange_weak(head, letter, std::memory_order_release, std::memory_order_relaxed));
+  // Only the first letter needs to wake: the others find it there, and the shard takes them all.
+  if (head == nullptr) reactor_->Wake();
+}
+
+void Shard::RequestStop() {
+  Post([this] { main_.scope().Cancel(); });
+}
+
+void Shard::DrainMailbox() {
+  if (mailbox_.load(std::memory_order_relaxed) == nullptr) return;
+  Letter* newest = mailbox_.exchange(nullptr, std::memory_order_acquire);
+  Letter* oldest = nullptr;
+  while (newest != nullptr) {
+    Letter* next = newest->next;
+    newest->next = oldest;
+    oldest = newest;
+    newest = next;
+  }
+  while (oldest != nullptr) {
+    Letter* letter = std::exchange(oldest, oldest->next);
+    letter->function();
+    delete letter;
+  }
+}
+
+absl::Time WallNow() { return absl::FromUnixNanos(Reactor::Current().ReadWallClock()); }
+
+}  // namespace tandem

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that a program on Tandem uses, in one header. The parts can be included one by one as well.
+
+#ifndef TANDEM_TANDEM_H_
+#define TANDEM_TANDEM_H_
+
+#include "core/async/cancel.h"        // IWYU pragma: export
+#include "core/async/combinators.h"   // IWYU pragma: export
+#include "core/async/spawn.h"         // IWYU pragma: export
+#include "core/async/task.h"          // IWYU pragma: export
+#include "core/base/instant.h"        // IWYU pragma: export
+#include "core/base/random.h"         // IWYU pragma: export
+#include "core/base/result.h"         // IWYU pragma: export
+#include "core/io/address.h"          // IWYU pragma: export
+#include "core/io/buffer.h"           // IWYU pragma: export
+#include "core/io/errors.h"           // IWYU pragma: export
+#include "core/net/buffered.h"        // IWYU pragma: export
+#include "core/net/tcp_listener.h"    // IWYU pragma: export
+#include "core/net/tcp_stream.h"      // IWYU pragma: export
+#include "core/runtime/host_local.h"  // IWYU pragma: export
+#include "core/runtime/runtime.h"     // IWYU pragma: export
+#include "core/runtime/shard.h"       // IWYU pragma: export
+
+#endif  // TANDEM_TANDEM_H_
