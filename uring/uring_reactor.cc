@@ -1,0 +1,777 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A slot goes Free -> InKernel -> Reporting -> Free, with these side tracks: from Reporting back to InKernel (a short
+// send, a multishot that ended early), to Waiting, Starved or BackingOff and from there to InKernel again. Cancel and
+// Disarm ask the kernel where it has the request (InKernel, Waiting), end it at the next Poll() where it waits here
+// (Starved, BackingOff -> Ended), and do nothing where the end is being decided (Reporting, Ended).
+
+#include "uring/uring_reactor.h"
+
+#include <liburing.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "absl/strings/str_cat.h"
+#include "posix/clock.h"
+#include "posix/random_seed.h"
+#include "posix/socket_address.h"
+#include "posix/sockets.h"
+#include "uring/setup_error.h"
+
+namespace tandem::uring {
+namespace {
+
+constexpr uint16_t kBufferGroup = 0;
+constexpr uint32_t kGenerationMask = 0xffffff;
+
+// One request moves at most this much, which fits the kernel's 31 bits; the rest of a longer send follows.
+constexpr size_t kMaxRequestBytes = size_t{1} << 30;
+
+// A dry buffer ring: how many polls to wait for a buffer before the heap serves, how long such a poll waits, and how
+// many sources one poll serves and with how much.
+constexpr uint32_t kDryPolls = 4;
+constexpr int64_t kDryWaitNs = 1'000'000;
+constexpr int kHeapReceivesPerPoll = 16;
+constexpr size_t kHeapReceiveBytes = 65536;
+
+// No descriptor for an accept: the first and the longest pause.
+constexpr int64_t kBackOffMinNs = 5'000'000;
+constexpr int64_t kBackOffMaxNs = 100'000'000;
+
+static_assert(sizeof(IoSlice) == sizeof(iovec) && offsetof(IoSlice, data) == offsetof(iovec, iov_base) &&
+              offsetof(IoSlice, size) == offsetof(iovec, iov_len));
+
+template <typename Owner>
+void Leak(Owner owner) {
+  [[maybe_unused]] auto* const leaked = owner.release();
+}
+
+bool IsShortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS; }
+
+// Errors of accept that belong to one connection, not to the listener (accept(2), "Error handling").
+bool ConcernsOneConnection(int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EPERM:  // A firewall rule.
+    case EINTR:
+    case ETIMEDOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+// --- Life ------------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<std::unique_ptr<UringReactor>> UringReactor::Create(const ReactorOptions& options) {
+  const absl::StatusOr<Capabilities> capabilities = ProbeKernel();
+  if (!capabilities.ok()) return capabilities.status();
+  absl::StatusOr<std::unique_ptr<Ring>> ring = Ring::Create(options.ring_entries(), options.submission_thread());
+  if (!ring.ok()) return ring.status();
+  absl::StatusOr<std::unique_ptr<BufferRing>> buffers =
+      BufferRing::Create(**ring, options.receive_buffers(), options.receive_buffer_bytes(), kBufferGroup);
+  if (!buffers.ok()) return buffers.status();
+  const int wake_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wake_descriptor < 0) return SetupError(errno, "eventfd", ReadSetupFacts());
+  return std::unique_ptr<UringReactor>(
+      new UringReactor(*std::move(ring), *std::move(buffers), *capabilities, wake_descriptor, posix::RandomSeed()));
+}
+
+UringReactor::UringReactor(std::unique_ptr<Ring> ring, std::unique_ptr<BufferRing> buffers, Capabilities capabilities,
+                           int wake_descriptor, uint64_t random_seed)
+    : ring_(std::move(ring)),
+      buffers_(std::move(buffers)),
+      capabilities_(capabilities),
+      wake_descriptor_(wake_descriptor),
+      random_seed_(random_seed) {
+  statistics_.description =
+      absl::StrCat("io_uring on Linux ", ReadSetupFacts().kernel, ": ", ring_->description(), ", ", buffers_->count(),
+                   " receive buffers of ", buffers_->block_bytes(), " bytes, receive budget ",
+                   capabilities_.receive_budget ? "in the kernel" : "by cancelling (this kernel has no receive limit)");
+}
+
+UringReactor::~UringReactor() {
+  stop_signals_.reset();
+  const bool drained = in_flight() == 0;
+  ring_.reset();
+  close(wake_descriptor_);
+  if (drained) return;
+  for (std::unique_ptr<Slot[]>& chunk : chunks_) Leak(std::move(chunk));
+  Leak(std::move(buffers_));
+  Leak(std::move(heap_buffers_));
+}
+
+Instant UringReactor::ReadClock() { return posix::ReadMonotonicClock(); }
+
+int64_t UringReactor::ReadWallClock() { return posix::ReadRealtimeClock(); }
+
+ReactorStatistics UringReactor::statistics() const {
+  ReactorStatistics statistics = statistics_;
+  statistics.enters = ring_->enters();
+  statistics.operations_in_flight = operations_in_flight();
+  statistics.sources_armed = sources_armed();
+  return statistics;
+}
+
+// --- Sockets ---------------------------------------------------------------------------------------------------------
+
+int64_t UringReactor::OpenStreamSocket(AddressFamily family) { return posix::OpenStreamSocket(family); }
+int UringReactor::Bind(SocketId socket, const SocketAddress& address) { return posix::Bind(socket, address); }
+int UringReactor::Listen(SocketId socket, int backlog) { return posix::Listen(socket, backlog); }
+int UringReactor::Shutdown(SocketId socket, ShutdownHow how) { return posix::Shutdown(socket, how); }
+int UringReactor::SetOption(SocketId socket, SocketOption option, int value) {
+  return posix::SetOption(socket, option, value);
+}
+int UringReactor::GetOption(SocketId socket, SocketOption option, int* value) {
+  return posix::GetOption(socket, option, value);
+}
+int UringReactor::LocalAddress(SocketId socket, SocketAddress* address) { return posix::LocalAddress(socket, address); }
+int UringReactor::PeerAddress(SocketId socket, SocketAddress* address) { return posix::PeerAddress(socket, address); }
+
+// --- The loop --------------------------------------------------------------------------------------------------------
+
+bool UringReactor::Poll(Instant until) {
+  CHECK(!polling_) << "Poll() was called from a callback";
+  polling_ = true;
+  ++statistics_.polls;
+  if (!watching_wakes_) WatchWakeDescriptor();
+  bool reported = false;
+  if (starved_first_ != kNoSlot) {
+    const uint64_t before = statistics_.completions;
+    ServeStarved();
+    reported = statistics_.completions != before;
+  }
+  if (!backing_off_.empty()) RetryBackedOff();
+  Enter(reported || has_reports() ? Instant::InfinitePast() : LimitWait(until));
+  TakeCompletions();
+  if (!ended_.empty()) ReportEnded();
+  if (stop_signals_ != nullptr && stop_signals_->TakeRequest()) {
+    const std::function<void()> handler = stop_handler_;  // It may uninstall itself.
+    handler();
+  }
+  polling_ = false;
+  return true;
+}
+
+Instant UringReactor::LimitWait(Instant until) const {
+  if (until == Instant::InfinitePast()) return until;
+  for (const uint32_t index : backing_off_) until = std::min(until, SlotAt(index).retry_at);
+  if (starved_first_ != kNoSlot) {
+    until = std::min(until, posix::ReadMonotonicClock() + absl::Nanoseconds(kDryWaitNs));
+  }
+  return until;
+}
+
+// Makes the one system call of this poll, if one is needed.
+void UringReactor::Enter(Instant until) {
+  int64_t timeout_ns = -1;
+  bool wait = until != Instant::InfinitePast();
+  if (wait && until != Instant::InfiniteFuture()) {
+    timeout_ns = until.nanoseconds() - posix::ReadMonotonicClock().nanoseconds();
+    wait = timeout_ns > 0;
+  }
+  wait = wait && GoToSleep();
+  if (wait || ring_->unsubmitted() != 0 || (!ring_->has_completions() && ring_->NeedsEnter())) {
+    const int result = ring_->Enter(wait, timeout_ns);
+    // EBUSY and EAGAIN: the completions have to be taken first, which is what follows; what could not be submitted is
+    // still in the queue.
+    CHECK(result == 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN)
+        << "io_uring_enter: " << std::strerror(-result);
+  }
+  if (wake_state_.load(std::memory_order_relaxed) != kAwake &&
+      wake_state_.exchange(kAwake, std::memory_order_acq_rel) == kNotified) {
+    ++statistics_.wakes;
+  }
+}
+
+// Returns false when a Wake() came before: then there must be no wait.
+bool UringReactor::GoToSleep() {
+  uint32_t state = kAwake;
+  return wake_state_.compare_exchange_strong(state, kAsleep, std::memory_order_seq_cst);
+}
+
+void UringReactor::Wake() {
+  if (wake_state_.exchange(kNotified, std::memory_order_seq_cst) != kAsleep) return;
+  const int saved_errno = errno;
+  const uint64_t one = 1;
+  // Fails only when the counter, which nobody reads, is full: after 2^64 wakes.
+  (void)!write(wake_descriptor_, &one, sizeof(one));
+  errno = saved_errno;
+}
+
+void UringReactor::SetStopSignalHandler(std::function<void()> handler) {
+  stop_signals_.reset();
+  stop_handler_ = std::move(handler);
+  if (stop_handler_ == nullptr) return;
+  stop_signals_ =
+      std::make_unique<posix::StopSignals>([](void* reactor) { static_cast<UringReactor*>(reactor)->Wake(); }, this);
+}
+
+// --- Slots -----------------------------------------------------------------------------------------------------------
+
+UringReactor::Slot& UringReactor::TakeSlot(Kind kind) {
+  if (free_slot_ == kNoSlot) {
+    const auto first = static_cast<uint32_t>(chunks_.size() * kSlotsPerChunk);
+    chunks_.push_back(std::make_unique<Slot[]>(kSlotsPerChunk));
+    for (uint32_t i = kSlotsPerChunk; i-- > 0;) {
+      Slot& slot = chunks_.back()[i];
+      slot.index = first + i;
+      slot.next = std::exchange(free_slot_, slot.index);
+    }
+  }
+  Slot& slot = SlotAt(free_slot_);
+  free_slot_ = std::exchange(slot.next, kNoSlot);
+  slot.kind = kind;
+  slot.phase = Phase::kReporting;
+  slot.cancel_queued = false;
+  slot.poll_first = false;
+  slot.failures = 0;
+  slot.ticket = 0;
+  slot.sent = 0;
+  return slot;
+}
+
+void UringReactor::FreeSlot(Slot& slot) {
+  if (slot.vectors != nullptr) spare_vectors_.push_back(std::move(slot.vectors));
+  slot.operation = nullptr;
+  slot.source = nullptr;
+  slot.phase = Phase::kFree;
+  slot.generation = (slot.generation + 1) & kGenerationMask;
+  slot.next = std::exchange(free_slot_, slot.index);
+}
+
+uint64_t UringReactor::NameOf(const Slot& slot, Kind kind) {
+  return uint64_t{slot.index} | uint64_t{slot.generation} << 32 | static_cast<uint64_t>(kind) << 56;
+}
+
+UringReactor::Slot* UringReactor::FindSlot(uint64_t name) {
+  const auto index = static_cast<uint32_t>(name);
+  if (index >= chunks_.size() * kSlotsPerChunk) return nullptr;
+  Slot& slot = SlotAt(index);
+  const bool alive = slot.phase == Phase::kInKernel || slot.phase == Phase::kWaiting;
+  return alive && NameOf(slot, slot.kind) == name ? &slot : nullptr;
+}
+
+uint64_t UringReactor::RequestNameForTest(const Operation& operation) const {
+  const Slot& slot = SlotAt(operation.reactor_slot);
+  CHECK(slot.operation == &operation);
+  return NameOf(slot, slot.kind);
+}
+
+void UringReactor::PostCompletionForTest(uint64_t request_name) {
+  io_uring_sqe* sqe = NextEntry();
+  io_uring_prep_nop(sqe);
+  sqe->user_data = request_name;
+}
+
+// --- Requests --------------------------------------------------------------------------------------------------------
+
+io_uring_sqe* UringReactor::NextEntry() {
+  while (true) {
+    if (io_uring_sqe* sqe = ring_->GetEntry(); sqe != nullptr) return sqe;
+    const int result = ring_->Enter(/*wait=*/false, -1);
+    CHECK(result == 0 || result == -EINTR || result == -EBUSY || result == -EAGAIN)
+        << "io_uring_enter: " << std::strerror(-result);
+    if (result == -EBUSY || result == -EAGAIN) StashCompletions();
+  }
+}
+
+void UringReactor::SubmitOperation(Operation& operation) {
+  ++statistics_.submissions;
+  Kind kind = Kind::kSend;
+  switch (operation.kind) {
+    case OperationKind::kConnect:
+      kind = Kind::kConnect;
+      break;
+    case OperationKind::kSend:
+      kind = Kind::kSend;
+      break;
+    case OperationKind::kClose:
+      kind = Kind::kClose;
+      break;
+  }
+  Slot& slot = TakeSlot(kind);
+  slot.operation = &operation;
+  operation.reactor_slot = slot.index;
+  Start(slot);
+}
+
+void UringReactor::ArmSource(Source& source) {
+  ++statistics_.submissions;
+  CHECK(source.kind() == Source::Kind::kAccept || source.budget > 0) << "a receive needs a budget";
+  Slot& slot = TakeSlot(source.kind() == Source::Kind::kAccept ? Kind::kAccept : Kind::kReceive);
+  slot.source = &source;
+  source.reactor_slot = slot.index;
+  Start(slot);
+}
+
+// Submits the request of `slot`, for the first time or again.
+void UringReactor::Start(Slot& slot) {
+  slot.phase = Phase::kInKernel;
+  switch (slot.kind) {
+    case Kind::kConnect: {
+      const socklen_t length = posix::ToSockaddr(slot.operation->address, &slot.address);
+      if (length == 0) return EndLater(slot, -EAFNOSUPPORT);
+      io_uring_sqe* sqe = NextEntry();
+      io_uring_prep_connect(sqe, slot.operation->socket, reinterpret_cast<const sockaddr*>(&slot.address), length);
+      sqe->user_data = NameOf(slot, slot.kind);
+      return;
+    }
+    case Kind::kSend:
+      return StartSend(slot);
+    case Kind::kClose: {
+      io_uring_sqe* sqe = NextEntry();
+      io_uring_prep_close(sqe, slot.operation->socket);
+      sqe->user_data = NameOf(slot, slot.kind);
+      return;
+    }
+    case Kind::kAccept: {
+      io_uring_sqe* sqe = NextEntry();
+      io_uring_prep_multishot_accept(sqe, slot.source->socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+      sqe->user_data = NameOf(slot, slot.kind);
+      return;
+    }
+    case Kind::kReceive:
+      return StartReceive(slot);
+    case Kind::kCancel:
+    case Kind::kWake:
+      break;
+  }
+  CHECK(false) << "no slot has this kind";
+}
+
+// Sends what is left after `slot.sent` bytes.
+void UringReactor::StartSend(Slot& slot) {
+  const absl::Span<const IoSlice> slices = slot.operation->slices;
+  CHECK_LE(slices.size(), Operation::kMaxSlices);
+  size_t first = 0;
+  size_t offset = slot.sent;  // Into slices[first].
+  while (first < slices.size() && offset >= slices[first].size) offset -= slices[first++].size;
+  const size_t count = slices.size() - first;
+  if (count == 0) return EndLater(slot, static_cast<int64_t>(slot.sent));
+  if (count == 1) return StartSendOf(slot, slices[first].data + offset, slices[first].size - offset);
+
+  // The caller's array does as it is, unless the first slice is to be sent from its middle.
+  const void* vectors = slices.data() + first;
+  if (offset != 0) {
+    if (slot.vectors == nullptr && !spare_vectors_.empty()) {
+      slot.vectors = std::move(spare_vectors_.back());
+      spare_vectors_.pop_back();
+    }
+    if (slot.vectors == nullptr) slot.vectors = std::make_unique<iovec[]>(Operation::kMaxSlices);
+    std::memcpy(slot.vectors.get(), vectors, count * sizeof(iovec));
+    slot.vectors[0].iov_base = static_cast<char*>(slot.vectors[0].iov_base) + offset;
+    slot.vectors[0].iov_len -= offset;
+    vectors = slot.vectors.get();
+  }
+  slot.message = {};
+  slot.message.msg_iov = static_cast<iovec*>(const_cast<void*>(vectors));  // The kernel only reads them.
+  slot.message.msg_iovlen = count;
+  io_uring_sqe* sqe = NextEntry();
+  io_uring_prep_sendmsg(sqe, slot.operation->socket, &slot.message, MSG_NOSIGNAL | MSG_WAITALL);
+  sqe->user_data = NameOf(slot, slot.kind);
+}
+
+void UringReactor::StartSendOf(Slot& slot, const char* data, size_t size) {
+  io_uring_sqe* sqe = NextEntry();
+  io_uring_prep_send(sqe, slot.operation->socket, data, std::min(size, kMaxRequestBytes), MSG_NOSIGNAL | MSG_WAITALL);
+  sqe->user_data = NameOf(slot, slot.kind);
+}
+
+// Receives what is left of the budget.
+void UringReactor::StartReceive(Slot& slot) {
+  slot.phase = Phase::kInKernel;
+  io_uring_sqe* sqe = NextEntry();
+  io_uring_prep_recv_multishot(sqe, slot.source->socket, nullptr, 0, 0);
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = buffers_->group();
+  if (slot.poll_first) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  if (capabilities_.receive_budget) LimitReceive(sqe, slot.source->budget - slot.source->delivered);
+  sqe->user_data = NameOf(slot, slot.kind);
+}
+
+// Makes the kernel end the receive before more than `left` bytes were delivered. It looks at the limit only after each
+// buffer, and so may go beyond it by one; with bundles it cuts the last buffer to the limit, but prepares as many
+// buffers as the limit allows for each receive, however small. So: without bundles, by less than a buffer, until less
+// than a buffer is left, and that by bundles (of one buffer).
+void UringReactor::LimitReceive(io_uring_sqe* sqe, size_t left) const {
+  const size_t block = buffers_->block_bytes();
+  if (left < block) {
+    sqe->ioprio |= IORING_RECVSEND_BUNDLE;
+    sqe->optlen = static_cast<uint32_t>(left);
+  } else {
+    sqe->optlen = static_cast<uint32_t>(std::min(left, kMaxRequestBytes) - block + 1);
+  }
+}
+
+// Waits for `events` and then starts the request again. Requests wait by themselves; this is for a kernel that answers
+// EAGAIN or EINPROGRESS on non-blocking sockets instead.
+void UringReactor::WaitFor(Slot& slot, uint32_t events) {
+  slot.phase = Phase::kWaiting;
+  io_uring_sqe* sqe = NextEntry();
+  const int socket = slot.operation != nullptr ? slot.operation->socket : slot.source->socket;
+  io_uring_prep_poll_add(sqe, socket, events);
+  sqe->user_data = NameOf(slot, slot.kind);
+}
+
+void UringReactor::QueueCancel(Slot& slot) {
+  if (slot.cancel_queued) return;
+  slot.cancel_queued = true;
+  io_uring_sqe* sqe = NextEntry();
+  io_uring_prep_cancel64(sqe, NameOf(slot, slot.kind), 0);
+  // When the request cannot be found or is running, its own completion comes anyway: this one's never matters.
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  sqe->user_data = NameOf(slot, Kind::kCancel);
+}
+
+// Nobody reads the counter: every write makes the multishot poll complete once more.
+void UringReactor::WatchWakeDescriptor() {
+  watching_wakes_ = true;
+  io_uring_sqe* sqe = NextEntry();
+  io_uring_prep_poll_multishot(sqe, wake_descriptor_, POLLIN);
+  sqe->user_data = static_cast<uint64_t>(Kind::kWake) << 56;
+}
+
+void UringReactor::CancelOperation(Operation& operation) {
+  Slot& slot = SlotAt(operation.reactor_slot);
+  CHECK(slot.operation == &operation);
+  if (slot.kind == Kind::kClose) return;  // Always short, and to be done in any case.
+  if (slot.phase == Phase::kInKernel || slot.phase == Phase::kWaiting) QueueCancel(slot);
+}
+
+void UringReactor::DisarmSource(Source& source) {
+  Slot& slot = SlotAt(source.reactor_slot);
+  CHECK(slot.source == &source);
+  switch (slot.phase) {
+    case Phase::kInKernel:
+    case Phase::kWaiting:
+      return QueueCancel(slot);
+    case Phase::kStarved:
+      RemoveStarved(slot);
+      return EndLater(slot, 0);
+    case Phase::kBackingOff:
+      backing_off_.erase(std::find(backing_off_.begin(), backing_off_.end(), slot.index));
+      return EndLater(slot, 0);
+    case Phase::kReporting:
+    case Phase::kEnded:
+      return;
+    case Phase::kFree:
+      break;
+  }
+  CHECK(false) << "an armed source without a slot";
+}
+
+// --- Completions -----------------------------------------------------------------------------------------------------
+
+// Reports what is there now; what comes meanwhile is for the next poll, so that this ends.
+void UringReactor::TakeCompletions() {
+  if (!stash_.empty()) {
+    stash_in_work_.swap(stash_);
+    for (const Completion& completion : stash_in_work_) Dispatch(completion);
+    stash_in_work_.clear();
+  }
+  Completion completion;
+  for (uint32_t left = ring_->completion_count(); left > 0; --left) {
+    // A full submission queue may have moved the ring's completions to the stash: those come first then.
+    if (!stash_.empty() || !ring_->TakeCompletion(&completion)) return;
+    Dispatch(completion);
+  }
+}
+
+void UringReactor::StashCompletions() {
+  Completion completion;
+  while (ring_->TakeCompletion(&completion)) stash_.push_back(completion);
+}
+
+// The one place that knows all kinds of completions.
+void UringReactor::Dispatch(const Completion& completion) {
+  const auto kind = static_cast<Kind>(completion.user_data >> 56);
+  if (kind == Kind::kCancel) return;
+  if (kind == Kind::kWake) {
+    if ((completion.flags & IORING_CQE_F_MORE) == 0) WatchWakeDescriptor();
+    return;
+  }
+  Slot* slot = FindSlot(completion.user_data);
+  if (slot == nullptr) return DropLate(completion, kind);
+  if (slot->phase == Phase::kWaiting) return OnWaited(*slot, completion.result);
+  switch (kind) {
+    case Kind::kConnect:
+      return OnConnect(*slot, completion.result);
+    case Kind::kSend:
+      return OnSend(*slot, completion.result);
+    case Kind::kClose:
+      // A descriptor is free again.
+      for (const uint32_t index : backing_off_) SlotAt(index).retry_at = Instant::InfinitePast();
+      return Complete(*slot, completion.result);
+    case Kind::kAccept:
+      return OnAccept(*slot, completion);
+    case Kind::kReceive:
+      return OnReceive(*slot, completion);
+    case Kind::kCancel:
+    case Kind::kWake:
+      break;
+  }
+}
+
+// Takes back what came with a completion that nobody waits for any more.
+void UringReactor::DropLate(const Completion& completion, Kind kind) {
+  ++late_completions_;
+  if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
+    buffers_->Return(static_cast<uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT));
+  }
+  if (kind == Kind::kAccept && completion.result > 0) posix::CloseNow(completion.result);
+}
+
+void UringReactor::OnWaited(Slot& slot, int32_t result) {
+  const bool stop = slot.operation != nullptr ? slot.operation->state() == Operation::State::kCancelling
+                                              : slot.source->state() == Source::State::kDisarming;
+  if (stop && slot.source != nullptr) return End(slot, SourceEnd::kDisarmed, 0);
+  if (slot.kind == Kind::kConnect && result >= 0) {
+    int error = 0;
+    const int failed = posix::GetOption(slot.operation->socket, SocketOption::kError, &error);
+    return Complete(slot, failed < 0 ? failed : -error);
+  }
+  if (stop) return Complete(slot, slot.sent > 0 ? static_cast<int64_t>(slot.sent) : -ECANCELED);
+  Start(slot);
+}
+
+void UringReactor::OnConnect(Slot& slot, int32_t result) {
+  if (result == -EINPROGRESS || result == -EAGAIN) {
+    if (slot.operation->state() == Operation::State::kCancelling) return Complete(slot, -ECANCELED);
+    return WaitFor(slot, POLLOUT);
+  }
+  Complete(slot, result);
+}
+
+void UringReactor::OnSend(Slot& slot, int32_t result) {
+  const bool cancelling = slot.operation->state() == Operation::State::kCancelling;
+  if (result > 0) {
+    slot.sent += static_cast<size_t>(result);
+    size_t size = 0;
+    for (const IoSlice& slice : slot.operation->slices) size += slice.size;
+    if (slot.sent < size && !cancelling) return Start(slot);
+  } else if (!cancelling && result == -EINTR) {
+    return Start(slot);
+  } else if (!cancelling && result == -EAGAIN) {
+    return WaitFor(slot, POLLOUT);
+  }
+  // An error after some bytes shows at the next send.
+  if (slot.sent > 0) return Complete(slot, static_cast<int64_t>(slot.sent));
+  const bool nothing_done = cancelling && (result == -EINTR || result == -EAGAIN);
+  Complete(slot, nothing_done ? -ECANCELED : result);
+}
+
+void UringReactor::OnAccept(Slot& slot, const Completion& completion) {
+  Source& source = *slot.source;
+  const bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
+  const int error = completion.result < 0 ? -completion.result : 0;
+  if (!more) slot.phase = Phase::kReporting;
+  if (error == 0) {
+    slot.failures = 0;
+    ++statistics_.completions;
+    ReportAccepted(source, completion.result);
+  }
+  if (more) return;
+
+  if (source.state() == Source::State::kDisarming) {
+    const bool ended =
+        error == 0 || error == ECANCELED || error == EAGAIN || IsShortage(error) || ConcernsOneConnection(error);
+    return ended ? End(slot, SourceEnd::kDisarmed, 0) : End(slot, SourceEnd::kError, error);
+  }
+  if (error == 0) return Start(slot);
+  if (error == EAGAIN) return WaitFor(slot, POLLIN);
+  if (IsShortage(error)) {
+    ++statistics_.descriptor_shortages;
+    return BackOff(slot, /*at_once=*/false);
+  }
+  if (ConcernsOneConnection(error)) return BackOff(slot, /*at_once=*/slot.failures == 0);
+  End(slot, SourceEnd::kError, error);
+}
+
+void UringReactor::OnReceive(Slot& slot, const Completion& completion) {
+  Source& source = *slot.source;
+  const bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
+  const auto buffer_id = static_cast<uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+  if (!more) slot.phase = Phase::kReporting;
+  if (completion.result > 0) {
+    CHECK((completion.flags & IORING_CQE_F_BUFFER) != 0);
+    slot.ticket = 0;
+    slot.poll_first = false;
+    ++statistics_.completions;
+    ReportReceived(source, buffers_->Take(buffer_id, static_cast<uint32_t>(completion.result)));
+    if (!more) return AfterReceived(slot);
+    const bool used_up = source.delivered >= source.budget && source.state() == Source::State::kArmed;
+    if (used_up && !capabilities_.receive_budget) QueueCancel(slot);
+    return;
+  }
+  if ((completion.flags & IORING_CQE_F_BUFFER) != 0) buffers_->Return(buffer_id);
+  if (more) return;
+
+  const bool disarming = source.state() == Source::State::kDisarming;
+  switch (const int error = -completion.result) {
+    case 0:
+      return End(slot, SourceEnd::kEndOfStream, 0);
+    case ENOBUFS:
+    case ENOMEM:
+      ++statistics_.buffer_shortages;
+      [[fallthrough]];
+    case ECANCELED:
+    case EAGAIN:
+    case EINTR:
+      if (disarming) return End(slot, SourceEnd::kDisarmed, 0);
+      if (source.delivered >= source.budget) return End(slot, SourceEnd::kBudget, 0);
+      if (error == ENOBUFS || error == ENOMEM) return Starve(slot);
+      if (error == EAGAIN) return WaitFor(slot, POLLIN);
+      slot.cancel_queued = false;
+      return StartReceive(slot);
+    default:
+      return End(slot, SourceEnd::kError, error);
+  }
+}
+
+// Decides what follows bytes that were delivered while the kernel has no request for `slot`.
+void UringReactor::AfterReceived(Slot& slot) {
+  const Source& source = *slot.source;
+  if (source.state() == Source::State::kDisarming) return End(slot, SourceEnd::kDisarmed, 0);
+  if (source.delivered >= source.budget) return End(slot, SourceEnd::kBudget, 0);
+  StartReceive(slot);
+}
+
+// --- Ends ------------------------------------------------------------------------------------------------------------
+
+void UringReactor::Complete(Slot& slot, int64_t result) {
+  Operation& operation = *slot.operation;
+  FreeSlot(slot);
+  ++statistics_.completions;
+  ReportComplete(operation, result);
+}
+
+void UringReactor::End(Slot& slot, SourceEnd end, int error) {
+  Source& source = *slot.source;
+  FreeSlot(slot);
+  ++statistics_.completions;
+  ReportEnd(source, end, error);
+}
+
+// The end is known, and Poll() has to report it: of an operation with `result`, of a source that was disarmed.
+void UringReactor::EndLater(Slot& slot, int64_t result) {
+  slot.phase = Phase::kEnded;
+  slot.result = result;
+  ended_.push_back(slot.index);
+}
+
+void UringReactor::ReportEnded() {
+  ended_in_work_.swap(ended_);
+  for (const uint32_t index : ended_in_work_) {
+    Slot& slot = SlotAt(index);
+    CHECK(slot.phase == Phase::kEnded);
+    if (slot.operation != nullptr) {
+      Complete(slot, slot.result);
+    } else {
+      End(slot, SourceEnd::kDisarmed, 0);
+    }
+  }
+  ended_in_work_.clear();
+}
+
+// --- No buffer for a receive -----------------------------------------------------------------------------------------
+
+// Puts `slot` into the list of starved slots, which is ordered by the time since when they starve.
+void UringReactor::Starve(Slot& slot) {
+  slot.phase = Phase::kStarved;
+  if (slot.ticket == 0) slot.ticket = ++last_ticket_;
+  uint32_t after = starved_last_;  // Nearly always the right place; older ones that failed again walk back.
+  while (after != kNoSlot && SlotAt(after).ticket > slot.ticket) after = SlotAt(after).previous;
+  slot.previous = after;
+  slot.next = after == kNoSlot ? starved_first_ : SlotAt(after).next;
+  (after == kNoSlot ? starved_first_ : SlotAt(after).next) = slot.index;
+  (slot.next == kNoSlot ? starved_last_ : SlotAt(slot.next).previous) = slot.index;
+}
+
+void UringReactor::RemoveStarved(Slot& slot) {
+  (slot.previous == kNoSlot ? starved_first_ : SlotAt(slot.previous).next) = slot.next;
+  (slot.next == kNoSlot ? starved_last_ : SlotAt(slot.next).previous) = slot.previous;
+  slot.previous = slot.next = kNoSlot;
+  slot.phase = Phase::kReporting;
+}
+
+void UringReactor::ServeStarved() {
+  if (buffers_->releases() != releases_seen_) {
+    releases_seen_ = buffers_->releases();
+    dry_polls_ = 0;
+  }
+  for (uint32_t free = buffers_->available(); free > 0 && starved_first_ != kNoSlot; --free) {
+    Slot& oldest = SlotAt(starved_first_);
+    RemoveStarved(oldest);
+    StartReceive(oldest);
+  }
+  if (starved_first_ == kNoSlot || ++dry_polls_ < kDryPolls) return;
+  // The program keeps its buffers, perhaps until it has received more.
+  for (int i = 0; i < kHeapReceivesPerPoll && starved_first_ != kNoSlot; ++i) {
+    Slot& oldest = SlotAt(starved_first_);
+    RemoveStarved(oldest);
+    ReceiveFromHeap(oldest);
+  }
+}
+
+// Receives what is there into memory of the heap pool. The kernel has no request for `slot`, so the order stays.
+void UringReactor::ReceiveFromHeap(Slot& slot) {
+  Source& source = *slot.source;
+  const size_t size = std::min(source.budget - source.delivered, kHeapReceiveBytes);
+  Buffer buffer(heap_buffers_->Allocate(size));
+  BufferBlock* block = buffer.ReleaseBlock();
+  const int64_t received = posix::ReceiveNow(source.socket, block->memory, size);
+  block->end = received > 0 ? static_cast<uint32_t>(received) : 0;
+  buffer = Buffer(block);
+  slot.ticket = 0;
+  slot.poll_first = true;  // The ring is dry: no buffer before there is data.
+  if (received > 0) {
+    ++statistics_.completions;
+    ReportReceived(source, std::move(buffer));
+    return AfterReceived(slot);
+  }
+  buffer.Reset();
+  if (received == 0) return End(slot, SourceEnd::kEndOfStream, 0);
+  if (received == -EAGAIN) return StartReceive(slot);
+  if (received == -ENOMEM || received == -ENOBUFS) return Starve(slot);
+  End(slot, SourceEnd::kError, static_cast<int>(-received));
+}
+
+// --- No descriptor for an accept -------------------------------------------------------------------------------------
+
+void UringReactor::BackOff(Slot& slot, bool at_once) {
+  const uint32_t doublings = std::min<uint32_t>(slot.failures, 8);
+  ++slot.failures;
+  const int64_t pause_ns = std::min(kBackOffMinNs << doublings, kBackOffMaxNs);
+  slot.phase = Phase::kBackingOff;
+  slot.retry_at = at_once ? Instant::InfinitePast() : posix::ReadMonotonicClock() + absl::Nanoseconds(pause_ns);
+  backing_off_.push_back(slot.index);
+}
+
+void UringReactor::RetryBackedOff() {
+  const Instant now = posix::ReadMonotonicClock();
+  const auto due = std::partition(backing_off_.begin(), backing_off_.end(),
+                                  [&](uint32_t index) { return SlotAt(index).retry_at > now; });
+  retrying_.assign(due, backing_off_.end());
+  backing_off_.erase(due, backing_off_.end());
+  for (const uint32_t index : retrying_) Start(SlotAt(index));
+}
+
+}  // namespace tandem::uring
