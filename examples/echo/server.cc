@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The smallest server: sends back what it receives.
+//
+//   bazel run //examples/echo:server -- --port=7
+//
+// --receive serves from the kernel's own buffers, without a copy; the default reads into a buffer of its own.
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "tandem.h"
+
+ABSL_FLAG(uint16_t, port, 7777, "TCP port to listen on; 0 picks a free one");
+ABSL_FLAG(std::string, bind, "127.0.0.1", "address to listen on; 0.0.0.0 or :: for all");
+ABSL_FLAG(bool, receive, false, "serve from the kernel's receive buffers, without a copy");
+
+namespace tandem {
+namespace {
+
+// Both loops end at the end of the stream, on an error (the peer is gone) and on cancellation: in each case the stream
+// is closed by its destructor.
+
+Task<void> EchoByRead(TcpStream stream) {
+  char buffer[16384];
+  for (;;) {
+    const absl::StatusOr<size_t> count = co_await stream.Read(absl::MakeSpan(buffer));
+    if (!count.ok() || *count == 0) co_return;
+    const IoResult written = co_await stream.WriteAll(absl::string_view(buffer, *count));
+    if (!written.ok()) co_return;
+  }
+}
+
+Task<void> EchoByReceive(TcpStream stream) {
+  for (;;) {
+    absl::StatusOr<Buffer> buffer = co_await stream.Receive();
+    if (!buffer.ok() || buffer->empty()) co_return;
+    const IoResult written = co_await stream.Write(*std::move(buffer));
+    if (!written.ok()) co_return;
+  }
+}
+
+Task<absl::Status> Serve(SocketAddress address, bool by_receive) {
+  absl::StatusOr<TcpListener> listener = TcpListener::Listen(address);
+  if (!listener.ok()) co_return listener.status();
+  std::printf("listening on %s\n", listener->LocalAddress().ToString().c_str());
+  std::fflush(stdout);
+  for (;;) {
+    absl::StatusOr<TcpStream> stream = co_await listener->Accept();
+    if (!stream.ok()) co_return stream.status();
+    Spawn(by_receive ? EchoByReceive : EchoByRead, *std::move(stream));
+  }
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int argc, char** argv) {
+  absl::SetProgramUsageMessage("A TCP echo server. SIGINT or SIGTERM stops it.");
+  absl::ParseCommandLine(argc, argv);
+  const auto address = tandem::SocketAddress::ParseHost(absl::GetFlag(FLAGS_bind), absl::GetFlag(FLAGS_port));
+  if (!address.ok()) {
+    std::fprintf(stderr, "--bind: %s\n", std::string(address.status().message()).c_str());
+    return 1;
+  }
+  tandem::Runtime runtime;
+  const absl::Status status = runtime.BlockOn(tandem::Serve(*address, absl::GetFlag(FLAGS_receive)));
+  // A stop by signal cancels the server: that is how it ends well.
+  if (absl::IsCancelled(status)) return 0;
+  std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+  return 1;
+}

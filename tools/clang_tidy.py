@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs clang-tidy over the C++ sources, in parallel, and remembers what was clean.
+
+A file is checked again only when it, a header of ours that it includes, the checks, the flags or a library's version
+changed. What was clean is remembered in ${XDG_CACHE_HOME:-~/.cache}/tandem/clang-tidy.
+
+Usage: clang_tidy.py [FILE...]      all .cc files without arguments; ends with `N passed, N failed`
+"""
+
+import concurrent.futures
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), ".."))
+CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tandem", "clang-tidy")
+TOOL = "clang-tidy-19"
+FLAGS = [
+    "-xc++", "-std=c++20", "-Wall", "-Wextra", "-ffp-contract=off", "-pthread", "-iquote", ".",
+    "-isystem", "third_party/src/abseil-cpp",
+    "-isystem", "third_party/src/googletest/googletest/include",
+    "-isystem", "third_party/src/googletest/googlemock/include",
+    "-isystem", "third_party/src/benchmark/include",
+    "-isystem", "third_party/src/liburing/src/include",
+]
+EXCLUDED = ("third_party/",)
+# Tests look at what was moved from, signal themselves, and copy where it is simpler.
+TEST_CHECKS = "--checks=-bugprone-use-after-move,-bugprone-bad-signal-to-kill-thread,-performance-*"
+
+_INCLUDE = re.compile(rb'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
+_contents = {}
+
+
+def contents(path):
+    """Returns the bytes of a file of the checkout and the files of ours that it includes."""
+    if path not in _contents:
+        with open(os.path.join(ROOT, path), "rb") as stream:
+            data = stream.read()
+        headers = [header.decode() for header in _INCLUDE.findall(data)]
+        _contents[path] = data, [header for header in headers if os.path.isfile(os.path.join(ROOT, header))]
+    return _contents[path]
+
+
+def key(path, common):
+    """Returns a hash of all that the result of checking `path` depends on."""
+    seen, todo = set(), [path]
+    while todo:
+        current = todo.pop()
+        if current not in seen:
+            seen.add(current)
+            todo += contents(current)[1]
+    digest = hashlib.sha256(common)
+    for current in [path] + sorted(seen):
+        digest.update(current.encode() + b"\0" + hashlib.sha256(contents(current)[0]).digest())
+    return digest.hexdigest()
+
+
+def common_key():
+    """Returns the part of the key that all files share."""
+    parts = [subprocess.run([TOOL, "--version"], check=True, stdout=subprocess.PIPE).stdout, " ".join(FLAGS + [TEST_CHECKS]).encode()]
+    with open(os.path.join(ROOT, ".clang-tidy"), "rb") as stream:
+        parts.append(stream.read())
+    sources = os.path.join(ROOT, "third_party", "src")
+    for name in sorted(os.listdir(sources)):
+        stamp = os.path.join(sources, name, ".tandem-sha256")
+        if os.path.exists(stamp):
+            with open(stamp, "rb") as stream:
+                parts.append(name.encode() + stream.read())
+    return b"\0".join(parts)
+
+
+def check(path, common):
+    """Returns the problems of `path` as text, empty if there are none, and whether the answer was remembered."""
+    remembered = os.path.join(CACHE, key(path, common))
+    if os.path.exists(remembered):
+        return "", True
+    checks = [TEST_CHECKS] if path.endswith("_test.cc") else []
+    run = subprocess.run([TOOL, "--quiet", *checks, path, "--", *FLAGS], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output = run.stdout.decode("utf-8", "replace")
+    if run.returncode == 0 and "warning:" not in output and "error:" not in output:
+        os.makedirs(CACHE, exist_ok=True)
+        with open(remembered, "w") as stream:
+            stream.write(path + "\n")
+        return "", False
+    return (output.replace(ROOT + "/", "") or run.stderr.decode("utf-8", "replace")), False
+
+
+def sources():
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", "--", "*.cc"],
+        check=True, stdout=subprocess.PIPE).stdout.decode()
+    return sorted(path for path in listed.split("\0")
+                  if path and not path.startswith(EXCLUDED) and os.path.isfile(os.path.join(ROOT, path)))
+
+
+def main():
+    paths = sys.argv[1:] or sources()
+    common = common_key()
+    failed, remembered, shown = 0, 0, set()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        for path, (output, known) in zip(paths, pool.map(lambda path: check(path, common), paths)):
+            remembered += known
+            if not output:
+                continue
+            failed += 1
+            # A problem in a header shows up in every file that includes it; print it once.
+            for block in re.split(r"(?m)^(?=\S+:\d+:\d+: (?:warning|error):)", output):
+                if block.strip() and block not in shown:
+                    shown.add(block)
+                    print(block.rstrip())
+            print("%s: clang-tidy failed" % path, flush=True)
+    print("clang-tidy: %d files, %d of them unchanged since they were clean" % (len(paths), remembered))
+    print("%d passed, %d failed" % (len(paths) - failed, failed))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project's own rules about its files, checked by reading them.
+
+Each rule is a function from a file, or from all files, to problems. tools/lint_source_test.py shows for each rule an
+input that breaks it.
+
+Usage: lint_source.py [ROOT]    prints `path:line: rule: what to do` for each problem, then `N passed, N failed` (files).
+"""
+
+import fnmatch
+import os
+import re
+import subprocess
+import sys
+
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
+
+
+class File:
+    """A text file. `code` is its text without comments and the contents of literals; line numbers are kept."""
+
+    def __init__(self, path, text):
+        self.path = path
+        self.text = text
+        self.top = path.split("/")[0]
+        self.is_cpp = path.endswith((".h", ".cc"))
+        self.is_test = bool(re.search(r"(_test|_probe|_benchmark)\.cc$|_for_test\.h$|/testdata/", path))
+        self.code = blank_comments_and_literals(text) if self.is_cpp else text
+
+    def matches(self, pattern, text=None):
+        """Yields (line number, match) for each match of `pattern` in the code."""
+        text = self.code if text is None else text
+        for match in re.finditer(pattern, text, re.MULTILINE):
+            yield text.count("\n", 0, match.start()) + 1, match
+
+
+_COMMENT_OR_LITERAL = re.compile(
+    r"""
+    //[^\n]*
+  | /\*.*?\*/
+  | (?:u8|[uUL])?R"(?P<delimiter>[^()\\\s]{0,16})\(.*?\)(?P=delimiter)"
+  | "(?:\\.|[^"\\\n])*"
+  | (?<![0-9a-fA-F])'(?:\\.|[^'\\\n])*'
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def blank_comments_and_literals(text):
+    """Replaces comments and the contents of literals by spaces, except the paths of #include lines."""
+
+    def blank(match):
+        value = match.group(0)
+        if value.startswith('"') and re.search(r"#\s*include\s*$", text[: match.start()].rsplit("\n", 1)[-1]):
+            return value
+        return re.sub(r"[^\n]", " ", value)
+
+    return _COMMENT_OR_LITERAL.sub(blank, text)
+
+
+# --- Licence and layout ----------------------------------------------------------------------------------------------
+
+
+def check_licence(file):
+    if file.path != "LICENSE" and LICENCE not in "\n".join(file.text.split("\n")[:5]):
+        yield 1, "licence", "the first lines lack '%s'" % LICENCE
+
+
+def check_whitespace(file):
+    if file.path.endswith((".patch", ".md")) or file.path == "LICENSE":
+        return
+    for line, _ in file.matches(r"[ \t]+$", file.text):
+        yield line, "whitespace", "ends with a space"
+    if file.text and not file.text.endswith("\n"):
+        yield file.text.count("\n") + 1, "whitespace", "the last line does not end"
+
+
+def check_guard(file):
+    if not file.path.endswith(".h"):
+        return
+    guard = "TANDEM_" + re.sub(r"[^A-Z0-9]", "_", file.path.upper()) + "_"
+    if not re.search(r"^#ifndef %s\n#define %s\n" % (guard, guard), file.text, re.MULTILINE):
+        yield 1, "guard", "the include guard is not %s" % guard
+
+
+def check_marks(file):
+    if not file.is_cpp:
+        return
+    for line, match in file.matches(r"\b(TODO|FIXME)\b", file.text):
+        yield line, "marks", "%s: finish it, or open an issue" % match.group(1)
+    for line, match in file.matches(r"\bNOLINT(NEXTLINE|BEGIN)?\b(?!\([\w.,\- *]+\):? +\S)", file.text):
+        yield line, "marks", "a NOLINT names its check and gives a reason: NOLINT(check): reason"
+
+
+# --- Nothing nondeterministic in core and sim --------------------------------------------------------------------------
+
+# Files that are the interface to the machine's clocks, randomness and threads, and what proves that they work.
+INTERFACE_FILES = ["sim/interpose*", "sim/reexec*"]
+
+# Single files that may use a single rule's words, each with the reason.
+ALLOWED = {
+    # (pattern of the path, rule): reason
+}
+
+FORBIDDEN = [
+    (
+        "clock",
+        r"\bstd::chrono::\w*_clock\b|\b(system|steady|high_resolution)_clock\b|\babsl::(Now|GetCurrentTimeNanos)\s*\("
+        r"|(?<![\w.>])(?:std::|::)?time\s*\(\s*(?:nullptr|NULL|0|&)"
+        r"|(?<![\w.>:])(?:std::|::)?(?:gettimeofday|clock_gettime|clock_getres|timespec_get|ftime)\s*\("
+        r"|(?:\bstd|(?<![\w>]))::clock\s*\(\s*\)|\b__rdtsc\b|\b__builtin_readcyclecounter\b",
+        "time comes from Now() and WallNow()",
+    ),
+    (
+        "sleep",
+        # A plain `sleep(` only where a statement begins: a member's initializer looks the same.
+        r"(?<![\w.>:])(?:std::|::)?(?:usleep|nanosleep|clock_nanosleep)\s*\(|(?:^|[;{})=])\s*(?:::)?sleep\s*\("
+        r"|\babsl::SleepFor\b|\bstd::this_thread::sleep\w*",
+        "wait with co_await Sleep(duration)",
+    ),
+    (
+        "thread",
+        r"\bstd::(?:j?thread|this_thread|async|future|promise|packaged_task|call_once|once_flag)\b"
+        r"|\bstd::(?:\w*mutex|condition_variable\w*|lock_guard|unique_lock|scoped_lock|shared_lock|barrier|latch"
+        r"|counting_semaphore|binary_semaphore)\b|\babsl::(?:Mutex\w*|\w*MutexLock|CondVar|Notification|BlockingCounter|Barrier)\b"
+        r"|\bpthread_\w+",
+        "one shard is one thread; use the coroutine-aware locks and Post()",
+    ),
+    (
+        "random",
+        r"\bstd::(?:random_device|mt19937\w*|minstd_rand\w*|default_random_engine|knuth_b|\w+_distribution|shuffle|random_shuffle|sample)\b"
+        r"|(?<![\w.>:])(?:std::|::)?(?:rand|random)\s*\(\s*\)"
+        r"|(?<![\w.>:])(?:std::|::)?(?:srand|rand_r|srandom|[dlm]rand48|arc4random\w*|getrandom|getentropy)\s*\("
+        r"|\babsl::(?:InsecureBitGen|BitGen\w*|SharedBitGen)\b",
+        "random numbers come from the current host, with a domain",
+    ),
+    (
+        "hash order",
+        r"\bstd::unordered_\w+",
+        "its order is not defined; use a sorted container, or absl's hash tables without iterating",
+    ),
+    (
+        "pointer order",
+        r"\b(?:std::(?:multi)?(?:map|set)|std::priority_queue|absl::btree_\w+)\s*<\s*(?:const\s+)?[\w:]+(?:<[^<>]*>)?\s*\*",
+        "orders by address, which differs from run to run",
+    ),
+]
+
+
+def allowed(file, rule):
+    if any(fnmatch.fnmatch(file.path, pattern) for pattern in INTERFACE_FILES):
+        return True
+    return any(fnmatch.fnmatch(file.path, pattern) and rule == r for pattern, r in ALLOWED)
+
+
+def check_forbidden_calls(file):
+    if file.top not in ("core", "sim") or not file.is_cpp:
+        return
+    for rule, pattern, advice in FORBIDDEN:
+        if allowed(file, rule):
+            continue
+        for line, match in file.matches(pattern):
+            yield line, rule, "'%s': %s" % (match.group(0).strip(), advice)
+
+
+_HASH_TABLE = re.compile(r"\babsl::(?:flat|node)_hash_(?:map|set)\s*<")
+
+
+def hash_table_names(file):
+    """Returns the names of the variables and members that are declared as absl hash tables."""
+    names = set()
+    for match in _HASH_TABLE.finditer(file.code):
+        depth, end = 1, match.end()
+        while end < len(file.code) and depth:
+            depth += {"<": 1, ">": -1}.get(file.code[end], 0)
+            end += 1
+        declared = re.match(r"[\s&]*([A-Za-z_]\w*)\s*[;={(,)]", file.code[end:])
+        if declared:
+            names.add(declared.group(1))
+    return names
+
+
+def check_hash_iteration(files):
+    """Iterating over a hash table, declared in the same file or its header."""
+    by_stem = {}
+    for file in files:
+        if file.top in ("core", "sim") and file.is_cpp:
+            by_stem.setdefault(re.sub(r"(_test)?\.(h|cc)$", "", file.path), []).append(file)
+    for group in by_stem.values():
+        names = set().union(*(hash_table_names(file) for file in group))
+        if not names:
+            continue
+        any_name = "|".join(sorted(names))
+        pattern = r"\bfor\s*\([^;()]*:\s*\*?(?:this->)?(%s)\s*\)|\b(%s)\s*(?:\.|->)\s*c?begin\s*\(" % (any_name, any_name)
+        for file in group:
+            for line, match in file.matches(pattern):
+                yield file, line, "hash order", "iterates over the hash table '%s', whose order is not defined" % (
+                    match.group(1) or match.group(2)
+                )
+
+
+# --- The direction of arrows -------------------------------------------------------------------------------------------
+
+# What the files of a folder may include of the others. A test may use testing as well.
+MAY_INCLUDE = {
+    "core": {"core"},
+    "sim": {"core", "sim"},
+    "posix": {"core", "posix"},
+    "uring": {"core", "posix", "uring"},
+    "testing": {"core", "sim", "testing"},
+    "examples": {"core", "examples"},
+}
+FOLDERS = {"core", "sim", "posix", "uring", "testing", "examples", "bench", "tools"}
+
+OS_HEADER = re.compile(
+    r"^(?:sys|netinet|net|arpa|linux|asm|bits|liburing)/|^(?:unistd|pthread|fcntl|poll|signal|netdb|sched|dirent|dlfcn"
+    r"|execinfo|ucontext|semaphore|termios|ifaddrs|time|resolv|spawn|syslog|pwd|grp|liburing)\.h$"
+)
+STANDARD_HEADER_FORBIDDEN = {"thread", "mutex", "shared_mutex", "condition_variable", "future", "random", "barrier",
+                             "latch", "semaphore", "stop_token", "csignal", "cmath", "unordered_map", "unordered_set"}
+# The simulator may look at its own process and speak to its harness, but not at the network or at the machine's clock.
+SIM_OS_HEADER = re.compile(r"^(?:netinet|net|arpa|linux|liburing)/|^sys/(?:socket|epoll|eventfd|timerfd|time|un)\.h$"
+                           r"|^(?:pthread|netdb|poll|liburing|time)\.h$")
+
+
+def check_includes(file):
+    if file.top not in MAY_INCLUDE or not file.is_cpp:
+        return
+    interface = any(fnmatch.fnmatch(file.path, pattern) for pattern in INTERFACE_FILES)
+    may = MAY_INCLUDE[file.top] | ({"testing", "sim"} - ({"sim"} if file.top in ("core", "uring", "posix") else set())
+                                   if file.is_test else set())
+    for line, match in file.matches(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]'):
+        bracket, header = match.groups()
+        folder = header.split("/")[0]
+        if bracket == '"' and folder in FOLDERS and folder not in may:
+            yield line, "arrows", "%s does not include %s: arrows point to core" % (file.top, header)
+        if interface or file.is_test:
+            continue
+        if file.top == "core" and OS_HEADER.search(header):
+            yield line, "OS header", "core knows no operating system: <%s>" % header
+        if file.top == "sim" and SIM_OS_HEADER.search(header):
+            yield line, "OS header", "sim does not touch the machine's network, clock or threads: <%s>" % header
+        if file.top in ("core", "sim") and header in STANDARD_HEADER_FORBIDDEN:
+            yield line, "OS header", "<%s> has nothing that %s may use" % (header, file.top)
+
+
+# --- Every source belongs to a target ----------------------------------------------------------------------------------
+
+
+def check_targets(files):
+    build_files = {}
+    for file in files:
+        if os.path.basename(file.path) in ("BUILD", "BUILD.bazel"):
+            build_files[os.path.dirname(file.path)] = re.sub(r"#[^\n]*", "", file.text)
+    for file in files:
+        if not file.is_cpp:
+            continue
+        package = os.path.dirname(file.path)
+        while package and package not in build_files:
+            package = os.path.dirname(package)
+        if package not in build_files:
+            yield file, 1, "target", "no BUILD file above it"
+            continue
+        name = os.path.relpath(file.path, package or ".")
+        text = build_files[package]
+        if '"%s"' % name in text:
+            continue
+        globs = re.findall(r'"([^"\n]*\*[^"\n]*)"', " ".join(re.findall(r"glob\(\s*\[(.*?)\]", text, re.DOTALL)))
+        if not any(fnmatch.fnmatch(name, pattern) for pattern in globs):
+            yield file, 1, "target", "belongs to no target of //%s" % package
+
+
+FILE_CHECKS = [check_licence, check_whitespace, check_guard, check_marks, check_forbidden_calls, check_includes]
+TREE_CHECKS = [check_hash_iteration, check_targets]
+
+
+def problems(files):
+    """Yields (path, line, rule, text), sorted."""
+    found = []
+    for file in files:
+        for check in FILE_CHECKS:
+            found += [(file.path,) + problem for problem in check(file)]
+    for check in TREE_CHECKS:
+        found += [(problem[0].path,) + problem[1:] for problem in check(files)]
+    return sorted(set(found))
+
+
+def read_tree(root):
+    """Reads the text files of the checkout at `root`, tracked or new."""
+    listed = subprocess.run(
+        ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"],
+        check=True, stdout=subprocess.PIPE).stdout.decode()
+    files = []
+    for path in sorted(filter(None, listed.split("\0"))):
+        full = os.path.join(root, path)
+        if os.path.islink(full) or not os.path.isfile(full):
+            continue
+        with open(full, "rb") as stream:
+            data = stream.read()
+        if b"\0" not in data:
+            files.append(File(path, data.decode("utf-8", "replace")))
+    return files
+
+
+def main():
+    root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.realpath(__file__)), "..")
+    files = read_tree(root)
+    found = problems(files)
+    for path, line, rule, text in found:
+        print("%s:%d: %s: %s" % (path, line, rule, text))
+    bad = len({path for path, _, _, _ in found})
+    print("%d passed, %d failed" % (len(files) - bad, bad))
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()

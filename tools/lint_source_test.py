@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shows for each rule of lint_source.py an input that breaks it, and correct inputs that look like it."""
+
+import unittest
+
+import lint_source
+
+HEAD = "// SPDX-License-Identifier: Apache-2.0\n"
+BUILD = lint_source.File("BUILD.bazel", "# SPDX-License-Identifier: Apache-2.0\n" + 'srcs = glob(["*"])\n')
+
+
+def rules(*named_texts):
+    """Returns the set of rules that these files break, each given as (path, text)."""
+    files = [BUILD] + [lint_source.File(path, text) for path, text in named_texts]
+    return {rule for _, _, rule, _ in lint_source.problems(files)}
+
+
+def broken_by(text, path="core/async/a.cc"):
+    return rules((path, HEAD + text + "\n"))
+
+
+class LintSourceTest(unittest.TestCase):
+    def test_a_correct_file_has_no_problem(self):
+        self.assertEqual(broken_by('#include <vector>\n#include "core/async/b.h"\nint x = time_now();'), set())
+
+    def test_licence_is_required(self):
+        self.assertEqual(rules(("core/a.cc", "int a;\n")), {"licence"})
+        self.assertEqual(rules(("README.md", "# Tandem\n")), {"licence"})
+
+    def test_whitespace(self):
+        self.assertEqual(broken_by("int a; "), {"whitespace"})
+        self.assertEqual(rules(("core/a.cc", HEAD + "int a;")), {"whitespace"})
+
+    def test_guard_is_the_path(self):
+        self.assertEqual(rules(("core/a.h", HEAD + "#pragma once\n")), {"guard"})
+        self.assertEqual(rules(("core/a.h", HEAD + "#ifndef TANDEM_CORE_A_H_\n#define TANDEM_CORE_A_H_\n#endif\n")), set())
+
+    def test_marks(self):
+        self.assertEqual(broken_by("// TO" + "DO: later"), {"marks"})
+        self.assertEqual(broken_by("f();  // NO" + "LINT"), {"marks"})
+        self.assertEqual(broken_by("f();  // NO" + "LINT(misc-x): f is documented to allow it"), set())
+
+    def test_clocks_threads_and_randomness_are_refused_in_core_and_sim(self):
+        for text, rule in [
+            ("auto t = std::chrono::steady_clock::now();", "clock"),
+            ("auto t = absl::Now();", "clock"),
+            ("auto t = time(nullptr);", "clock"),
+            ("auto t = ::time(&x);", "clock"),
+            ("clock_gettime(CLOCK_REALTIME, &ts);", "clock"),
+            ("absl::SleepFor(d);", "sleep"),
+            ("usleep(3);", "sleep"),
+            ("  sleep(3);", "sleep"),
+            ("std::thread t(f);", "thread"),
+            ("std::lock_guard lock(m);", "thread"),
+            ("absl::MutexLock lock(&m);", "thread"),
+            ("pthread_self();", "thread"),
+            ("int r = rand();", "random"),
+            ("std::random_device d;", "random"),
+            ("std::uniform_int_distribution<int> d(1, 6);", "random"),
+            ("std::shuffle(a, b, g);", "random"),
+            ("getrandom(p, 8, 0);", "random"),
+            ("std::unordered_map<int, int> m;", "hash order"),
+            ("std::map<Task*, int> m;", "pointer order"),
+            ("std::set<const Host*> s;", "pointer order"),
+        ]:
+            for path in ("core/async/a.cc", "sim/a.cc"):
+                with self.subTest(text=text, path=path):
+                    self.assertEqual(broken_by(text, path), {rule})
+            with self.subTest(text=text, path="uring"):
+                self.assertEqual(broken_by(text, "uring/a.cc"), set())
+
+    def test_words_in_comments_and_literals_are_no_calls(self):
+        self.assertEqual(broken_by('// std::thread\n/* rand() */ f("time(nullptr)", R"(std::mutex)");'), set())
+        self.assertEqual(broken_by("constexpr int kMillion = 1'000'000; std::thread t; int b = 2'000;"), {"thread"})
+
+    def test_members_with_such_names_are_not_the_calls(self):
+        self.assertEqual(broken_by("clock.sleep(3); host->random(); Stream& random(Name name); Instant time() const; world.time(0);"), set())
+        self.assertEqual(broken_by("explicit WakeUp(SleepOperation& sleep) : sleep(sleep) {}"), set())
+
+    def test_the_interface_files_may_do_it(self):
+        self.assertEqual(broken_by("clock_gettime(0, p); pthread_create(a, b, c, d);", "sim/interpose.cc"), set())
+
+    def test_iteration_over_a_hash_table(self):
+        declaration = "absl::flat_hash_map<int, std::vector<int>> table_;"
+        self.assertEqual(broken_by(declaration + "\nvoid f() { table_.find(3); }"), set())
+        self.assertEqual(broken_by(declaration + "\nvoid f() { for (auto& [k, v] : table_) g(k); }"), {"hash order"})
+        self.assertEqual(broken_by(declaration + "\nvoid f() { auto i = table_.begin(); }"), {"hash order"})
+        header = HEAD + "#ifndef TANDEM_SIM_A_H_\n#define TANDEM_SIM_A_H_\n" + declaration + "\n#endif\n"
+        self.assertEqual(rules(("sim/a.h", header), ("sim/a.cc", HEAD + "void f() { for (auto& e : table_) g(e); }\n")),
+                         {"hash order"})
+
+    def test_arrows(self):
+        for path, header in [("core/a.cc", "sim/world.h"), ("core/a.cc", "testing/runner.h"), ("sim/a.cc", "uring/ring.h"),
+                             ("uring/a.cc", "sim/world.h"), ("posix/a.cc", "uring/ring.h"), ("sim/a.cc", "testing/x.h"),
+                             ("examples/kv/a.cc", "uring/ring.h"), ("core/a_test.cc", "sim/world.h"),
+                             ("uring/a_test.cc", "sim/world.h")]:
+            with self.subTest(path=path, header=header):
+                self.assertEqual(broken_by('#include "%s"' % header, path), {"arrows"})
+        for path, header in [("uring/a.cc", "posix/sockets.h"), ("testing/a.cc", "sim/world.h"),
+                             ("core/a_test.cc", "testing/status_matchers.h"), ("bench/a.cc", "uring/ring.h"),
+                             ("examples/kv/kv_sim_test.cc", "sim/world.h")]:
+            with self.subTest(path=path, header=header):
+                self.assertEqual(broken_by('#include "%s"' % header, path), set())
+
+    def test_os_headers(self):
+        self.assertEqual(broken_by("#include <sys/socket.h>"), {"OS header"})
+        self.assertEqual(broken_by("#include <unistd.h>"), {"OS header"})
+        self.assertEqual(broken_by("#include <cerrno>"), set())
+        self.assertEqual(broken_by("#include <sys/socket.h>", "sim/a.cc"), {"OS header"})
+        self.assertEqual(broken_by("#include <random>", "sim/a.cc"), {"OS header"})
+        self.assertEqual(broken_by("#include <unistd.h>", "uring/a.cc"), set())
+
+    def test_every_source_has_a_target(self):
+        build = ("core/BUILD.bazel", "# SPDX-License-Identifier: Apache-2.0\n" + 'srcs = ["a.cc", "sub/b.cc"]\n')
+        self.assertEqual(rules(build, ("core/a.cc", HEAD), ("core/sub/b.cc", HEAD)), set())
+        self.assertEqual(rules(build, ("core/c.cc", HEAD)), {"target"})
+
+
+if __name__ == "__main__":
+    unittest.main()
