@@ -15,6 +15,7 @@
 #include "core/io/address.h"          // IWYU pragma: export
 #include "core/io/buffer.h"           // IWYU pragma: export
 #include "core/io/errors.h"           // IWYU pragma: export
+#include "core/io/reactor.h"          // IWYU pragma: export
 #include "core/net/buffered.h"        // IWYU pragma: export
 #include "core/net/tcp_listener.h"    // IWYU pragma: export
 #include "core/net/tcp_stream.h"      // IWYU pragma: export

@@ -80,6 +80,8 @@ class Runtime {
   // Runs `function` on the runtime's thread, from any thread.
   void Post(absl::AnyInvocable<void()> function) { shard_->Post(std::move(function)); }
 
+  // Counters of the reactor, and a line that says which one it is and what it chose.
+  ReactorStatistics statistics() const { return shard_->reactor().statistics(); }
   Shard& shard() { return *shard_; }
 
  private:

@@ -4,10 +4,12 @@
 //
 //   bazel run //examples/echo:server -- --port=7
 //
+// When it is stopped it prints one line of JSON: messages, system calls and processor time for each.
 // --receive serves from the kernel's own buffers, without a copy; the default reads into a buffer of its own.
 
 #include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <string>
 #include <utility>
 
@@ -27,6 +29,17 @@ ABSL_FLAG(bool, receive, false, "serve from the kernel's receive buffers, withou
 namespace tandem {
 namespace {
 
+struct Counters {
+  uint64_t messages = 0;
+  uint64_t bytes = 0;
+};
+HostLocal<Counters> counters;
+
+void Count(size_t bytes) {
+  ++counters->messages;
+  counters->bytes += bytes;
+}
+
 // Both loops end at the end of the stream, on an error (the peer is gone) and on cancellation: in each case the stream
 // is closed by its destructor.
 
@@ -35,6 +48,7 @@ Task<void> EchoByRead(TcpStream stream) {
   for (;;) {
     const absl::StatusOr<size_t> count = co_await stream.Read(absl::MakeSpan(buffer));
     if (!count.ok() || *count == 0) co_return;
+    Count(*count);
     const IoResult written = co_await stream.WriteAll(absl::string_view(buffer, *count));
     if (!written.ok()) co_return;
   }
@@ -44,9 +58,23 @@ Task<void> EchoByReceive(TcpStream stream) {
   for (;;) {
     absl::StatusOr<Buffer> buffer = co_await stream.Receive();
     if (!buffer.ok() || buffer->empty()) co_return;
+    Count(buffer->size());
     const IoResult written = co_await stream.Write(*std::move(buffer));
     if (!written.ok()) co_return;
   }
+}
+
+void PrintCounters() {
+  const ReactorStatistics statistics = Reactor::Current().statistics();
+  const double messages = counters->messages == 0 ? 1.0 : static_cast<double>(counters->messages);
+  const double cpu_us = 1e6 * static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  std::printf(
+      "{\"server\": \"tandem_echo\", \"messages\": %llu, \"bytes\": %llu, \"enters\": %llu, "
+      "\"cpu_us_per_message\": %.4f, \"enters_per_message\": %.4f}\n",
+      static_cast<unsigned long long>(counters->messages), static_cast<unsigned long long>(counters->bytes),
+      static_cast<unsigned long long>(statistics.enters), cpu_us / messages,
+      static_cast<double>(statistics.enters) / messages);
+  std::fflush(stdout);
 }
 
 Task<absl::Status> Serve(SocketAddress address, bool by_receive) {
@@ -56,7 +84,10 @@ Task<absl::Status> Serve(SocketAddress address, bool by_receive) {
   std::fflush(stdout);
   for (;;) {
     absl::StatusOr<TcpStream> stream = co_await listener->Accept();
-    if (!stream.ok()) co_return stream.status();
+    if (!stream.ok()) {
+      PrintCounters();
+      co_return stream.status();
+    }
     Spawn(by_receive ? EchoByReceive : EchoByRead, *std::move(stream));
   }
 }
@@ -73,6 +104,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   tandem::Runtime runtime;
+  std::fprintf(stderr, "%s\n", runtime.statistics().description.c_str());
   const absl::Status status = runtime.BlockOn(tandem::Serve(*address, absl::GetFlag(FLAGS_receive)));
   // A stop by signal cancels the server: that is how it ends well.
   if (absl::IsCancelled(status)) return 0;
