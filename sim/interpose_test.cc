@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sim/interpose.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+
+namespace tandem::sim {
+namespace {
+
+constexpr int64_t kWallNs = 1'900'000'000'123'456'789;
+constexpr int64_t kMonotonicNs = 77'000'000'042;
+
+// A world that answers with constants and counts up its draws.
+class FakeWorld {
+ public:
+  FakeWorld() { EnterWorld(hooks_); }
+  ~FakeWorld() { LeaveWorld(); }
+
+ private:
+  static int64_t Realtime(void*) { return kWallNs; }
+  static int64_t Monotonic(void*) { return kMonotonicNs; }
+  static uint64_t Random(void* context) { return ++static_cast<FakeWorld*>(context)->draws_ * 0x0101010101010101u; }
+
+  uint64_t draws_ = 0;
+  WorldHooks hooks_{this, &Realtime, &Monotonic, &Random};
+};
+
+struct Caller {
+  std::string name;
+  InterposedCall call;
+  std::function<void()> make;
+};
+
+void PrintTo(const Caller& caller, std::ostream* out) { *out << caller.name; }
+
+std::string NameOf(const ::testing::TestParamInfo<Caller>& info) { return info.param.name; }
+
+// --- What a world serves
+// ----------------------------------------------------------------------------------------------
+
+class ServedCallTest : public ::testing::TestWithParam<Caller> {};
+
+TEST_P(ServedCallTest, ReachesTheInterposer) {
+  const uint64_t before = InterposedCallCountForTest(GetParam().call);
+  FakeWorld world;
+
+  GetParam().make();
+
+  EXPECT_GT(InterposedCallCountForTest(GetParam().call), before);
+}
+
+std::vector<Caller> ServedCalls() {
+  return {
+      {"SystemClock", InterposedCall::kClockGettime,
+       [] { EXPECT_EQ(std::chrono::system_clock::now().time_since_epoch().count(), kWallNs); }},
+      {"SteadyClock", InterposedCall::kClockGettime,
+       [] { EXPECT_EQ(std::chrono::steady_clock::now().time_since_epoch().count(), kMonotonicNs); }},
+      {"AbslNow", InterposedCall::kClockGettime, [] { EXPECT_EQ(absl::ToUnixNanos(absl::Now()), kWallNs); }},
+      {"ClockGettimeBoottime", InterposedCall::kClockGettime,
+       [] {
+         timespec now;
+         EXPECT_EQ(clock_gettime(CLOCK_BOOTTIME, &now), 0);
+         EXPECT_EQ(now.tv_sec, 77);
+         EXPECT_EQ(now.tv_nsec, 42);
+       }},
+      {"Gettimeofday", InterposedCall::kGettimeofday,
+       [] {
+         timeval now;
+         EXPECT_EQ(gettimeofday(&now, nullptr), 0);
+         EXPECT_EQ(now.tv_sec, 1'900'000'000);
+         EXPECT_EQ(now.tv_usec, 123'456);
+       }},
+      {"Time", InterposedCall::kTime, [] { EXPECT_EQ(time(nullptr), 1'900'000'000); }},
+      {"TimespecGet", InterposedCall::kTimespecGet,
+       [] {
+         timespec now;
+         EXPECT_EQ(timespec_get(&now, TIME_UTC), TIME_UTC);
+         EXPECT_EQ(now.tv_nsec, 123'456'789);
+       }},
+      {"Getrandom", InterposedCall::kGetrandom,
+       [] {
+         unsigned char bytes[9];
+         EXPECT_EQ(getrandom(bytes, sizeof(bytes), 0), 9);
+         EXPECT_EQ(bytes[0], 1);
+         EXPECT_EQ(bytes[8], 2);
+       }},
+      {"Getentropy", InterposedCall::kGetentropy,
+       [] {
+         unsigned char bytes[3];
+         EXPECT_EQ(getentropy(bytes, sizeof(bytes)), 0);
+         EXPECT_EQ(bytes[2], 1);
+       }},
+      {"Arc4random", InterposedCall::kArc4random, [] { EXPECT_EQ(arc4random(), 0x01010101u); }},
+      {"Arc4randomBuf", InterposedCall::kArc4random,
+       [] {
+         unsigned char byte;
+         arc4random_buf(&byte, 1);
+         EXPECT_EQ(byte, 1);
+       }},
+      {"Arc4randomUniform", InterposedCall::kArc4random,
+       [] { EXPECT_EQ(arc4random_uniform(1000), 0x01010101u % 1000); }},
+      {"RandomDevice", InterposedCall::kRandomDevice,
+       [] {
+         std::random_device device;
+         EXPECT_EQ(device(), 0x01010101u);
+       }},
+      {"RandomDeviceOnFile", InterposedCall::kRandomDevice,
+       [] {
+         std::random_device device("rdrand");
+         EXPECT_EQ(device(), 0x01010101u);
+       }},
+      {"Rand", InterposedCall::kRand, [] { EXPECT_EQ(rand(), 0x00808080); }},
+      {"Random", InterposedCall::kRand, [] { EXPECT_EQ(random(), 0x00808080); }},
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(Interpose, ServedCallTest, ::testing::ValuesIn(ServedCalls()), NameOf);
+
+// --- What a world refuses
+// ---------------------------------------------------------------------------------------------
+
+class RefusedCallDeathTest : public ::testing::TestWithParam<Caller> {};
+
+TEST_P(RefusedCallDeathTest, FailsByNameInAWorld) {
+  EXPECT_DEATH(
+      {
+        FakeWorld world;
+        GetParam().make();
+      },
+      GetParam().name + R"(\(.*was called .*)");
+}
+
+std::vector<Caller> RefusedCalls() {
+  return {
+      {"nanosleep", InterposedCall::kNanosleep, [] { std::this_thread::sleep_for(std::chrono::nanoseconds(1)); }},
+      {"clock_nanosleep", InterposedCall::kClockNanosleep,
+       [] {
+         const timespec request{.tv_sec = 0, .tv_nsec = 1};
+         clock_nanosleep(CLOCK_MONOTONIC, 0, &request, nullptr);
+       }},
+      {"usleep", InterposedCall::kUsleep, [] { usleep(1); }},
+      {"sleep", InterposedCall::kSleep, [] { sleep(0); }},
+      {"pthread_create", InterposedCall::kPthreadCreate, [] { std::thread([] {}).join(); }},
+      {"open", InterposedCall::kOpen, [] { close(open("/dev/urandom", O_RDONLY)); }},
+      {"openat", InterposedCall::kOpen, [] { close(openat(AT_FDCWD, "/dev/random", O_RDONLY)); }},
+      {"socket", InterposedCall::kSocket, [] { close(socket(AF_INET, SOCK_STREAM, 0)); }},
+      {"connect", InterposedCall::kConnect,
+       [] {
+         const sockaddr address{};
+         EXPECT_EQ(connect(-1, &address, sizeof(address)), -1);
+       }},
+      {"getaddrinfo", InterposedCall::kGetaddrinfo,
+       [] {
+         addrinfo* result = nullptr;
+         if (getaddrinfo("127.0.0.1", "1", nullptr, &result) == 0) freeaddrinfo(result);
+       }},
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(Interpose, RefusedCallDeathTest, ::testing::ValuesIn(RefusedCalls()), NameOf);
+
+// --- The other modes
+// --------------------------------------------------------------------------------------------------
+
+// Runs first in its process (a death test of the style "threadsafe" starts a new one), where nobody chose a mode.
+TEST(InterposeModeDeathTest, ClocksShowTheEpochUntilSomethingIsSaid) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(
+      {
+        timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        const bool wall = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec == kEpochRealtimeNs;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        _exit(wall && now.tv_sec == 0 && now.tv_nsec == 0 ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST(InterposeModeTest, RealModeReachesTheMachine) {
+  UseRealMachine();
+
+  EXPECT_GT(time(nullptr), 1'500'000'000);
+  EXPECT_NE(std::chrono::system_clock::now().time_since_epoch().count(), kEpochRealtimeNs);
+  EXPECT_NE(std::random_device()(), std::random_device()());
+  int ran = 0;
+  std::thread([&ran] { ran = 1; }).join();
+  EXPECT_EQ(ran, 1);
+  std::this_thread::sleep_for(std::chrono::nanoseconds(1));
+  const int file = open("/dev/urandom", O_RDONLY);
+  EXPECT_GE(file, 0);
+  close(file);
+  const int endpoint = socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT_GE(endpoint, 0);
+  close(endpoint);
+  addrinfo* result = nullptr;
+  EXPECT_EQ(getaddrinfo("127.0.0.1", "1", nullptr, &result), 0);
+  freeaddrinfo(result);
+}
+
+TEST(InterposeModeTest, RealNowIsRealInAWorld) {
+  FakeWorld world;
+
+  const int64_t first = RealNow();
+
+  EXPECT_NE(first, kMonotonicNs);
+  EXPECT_GE(RealNow(), first);
+}
+
+TEST(InterposeModeTest, TimeBeforeTheEpochHasNonNegativeNanoseconds) {
+  WorldHooks hooks{nullptr, [](void*) -> int64_t { return -1; }, [](void*) -> int64_t { return 0; },
+                   [](void*) -> uint64_t { return 0; }};
+  EnterWorld(hooks);
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  LeaveWorld();
+
+  EXPECT_EQ(now.tv_sec, -1);
+  EXPECT_EQ(now.tv_nsec, 999'999'999);
+}
+
+}  // namespace
+}  // namespace tandem::sim

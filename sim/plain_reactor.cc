@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The simulated world for a program with a plain main(): one host, `main`, with its loopback addresses and nothing
+// else. Linking this library is what chooses the world (see Runtime).
+//
+// Here the reactor drives the world instead of the other way round: a Poll() that waits runs the events up to the first
+// that concerns the program. The seed is TANDEM_SEED, by default 1.
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "absl/log/check.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/instant.h"
+#include "core/base/random.h"
+#include "core/io/reactor.h"
+#include "sim/event_queue.h"
+#include "sim/interpose.h"
+#include "sim/network.h"
+#include "sim/sim_reactor.h"
+#include "sim/trace.h"
+
+namespace tandem {
+namespace sim {
+namespace {
+
+// As many turns without time passing are a program that waits by yielding: no time passes while it does.
+constexpr uint64_t kPollsAtOneInstantMax = 10'000'000;
+
+// What has to be there before the reactor, and longer.
+class PlainMachine {
+ public:
+  explicit PlainMachine(uint64_t seed)
+      : network_(queue_, trace_, seed),
+        host_stack_(network_.AddHost("main", {})),
+        os_random_(HashCombine(host_stack_.seed(), HashName("operating system"))) {
+    EnterWorld(hooks_);
+  }
+  ~PlainMachine() { LeaveWorld(); }
+  PlainMachine(const PlainMachine&) = delete;
+  PlainMachine& operator=(const PlainMachine&) = delete;
+
+ protected:
+  static int64_t RealtimeNs(void* self) { return kEpochRealtimeNs + MonotonicNs(self); }
+  static int64_t MonotonicNs(void* self) { return static_cast<PlainMachine*>(self)->queue_.now_ns(); }
+  static uint64_t OsRandom(void* self) { return static_cast<PlainMachine*>(self)->os_random_.Next(); }
+
+  EventQueue queue_;
+  Trace trace_;
+  Network network_;
+  HostStack& host_stack_;
+  RandomStream os_random_;
+  const WorldHooks hooks_{this, &RealtimeNs, &MonotonicNs, &OsRandom};
+};
+
+class PlainReactor final : private PlainMachine, public SimReactor {
+ public:
+  explicit PlainReactor(uint64_t seed) : PlainMachine(seed), SimReactor(host_stack_, nullptr) {}
+
+  [[nodiscard]] bool Poll(Instant until) override {
+    RunDueEvents();
+    while (!has_pending() && queue_.now_ns() < until.nanoseconds()) {
+      if (queue_.empty() && until == Instant::InfiniteFuture()) return false;
+      if (queue_.empty() || queue_.next_time_ns() > until.nanoseconds()) {
+        queue_.AdvanceTo(until.nanoseconds());
+        break;
+      }
+      queue_.RunNext();
+      RunDueEvents();
+    }
+    CountPoll();
+    return SimReactor::Poll(until);
+  }
+
+ private:
+  // What arrives at one instant is reported together.
+  void RunDueEvents() {
+    while (!queue_.empty() && queue_.next_time_ns() <= queue_.now_ns()) queue_.RunNext();
+  }
+  void CountPoll() {
+    if (instant_ns_ != queue_.now_ns()) polls_at_instant_ = 0;
+    instant_ns_ = queue_.now_ns();
+    CHECK_LT(++polls_at_instant_, kPollsAtOneInstantMax) << "livelock: a task runs again and again, and no time passes";
+  }
+
+  int64_t instant_ns_ = 0;
+  uint64_t polls_at_instant_ = 0;
+};
+
+absl::StatusOr<uint64_t> SeedFromEnvironment() {
+  const char* text = std::getenv("TANDEM_SEED");
+  uint64_t seed = 1;
+  if (text != nullptr && !absl::SimpleAtoi(text, &seed)) {
+    return absl::InvalidArgumentError(absl::StrCat("TANDEM_SEED=", text, ": expected a number from 0 to 2^64 - 1"));
+  }
+  return seed;
+}
+
+}  // namespace
+}  // namespace sim
+
+absl::StatusOr<std::unique_ptr<Reactor>> CreateReactor_add_a_reactor_such_as_uring_reactor_to_deps(
+    const ReactorOptions&) {
+  absl::StatusOr<uint64_t> seed = sim::SeedFromEnvironment();
+  if (!seed.ok()) return seed.status();
+  return std::make_unique<sim::PlainReactor>(*seed);
+}
+
+}  // namespace tandem

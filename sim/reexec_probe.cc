@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Prints where things are in its memory, for reexec_test. With the argument `clean` or `clean-randomized` it
+// does so from a clean process.
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "sim/reexec.h"
+
+namespace {
+
+int g_static = 0;
+
+void PrintAddresses(const char* kind, const void* stack) {
+  const auto small = std::make_unique<int>(0);
+  const auto large = std::make_unique<char[]>(1 << 20);
+  std::printf("%s layout=%s static=%p small=%p large=%p libc=%p stack=%p\n", kind,
+              tandem::sim::CurrentAddressLayout() == tandem::sim::AddressLayout::kFixed ? "fixed" : "randomized",
+              static_cast<void*>(&g_static), static_cast<void*>(small.get()), static_cast<void*>(large.get()),
+              reinterpret_cast<void*>(&std::atexit), stack);
+}
+
+int RunClean(bool randomize) {
+  tandem::sim::CleanProcessOptions options;
+  options.randomize_addresses = randomize;
+  options.configuration = "greetings";
+  const auto child = tandem::sim::StartCleanProcess(options);
+  if (!child.ok()) return 1;
+  int status = 0;
+  if (waitpid(*child, &status, 0) != *child) return 1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int local = 0;
+  if (tandem::sim::IsCleanProcess(argc, argv)) {
+    if (tandem::sim::TakeConfiguration() != "greetings") return 2;
+    PrintAddresses("clean", &local);
+    const char* secret = std::getenv("OUTSIDE");
+    const char* directory = std::getenv("TEST_TMPDIR");
+    std::printf("OUTSIDE=%s TEST_TMPDIR=%s\n", secret == nullptr ? "" : secret, directory == nullptr ? "" : directory);
+    return 0;
+  }
+  if (argc == 2) return RunClean(std::strcmp(argv[1], "clean-randomized") == 0);
+  PrintAddresses("plain", nullptr);
+  return 0;
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The reactor of a simulated host: the contract of core/io/reactor.h over a HostStack.
+//
+// One SimReactor is one run of a host's process; when the host starts again, it gets a new one on the same stack.
+// Poll() reports what is there, in order, and never waits; what makes waiting possible in a program without a World is
+// left to a derived class. Completions become reportable by events of the queue or by calls of the program, and then
+// the HostWaker is told once.
+//
+// At most one kSend and one kConnect in flight, and one Source armed, per socket (CHECKed).
+
+#ifndef TANDEM_SIM_SIM_REACTOR_H_
+#define TANDEM_SIM_SIM_REACTOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/base/instant.h"
+#include "core/base/random.h"
+#include "core/io/address.h"
+#include "core/io/buffer.h"
+#include "core/io/reactor.h"
+#include "sim/event_queue.h"
+#include "sim/network.h"
+
+namespace tandem::sim {
+
+// 2030-01-01T00:00:00Z: the wall-clock time of virtual time 0, when a host's wall clock is right. Equal to what the
+// interposed clocks show before a world starts.
+inline constexpr int64_t kWallEpochNs = 1'893'456'000 * int64_t{1'000'000'000};
+
+// Told when a host has something to do.
+class HostWaker {
+ public:
+  // The reactor has turned from nothing to report to something to report. Called from events, from calls of the
+  // program, and at the end of a Poll() that left something for the next one. Must not call Poll().
+  virtual void OnRunnable() = 0;
+
+ protected:
+  ~HostWaker() = default;
+};
+
+struct SimReactorOptions {
+  SimReactorOptions() {}
+
+  // True: an armed receive takes bytes as they arrive, as a multishot receive does, so a Disarm() is still followed by
+  // what had arrived. False: bytes stay in the kernel until Poll(), as with epoll, and a Disarm() leaves them there.
+  bool read_ahead = true;
+  // Which run of the host's process this is, from 0: each run draws random numbers of its own.
+  uint64_t run = 0;
+};
+
+class SimReactor : public Reactor, private StackObserver {
+ public:
+  // Everything outlives the reactor. `waker` may be null.
+  SimReactor(HostStack& stack, HostWaker* waker, const SimReactorOptions& options = SimReactorOptions());
+  // Abandons what is left.
+  ~SimReactor() override;
+
+  HostStack& stack() { return stack_; }
+
+  // --- For the World ---
+
+  // True when Poll() would report something.
+  bool has_pending() const { return !reports_.empty() || woken_ || stop_signalled_; }
+  // The host crashed or its process was killed: OnAbandon() for every operation and source, in a fixed order.
+  // Afterwards Submit and Arm are traced no-ops that never report; call Abandon() again after the program's frames are
+  // destroyed, to give back what they submitted. Poll() reports nothing.
+  void Abandon();
+  bool abandoned() const { return abandoned_; }
+  // SIGTERM: the next Poll() calls the stop handler. False when there is none or it has been used up: the default
+  // action, the end of the process, is then the caller's.
+  bool DeliverStopSignal();
+  // What is added to the clocks of this host.
+  void set_clock_offset_ns(int64_t offset_ns) { clock_offset_ns_ = offset_ns; }
+  int64_t clock_offset_ns() const { return clock_offset_ns_; }
+  void set_wall_offset_ns(int64_t offset_ns) { wall_offset_ns_ = offset_ns; }
+  int64_t wall_offset_ns() const { return wall_offset_ns_; }
+
+  // --- Reactor ---
+
+  Instant ReadClock() override;
+  int64_t ReadWallClock() override;
+  uint64_t random_seed() const override { return random_seed_; }
+  // Reports what was there when it was called; `until` does not matter. Always true.
+  [[nodiscard]] bool Poll(Instant until) override;
+  void Wake() override;
+  void SetStopSignalHandler(std::function<void()> handler) override;
+  int64_t OpenStreamSocket(AddressFamily family) override;
+  int Bind(SocketId socket, const SocketAddress& address) override;
+  int Listen(SocketId socket, int backlog) override;
+  int Shutdown(SocketId socket, ShutdownHow how) override;
+  int SetOption(SocketId socket, SocketOption option, int value) override;
+  int GetOption(SocketId socket, SocketOption option, int* value) override;
+  int LocalAddress(SocketId socket, SocketAddress* address) override;
+  int PeerAddress(SocketId socket, SocketAddress* address) override;
+  HeapBufferPool& heap_buffers() override { return stack_.network().buffers(); }
+  ReactorStatistics statistics() const override;
+
+ protected:
+  void SubmitOperation(Operation& operation) override;
+  void CancelOperation(Operation& operation) override;
+  void ArmSource(Source& source) override;
+  void DisarmSource(Source& source) override;
+
+ private:
+  // Something for Poll(): the end of an operation, or a socket that is worth looking at.
+  struct Report {
+    enum class Kind : uint8_t { kOperation, kSend, kSource };
+    Kind kind;
+    SocketId socket;
+    Operation* operation;  // kOperation: this has ended...
+    int64_t result;        // ...with that.
+  };
+
+  // What is in flight on a descriptor, and the ordinals of draws.
+  struct Descriptor {
+    Operation* connect = nullptr;
+    Operation* send = nullptr;
+    Source* source = nullptr;
+    bool connect_ended = false;    // Its report is on the way.
+    bool send_ended = false;       // Likewise.
+    bool source_reported = false;  // A report for the source is on the way.
+    bool disarming = false;
+    bool slow_write_waits = false;
+    size_t send_done = 0;
+    size_t send_limit = 0;       // Where the send ends: its size, or less by a short-write fault.
+    size_t slow_write_step = 0;  // A slow-write fault: this many bytes at a time. 0: no fault.
+    uint64_t sends = 0;
+    uint64_t receives = 0;
+    uint64_t reports = 0;
+  };
+
+  // A report that comes later: held back by completion jitter, or the next step of a slow write.
+  class DelayedReport final : public Event {
+   public:
+    explicit DelayedReport(SimReactor& reactor) : reactor_(reactor) {}
+    ~DelayedReport() override = default;
+    Report report;
+
+   private:
+    void Run() override { reactor_.OnDelayed(*this); }
+    SimReactor& reactor_;
+  };
+
+  void OnConnected(SocketId socket, int error) override;
+  void OnSendable(SocketId socket) override;
+  void OnReceivable(SocketId socket) override;
+  void OnAcceptable(SocketId socket) override;
+  void OnDescriptorFree() override;
+
+  Descriptor& DescriptorOf(SocketId socket);
+
+  void StartConnect(Operation& operation);
+  void StartSend(Operation& operation);
+  void StartClose(Operation& operation);
+  void DrawSendFaults(Descriptor& descriptor, SocketId socket, size_t size);
+  // Moves bytes of the send in flight into the send buffer.
+  void ContinueSend(SocketId socket);
+  void EndSend(Descriptor& descriptor, int64_t result);
+
+  void Complete(Operation& operation, int64_t result);
+  void ReportSource(SocketId socket);
+  void Push(const Report& report);
+  void PushNow(const Report& report);
+  void PushLater(const Report& report, int64_t delay_ns);
+  void OnDelayed(DelayedReport& delayed);
+  void NotifyRunnable();
+  uint64_t Draw(SocketId socket, uint64_t purpose, uint64_t ordinal) const;
+
+  void TellOperation(const Report& report);
+  void TellSource(SocketId socket);
+  void TellAccepted(Descriptor& descriptor);
+  void TellReceived(Descriptor& descriptor);
+  void EndSource(Descriptor& descriptor, SourceEnd end, int error);
+
+  uint32_t TakeSlot(Operation* operation, Source* source);
+  void FreeSlot(uint32_t slot);
+
+  HostStack& stack_;
+  Network& network_;
+  HostWaker* const waker_;
+  const SimReactorOptions options_;
+  const uint64_t random_seed_;
+  int64_t clock_offset_ns_ = 0;
+  int64_t wall_offset_ns_ = 0;
+
+  bool abandoned_ = false;
+  bool polling_ = false;
+  bool woken_ = false;
+  bool stop_signalled_ = false;
+  bool told_waker_ = false;
+  bool accepts_starved_ = false;  // An accept source waits for a descriptor.
+  std::function<void()> stop_handler_;
+
+  struct Slot {
+    Operation* operation = nullptr;
+    Source* source = nullptr;
+  };
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> free_slots_;
+  std::vector<Report> reports_;
+  std::vector<Report> polled_;  // What Poll() works on; kept for its memory.
+  std::vector<std::unique_ptr<Descriptor>> descriptors_;
+  std::vector<std::unique_ptr<DelayedReport>> delayed_;
+  std::vector<DelayedReport*> free_delayed_;
+  ReactorStatistics statistics_;
+};
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_SIM_REACTOR_H_

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The trace of a run: every event, in order, folded into a digest of 128 bits.
+//
+// Two runs are the same run when their digests are equal. What enters is fixed-width integers, field by field, and
+// never a pointer, a size of a type or a hash of the standard library: so equal programs give equal digests under every
+// compiler. A record is {time, kind, host, a, b, c}; what a, b and c mean is said at the kind.
+//
+// Text costs nothing unless a sink is installed. A sink sees each record with the digest after it, so two runs that
+// differ can be compared record by record.
+
+#ifndef TANDEM_SIM_TRACE_H_
+#define TANDEM_SIM_TRACE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "core/base/random.h"
+
+namespace tandem::sim {
+
+// What happened. The values enter the digest: add at the end of a group, do not renumber.
+enum class TraceKind : uint16_t {
+  kNone = 0,
+  // The network. host = the receiver, unless said otherwise.
+  kPacketSent = 1,         // host = sender; a = destination host << 32 | link ordinal, b = flags << 32 | size, c = seq.
+  kPacketDelivered = 2,    // a = source host << 32 | link ordinal, b = flags << 32 | size, c = seq.
+  kPacketLost = 3,         // host = sender; a = destination host << 32 | link ordinal, b = why (DropReason).
+  kPacketUnreachable = 4,  // host = sender; nobody has the address; a = flags, b = size, c = seq.
+  kConditions = 5,         // host = sender; a = destination host, b = median latency, c = bytes per second.
+  kBlock = 6,              // host = sender; a = destination host, b = 1 blocked, 0 unblocked.
+  kClog = 7,               // host = sender; a = destination host, b = until.
+  // Sockets. a = socket id.
+  kOpen = 20,
+  kBind = 21,        // b = port, c = result.
+  kListen = 22,      // b = backlog, c = result.
+  kConnect = 23,     // b = port of the peer, c = result.
+  kConnected = 24,   // b = errno.
+  kAccept = 25,      // b = the accepted socket id.
+  kSend = 26,        // b = bytes taken into the send buffer or -errno, c = hash of the bytes.
+  kReceive = 27,     // b = bytes handed over.
+  kReceiveEnd = 28,  // b = SourceEnd, c = errno.
+  kShutdown = 29,    // b = how, c = result.
+  kClose = 30,
+  kSocketOption = 31,  // b = option, c = value.
+  kSocketError = 32,   // The connection died; b = errno.
+  kRetransmit = 33,    // b = sequence number, c = try.
+  kConnectFault = 34,  // b = 1 refused, 2 timed out.
+  kResetFault = 35,
+  // The reactor.
+  kSubmit = 50,      // a = OperationKind, b = socket id.
+  kComplete = 51,    // a = OperationKind, b = socket id, c = result.
+  kCancel = 52,      // a = OperationKind, b = socket id.
+  kArm = 53,         // a = Source::Kind, b = socket id, c = budget.
+  kDisarm = 54,      // a = Source::Kind, b = socket id.
+  kAbandon = 55,     // a = operations, b = sources.
+  kSubmitDead = 56,  // Submitted or armed after the crash: a = 0 operation, 1 source.
+  kStopSignal = 57,
+  // Hosts (world.h).
+  kHostStart = 80,
+  kHostCrash = 81,  // a = 0 machine, 1 process.
+  kHostExit = 82,
+  kHostPause = 83,   // a = until.
+  kHostTurn = 84,    // a = turn ordinal.
+  kTaskResume = 85,  // a = task path, b = resume count.
+  kTimer = 86,
+  kDraw = 87,       // a = domain, b = value.
+  kFault = 88,      // a = kind, b = target, c = strength.
+  kClockStep = 89,  // a = the new offset.
+  kUser = 200,      // What a program records: a, b, c are its own.
+};
+
+// Names `kind`, for text.
+absl::string_view TraceKindName(TraceKind kind);
+
+struct TraceDigest {
+  uint64_t high = 0;
+  uint64_t low = 0;
+
+  friend bool operator==(const TraceDigest&, const TraceDigest&) = default;
+  // 32 hexadecimal digits.
+  std::string ToString() const;
+};
+
+struct TraceRecord {
+  uint64_t ordinal = 0;  // Counts from 0.
+  int64_t time_ns = 0;
+  TraceKind kind = TraceKind::kNone;
+  uint32_t host = 0;
+  uint64_t a = 0;
+  uint64_t b = 0;
+  uint64_t c = 0;
+};
+
+// "#12 t=1.000015000 host=0 packet_delivered a=4294967297 b=64 c=1000000001".
+std::string FormatTraceRecord(const TraceRecord& record);
+
+// Sees every record, with the digest that includes it.
+class TraceSink {
+ public:
+  virtual void OnRecord(const TraceRecord& record, const TraceDigest& digest) = 0;
+  // A remark for people, which is not part of the digest.
+  virtual void OnNote(absl::string_view) {}
+
+ protected:
+  virtual ~TraceSink() = default;
+};
+
+class Trace {
+ public:
+  Trace() = default;
+  Trace(const Trace&) = delete;
+  Trace& operator=(const Trace&) = delete;
+
+  void Record(TraceKind kind, int64_t time_ns, uint32_t host, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0) {
+    Fold(static_cast<uint64_t>(time_ns));
+    Fold(static_cast<uint64_t>(kind) << 32 | host);
+    Fold(a);
+    Fold(b);
+    Fold(c);
+    ++records_;
+    if (sink_ != nullptr) [[unlikely]] {
+      Tell(TraceRecord{records_ - 1, time_ns, kind, host, a, b, c});
+    }
+  }
+
+  // Only for people; `text` is built by the caller when tracing() says that somebody reads it.
+  void Note(absl::string_view text) {
+    if (sink_ != nullptr) sink_->OnNote(text);
+  }
+  bool tracing() const { return sink_ != nullptr; }
+
+  uint64_t records() const { return records_; }
+  TraceDigest digest() const;
+
+  // `sink` outlives the trace or is replaced by null.
+  void set_sink(TraceSink* sink) { sink_ = sink; }
+
+ private:
+  static constexpr uint64_t Rotate(uint64_t value, int by) { return value << by | value >> (64 - by); }
+  void Fold(uint64_t word) {
+    low_ = Rotate((low_ ^ word) * 0x9fb21c651e98df25u, 31);
+    high_ = (Rotate(high_, 27) ^ word) * 0xd6e8feb86659fd93u + low_;
+  }
+  void Tell(const TraceRecord& record);
+
+  uint64_t high_ = 0x6c62272e07bb0142u;
+  uint64_t low_ = 0x62b821756295c58du;
+  uint64_t records_ = 0;
+  TraceSink* sink_ = nullptr;
+};
+
+// Keeps the last `limit` records and notes as text.
+class BoundedTraceSink final : public TraceSink {
+ public:
+  explicit BoundedTraceSink(size_t limit) : limit_(limit) {}
+
+  void OnRecord(const TraceRecord& record, const TraceDigest& digest) override;
+  void OnNote(absl::string_view text) override;
+  // Oldest first.
+  std::vector<std::string> Lines() const;
+
+ private:
+  void Add(std::string line);
+
+  const size_t limit_;
+  size_t next_ = 0;
+  std::vector<std::string> lines_;
+};
+
+// A hash of `size` bytes for the trace: the same on every little-endian machine, 8 bytes per multiplication.
+inline uint64_t HashBytes(const char* data, size_t size) {
+  uint64_t hash = 0x243f6a8885a308d3u ^ size;
+  while (size >= 8) {
+    uint64_t word;
+    std::memcpy(&word, data, 8);
+    hash = (hash ^ word) * 0x9fb21c651e98df25u;
+    hash ^= hash >> 29;
+    data += 8;
+    size -= 8;
+  }
+  uint64_t word = 0;
+  std::memcpy(&word, data, size);
+  return MixBits(hash ^ word);
+}
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_TRACE_H_

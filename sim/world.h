@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The simulated world: a clock, a network and hosts, in one thread, that replay from a seed.
+//
+//   sim::World world(sim::WorldOptions().set_seed(7));
+//   sim::Host& server = world.AddHost("server", [] { return Serve(); });
+//   sim::Host& client = world.AddHost("client", [] { return Talk("server:6379"); });
+//   world.Inject(sim::Faults::Network());
+//   absl::Status status = world.RunUntilDone(client, absl::Minutes(10));
+//
+// Nothing happens between the calls of Run...(): they take the events in order, each at its virtual time. Same program,
+// same seed: same events, same digest.
+//
+// One world at a time: it serves the clocks and the randomness of the whole process while it lives (sim/interpose.h).
+
+#ifndef TANDEM_SIM_WORLD_H_
+#define TANDEM_SIM_WORLD_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "core/base/instant.h"
+#include "core/base/intrusive_list.h"
+#include "core/base/random.h"
+#include "core/io/address.h"
+#include "sim/event_queue.h"
+#include "sim/fault_injector.h"
+#include "sim/faults.h"
+#include "sim/host.h"
+#include "sim/interpose.h"
+#include "sim/network.h"
+#include "sim/schedule.h"
+#include "sim/trace.h"
+
+namespace tandem::sim {
+
+class WorldOptions {
+ public:
+  WorldOptions() {}
+
+  uint64_t seed() const { return seed_; }
+  WorldOptions& set_seed(uint64_t seed) {
+    seed_ = seed;
+    return *this;
+  }
+  // After so many events and turns of hosts the run ends as a livelock.
+  uint64_t max_events() const { return max_events_; }
+  WorldOptions& set_max_events(uint64_t count) {
+    max_events_ = count;
+    return *this;
+  }
+  // The order of ready tasks on every host. Without it the seed chooses.
+  std::optional<ScheduleKind> schedule() const { return schedule_; }
+  WorldOptions& set_schedule(ScheduleKind kind) {
+    schedule_ = kind;
+    return *this;
+  }
+  // Sees every record of the trace; null for none. Must outlive the world.
+  TraceSink* trace_sink() const { return trace_sink_; }
+  WorldOptions& set_trace_sink(TraceSink* sink) {
+    trace_sink_ = sink;
+    return *this;
+  }
+
+ private:
+  uint64_t seed_ = 1;
+  uint64_t max_events_ = 10'000'000;
+  std::optional<ScheduleKind> schedule_;
+  TraceSink* trace_sink_ = nullptr;
+};
+
+class World {
+ public:
+  explicit World(const WorldOptions& options = WorldOptions());
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  // Crashes the hosts that still run: their tasks are destroyed, and what their destructors send goes nowhere.
+  ~World();
+
+  // The world that lives now, or null.
+  static World* Current();
+
+  uint64_t seed() const { return options_.seed(); }
+  ScheduleKind schedule() const { return schedule_; }
+  // The time of the world, which is the monotonic clock of every host.
+  Instant Now() const { return Instant::FromNanoseconds(queue_.now_ns()); }
+  // A stream of random numbers for the test's own use: depends on the seed, `name` and how often it was drawn.
+  RandomStream& random(absl::string_view name);
+
+  // --- Hosts ---
+
+  // Adds a host; `main` starts when the world runs next, in the order of the calls. `name` has letters, digits, '-' and
+  // '_', and is new. The reference stays valid as long as the world.
+  Host& AddHost(absl::string_view name, HostMain main);
+  // Null when there is no host of this name.
+  Host* FindHost(absl::string_view name);
+  const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
+
+  // Turns "server:6379" into the IPv4 address of the host with this name, and a literal address into itself.
+  //
+  // Errors:
+  //   kNotFound         There is no such host.
+  //   kInvalidArgument  `text` has no port.
+  absl::StatusOr<SocketAddress> Resolve(absl::string_view text);
+
+  // --- Running ---
+
+  // Runs until the main coroutine of `host` has returned and its process has drained; returns what main returned.
+  //
+  // Errors, beside those of main:
+  //   kDeadlineExceeded    `limit` of virtual time passed first. The message lists what every task waits for.
+  //   kFailedPrecondition  Nothing can happen any more. The message lists what every task waits for.
+  //   kAborted             A livelock: too many events, or too many of them at one instant. The message names the hosts
+  //                        that ran and their tasks.
+  //   kInternal            A process did not drain within 10 s after main had returned. The message lists its tasks.
+  absl::Status RunUntilDone(Host& host, absl::Duration limit);
+  // Runs for `duration` of virtual time; the clock then shows its end. Errors: kAborted and kInternal as above.
+  absl::Status RunFor(absl::Duration duration);
+  // Runs until nothing can happen any more; tasks may be left waiting (see DescribeTasks()).
+  //
+  // Errors: kAborted and kInternal as above; kDeadlineExceeded when `limit` passes first.
+  absl::Status RunUntilQuiescent(absl::Duration limit);
+
+  // Calls `function` at `instant`, or at once when it is past, between the turns of hosts.
+  void At(Instant instant, absl::AnyInvocable<void()> function);
+  void After(absl::Duration delay, absl::AnyInvocable<void()> function) { At(Now() + delay, std::move(function)); }
+
+  // --- Faults ---
+
+  // Draws a plan for the hosts that were added so far, and carries it out. Times count from the start of the world.
+  void Inject(const Faults& faults) { Inject(faults.Generate(seed(), HostNames())); }
+  // Carries out `plan`. CHECKs that it names hosts that exist.
+  void Inject(const FaultPlan& plan) { injector_->Inject(plan); }
+  // Everything that was injected: print it with a failure.
+  const FaultPlan& fault_plan() const { return injector_->plan(); }
+
+  // --- What happened ---
+
+  // What every task of every host waits for.
+  std::string DescribeTasks() const;
+  // The livelock or the process that did not drain, which ended the run; OK when there was none.
+  const absl::Status& failure() const { return failure_; }
+  // Events and turns of hosts so far.
+  uint64_t events() const { return queue_.executed() + turns_; }
+  TraceDigest digest() const { return trace_.digest(); }
+
+  Network& network() { return *network_; }
+  EventQueue& queue() { return queue_; }
+  Trace& trace() { return trace_; }
+
+ private:
+  friend class Host;
+
+  struct CallbackTag;
+  class Callback;
+
+  std::vector<std::string> HostNames() const;
+  // Runs the next event, or, when no other is left at this instant, the next host; false when there is nothing before
+  // or at `until_ns`.
+  bool RunNext(int64_t until_ns);
+  // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
+  template <typename Done>
+  void Run(int64_t until_ns, Done done);
+  bool quiescent() const { return runnable_next_ == runnable_.size() && queue_.empty(); }
+  // Counts a turn of `host`; false when the world has failed and nothing may run any more.
+  bool CountTurn(Host& host);
+  bool IsLivelock() const;
+  void FailAsLivelock();
+  void Fail(absl::Status status);
+  bool failed() const { return !failure_.ok(); }
+
+  // The interposed clocks and randomness.
+  static int64_t RealtimeNs(void* world);
+  static int64_t MonotonicNs(void* world);
+  static uint64_t OsRandom(void* world);
+
+  const WorldOptions options_;
+  const ScheduleKind schedule_;
+  const WorldHooks hooks_;
+  EventQueue queue_;
+  Trace trace_;
+  std::unique_ptr<Network> network_;
+  std::vector<std::unique_ptr<Host>> hosts_;
+  std::unique_ptr<FaultInjector> injector_;
+  IntrusiveList<Callback, CallbackTag> callbacks_;  // Owned.
+  std::map<std::string, RandomStream> streams_;
+  Host* running_ = nullptr;      // The host whose turn it is.
+  std::vector<Host*> runnable_;  // Hosts with something to do at this instant, from runnable_next_ on.
+  size_t runnable_next_ = 0;
+  uint64_t turns_ = 0;
+  int64_t instant_ns_ = 0;  // The instant that turns_at_instant_ counts.
+  uint64_t turns_at_instant_ = 0;
+  uint64_t os_random_n_ = 0;  // Draws outside of any host.
+  absl::Status failure_;
+};
+
+// The address of the host `name` of the current world, for programs and tests that run in it. "server:6379" in one
+// argument: World::Current()->Resolve().
+//
+// Errors: kNotFound: there is no such host, or no world.
+absl::StatusOr<SocketAddress> HostAddress(absl::string_view name, uint16_t port);
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_WORLD_H_
