@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sim_test and tandem_test: tests that choose their world at the link."""
+
+load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
+load("//core:defs.bzl", "reactor_label")
+
+# What of a tandem_test belongs to the compilation of its sources. All else belongs to the tests.
+_COMPILE_ATTRIBUTES = ["copts", "defines", "features", "includes", "local_defines", "textual_hdrs"]
+
+def sim_test(name, srcs, deps = [], seeds = None, args = [], **kwargs):
+    """A program of SIM_TESTs: seeded simulations, each seed in a process of its own.
+
+    Args:
+      name: The name of the test.
+      srcs: Its sources, with SIM_TEST(...) bodies.
+      deps: Its libraries. The harness, its main() and the simulated world are added.
+      seeds: How many seeds a run has over all shards, unless --test_arg=--seeds=N or --test_env=TANDEM_SEEDS=N says
+        otherwise. None: the harness's default.
+      args: Further arguments of the harness, such as --max_events=N.
+      **kwargs: Passed to cc_test, among them shard_count: the shards divide the seeds.
+    """
+    cc_test(
+        name = name,
+        srcs = srcs,
+        args = (["--default_seeds=%d" % seeds] if seeds else []) + args,
+        deps = deps + [
+            Label("//testing:sim_main"),
+            reactor_label("sim"),
+        ],
+        **kwargs
+    )
+
+def tandem_test(
+        name,
+        srcs,
+        deps = [],
+        hdrs = [],
+        reactors = ["sim", "uring"],
+        main = "@com_google_googletest//:gtest_main",
+        tags = [],
+        **kwargs):
+    """One googletest program for several worlds: the same object files, linked once with each reactor.
+
+    Makes a test <name>_<reactor> for each reactor and a test_suite <name> of them all.
+
+    Args:
+      name: The name of the suite.
+      srcs: The sources of the test.
+      deps: Its libraries. The reactor is added.
+      hdrs: Headers of the test itself.
+      reactors: Some of "sim", "uring", "epoll".
+      main: The library with main().
+      tags: Tags of the tests.
+      **kwargs: Passed to cc_test, or to the cc_library of the sources where they are about compilation.
+    """
+    compile_attributes = {key: kwargs.pop(key) for key in _COMPILE_ATTRIBUTES if key in kwargs}
+    objects = name + "_objects"
+    cc_library(
+        name = objects,
+        testonly = True,
+        srcs = srcs,
+        hdrs = hdrs,
+        deps = deps + ["@com_google_googletest//:gtest"],
+        alwayslink = True,  # Tests register themselves; nothing refers to them.
+        tags = ["manual"],
+        visibility = ["//visibility:private"],
+        **compile_attributes
+    )
+    tests = []
+    for reactor in reactors:
+        test = "%s_%s" % (name, reactor)
+        cc_test(
+            name = test,
+            tags = tags,
+            deps = [
+                ":" + objects,
+                main,
+                reactor_label(reactor),
+            ],
+            **kwargs
+        )
+        tests.append(":" + test)
+    native.test_suite(
+        name = name,
+        tags = [tag for tag in tags if tag == "manual"],
+        tests = tests,
+    )

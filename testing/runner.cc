@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The parent: flags, shards, gtest, the plan of a test's seeds, and what is printed about them.
+
+#include "testing/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/log/check.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "gtest/gtest.h"
+#include "sim/interpose.h"
+#include "sim/reexec.h"
+#include "testing/runner_build.h"
+#include "testing/runner_divergence.h"
+#include "testing/runner_flags.h"
+#include "testing/runner_pool.h"
+#include "testing/runner_protocol.h"
+#include "testing/runner_registry.h"
+#include "testing/runner_zygote.h"
+
+namespace tandem::testing {
+namespace {
+
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+
+// Ten failures show what one has not; more only take time.
+constexpr uint64_t kMaxFailures = 10;
+
+std::string Environment(const char* name) {
+  const char* value = getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+uint32_t ProcessorCount() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return static_cast<uint32_t>(CPU_COUNT(&set));
+}
+
+std::string DigestText(const ResultRecord& result) {
+  return absl::StrFormat("%016x%016x", result.digest_high, result.digest_low);
+}
+
+// --- The run of a binary
+// ----------------------------------------------------------------------------------------------
+
+// What holds for all tests of this process. Made by main() before gtest runs.
+struct Run {
+  RunnerFlags flags;
+  Shard shard;
+  std::string program;
+  uint32_t test_count = 0;
+  int trace_fd = -1;         // Of --trace, or the first memory file of --check_determinism.
+  int second_trace_fd = -1;  // Of the second run of --check_determinism.
+  std::unique_ptr<SeedPool> pool;
+  std::unique_ptr<SeedPool> second_pool;  // Of --check_determinism: its addresses differ under --aslr.
+};
+
+Run* g_run = nullptr;
+
+int64_t WallLimitNs(const RunnerFlags& flags) {
+  constexpr int64_t kPlainSeconds = 60;
+  constexpr int64_t kSanitizedSeconds = 600;
+  const int64_t fallback = kSanitized ? kSanitizedSeconds : kPlainSeconds;
+  return (flags.wall_limit_s != 0 ? static_cast<int64_t>(flags.wall_limit_s) : fallback) * kNsPerSecond;
+}
+
+SeedPool::Options PoolOptions(const Run& run, int trace_fd) {
+  SeedPool::Options options;
+  const uint64_t jobs = run.flags.jobs == 0 ? ProcessorCount() : run.flags.jobs;
+  options.slots = static_cast<uint32_t>(std::clamp<uint64_t>(jobs, 1, kMaxSlots));
+  if (run.flags.seed.has_value()) options.slots = 1;
+  options.randomize_addresses = run.flags.aslr;
+  options.trace_fd = trace_fd;
+  options.wall_limit_ns = WallLimitNs(run.flags);
+  options.echo_output = run.flags.seed.has_value();
+  return options;
+}
+
+absl::Status OpenTraces(Run& run) {
+  if (run.flags.check_determinism) {
+    run.trace_fd = memfd_create("trace-1", MFD_CLOEXEC);
+    run.second_trace_fd = memfd_create("trace-2", MFD_CLOEXEC);
+    if (run.trace_fd < 0 || run.second_trace_fd < 0) return absl::ErrnoToStatus(errno, "memfd_create");
+  } else if (run.flags.trace == "-") {
+    run.trace_fd = STDOUT_FILENO;
+  } else if (!run.flags.trace.empty()) {
+    run.trace_fd = open(run.flags.trace.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (run.trace_fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("--trace=", run.flags.trace));
+  }
+  return absl::OkStatus();
+}
+
+// Starts what the first test needs; later tests find it.
+absl::Status StartPools(Run& run) {
+  if (run.pool != nullptr) return absl::OkStatus();
+  absl::Status status = OpenTraces(run);
+  if (!status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<SeedPool>> pool = SeedPool::Start(PoolOptions(run, run.trace_fd));
+  if (!pool.ok()) return pool.status();
+  run.pool = *std::move(pool);
+  if (!run.pool->has_fixed_addresses()) fputs("[sim] ASLR on: only portable programs replay exactly\n", stderr);
+  if (run.flags.check_determinism) {
+    pool = SeedPool::Start(PoolOptions(run, run.second_trace_fd));
+    if (!pool.ok()) return pool.status();
+    run.second_pool = *std::move(pool);
+  }
+  return absl::OkStatus();
+}
+
+// The command that runs one seed of `test` again.
+std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed) {
+  const std::string target = Environment("TEST_TARGET");
+  const bool bazel = !target.empty();
+  const absl::string_view prefix = bazel ? " --test_arg=" : " ";
+  std::string command = bazel ? absl::StrCat("bazel test ", target, BuildConfigFlags()) : run.program;
+  if (run.test_count > 1) {
+    absl::StrAppend(&command, bazel ? " --test_filter=" : " --gtest_filter=", test.suite, ".", test.name);
+  }
+  absl::StrAppend(&command, prefix, "--seed=", seed);
+  if (run.flags.max_events != kDefaultMaxEvents) {
+    absl::StrAppend(&command, prefix, "--max_events=", run.flags.max_events);
+  }
+  if (run.flags.check_determinism) absl::StrAppend(&command, prefix, "--check_determinism");
+  if (run.flags.aslr) absl::StrAppend(&command, prefix, "--aslr");
+  return command;
+}
+
+// --- The run of one test
+// ----------------------------------------------------------------------------------------------
+
+class TestRun {
+ public:
+  TestRun(Run& run, const SimTestCase& test, uint32_t index) : run_(run), test_(test), index_(index) {}
+
+  void Execute();
+
+ private:
+  // Runs `seeds` in `pool` and hands over each outcome as it comes. Stops early after too many failures.
+  void RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds, const std::function<void(SeedOutcome)>& handle);
+  void HandleFirst(SeedOutcome outcome);
+  void HandleSecond(SeedOutcome outcome);
+  void FailDiffering();
+  void Fail(const SeedOutcome& outcome);
+  void PrintDigests();
+  void ShowProgress(uint64_t ended);
+  void PrintSummary();
+  std::string FindDivergence(uint64_t seed);
+
+  Run& run_;
+  const SimTestCase& test_;
+  const uint32_t index_;
+  std::vector<uint64_t> seeds_;
+  std::map<uint64_t, SeedOutcome> first_outcomes_;  // By seed; only while somebody still needs them.
+  size_t digests_printed_ = 0;
+  uint64_t passed_ = 0;
+  uint64_t skipped_ = 0;
+  uint64_t failed_ = 0;
+  std::string skip_message_;
+  std::vector<SeedOutcome> differing_;  // The second runs that were not as the first.
+  int64_t start_ns_ = sim::RealNow();
+  int64_t next_progress_ns_ = start_ns_;
+};
+
+void TestRun::Execute() {
+  const absl::Status started = StartPools(run_);
+  if (!started.ok()) {
+    ADD_FAILURE_AT(test_.file, test_.line) << "cannot start the seeds: " << started;
+    return;
+  }
+  seeds_ = SeedsOfShard(run_.flags, run_.shard);
+  if (run_.flags.seed.has_value() && !seeds_.empty()) printf("[sim] seed %ju\n", static_cast<uintmax_t>(seeds_[0]));
+  fflush(stdout);
+  RunSeeds(*run_.pool, seeds_, [this](SeedOutcome outcome) { HandleFirst(std::move(outcome)); });
+  if (run_.flags.check_determinism) {
+    std::vector<uint64_t> again;
+    again.reserve(first_outcomes_.size());
+    for (const auto& [seed, outcome] : first_outcomes_) again.push_back(seed);
+    RunSeeds(*run_.second_pool, again, [this](SeedOutcome outcome) { HandleSecond(std::move(outcome)); });
+    FailDiffering();
+  }
+  PrintSummary();
+  if (skipped_ > 0 && passed_ + failed_ == 0) GTEST_SKIP() << skip_message_;
+}
+
+void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
+                       const std::function<void(SeedOutcome)>& handle) {
+  constexpr int64_t kTurnNs = kNsPerSecond / 2;
+  const bool trace = !run_.flags.trace.empty();
+  size_t begun = 0;
+  uint64_t ended = 0;
+  const auto enough = [this] { return failed_ >= kMaxFailures && !run_.flags.keep_going; };
+  while ((begun < seeds.size() && !enough()) || ended < begun) {
+    while (pool.HasFreeSlot() && begun < seeds.size() && !enough()) {
+      pool.Begin(index_, seeds[begun++], run_.flags.max_events, trace);
+    }
+    std::optional<SeedOutcome> outcome = pool.Next(kTurnNs);
+    if (outcome.has_value()) {
+      ++ended;
+      handle(*std::move(outcome));
+    }
+    ShowProgress(ended);
+  }
+}
+
+void TestRun::HandleFirst(SeedOutcome outcome) {
+  if (outcome.failed) {
+    ++failed_;
+    Fail(outcome);
+  } else if (outcome.skipped) {
+    ++skipped_;
+    skip_message_ = outcome.message;
+  } else {
+    ++passed_;
+  }
+  if (!run_.flags.print_digest && !run_.flags.check_determinism) return;
+  outcome.output.clear();
+  const uint64_t seed = outcome.seed;
+  first_outcomes_.emplace(seed, std::move(outcome));
+  if (run_.flags.print_digest) PrintDigests();
+}
+
+void TestRun::HandleSecond(SeedOutcome outcome) {
+  const SeedOutcome& first = first_outcomes_.at(outcome.seed);
+  const bool equal = first.failed == outcome.failed && first.result.digest_high == outcome.result.digest_high &&
+                     first.result.digest_low == outcome.result.digest_low &&
+                     first.result.events == outcome.result.events;
+  if (equal) return;
+  if (!first.failed) {
+    --(first.skipped ? skipped_ : passed_);
+    ++failed_;
+  }
+  differing_.push_back(std::move(outcome));
+}
+
+// Reports the seeds whose two runs differ, the first of them with the place in the trace.
+void TestRun::FailDiffering() {
+  std::sort(differing_.begin(), differing_.end(),
+            [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
+  for (SeedOutcome& outcome : differing_) {
+    const SeedOutcome& first = first_outcomes_.at(outcome.seed);
+    const std::string where = &outcome == &differing_.front() ? FindDivergence(outcome.seed) : "";
+    outcome.message = absl::StrCat("two runs of the seed differ: digest ", DigestText(first.result), " after ",
+                                   first.result.events, " events, and ", DigestText(outcome.result), " after ",
+                                   outcome.result.events, "\n", where, outcome.message);
+    Fail(outcome);
+  }
+}
+
+void TestRun::Fail(const SeedOutcome& outcome) {
+  const bool show_output = !outcome.output.empty() && !run_.flags.seed.has_value();
+  ADD_FAILURE_AT(test_.file, test_.line) << "seed " << outcome.seed << " failed: " << outcome.message
+                                         << (show_output ? "--- what it printed:\n" : "")
+                                         << (show_output ? outcome.output : "") << (show_output ? "\n---\n" : "")
+                                         << "replay: " << ReplayCommand(run_, test_, outcome.seed);
+}
+
+// In the order of the seeds, each as soon as all before it are there.
+void TestRun::PrintDigests() {
+  while (digests_printed_ < seeds_.size()) {
+    const auto found = first_outcomes_.find(seeds_[digests_printed_]);
+    if (found == first_outcomes_.end()) break;
+    printf("seed %ju digest %s\n", static_cast<uintmax_t>(found->first), DigestText(found->second.result).c_str());
+    if (!run_.flags.check_determinism) first_outcomes_.erase(found);
+    ++digests_printed_;
+  }
+  fflush(stdout);
+}
+
+void TestRun::ShowProgress(uint64_t ended) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  const int64_t step_ns = (terminal ? 1 : 10) * kNsPerSecond;
+  const int64_t now_ns = sim::RealNow();
+  if (next_progress_ns_ == start_ns_) next_progress_ns_ = start_ns_ + step_ns;
+  if (now_ns < next_progress_ns_) return;
+  next_progress_ns_ = now_ns + step_ns;
+  fprintf(stderr, "%s[sim] %s.%s: %ju of %zu seeds, %ju failed, %jd s%s", terminal ? "\r" : "", test_.suite, test_.name,
+          static_cast<uintmax_t>(ended), seeds_.size(), static_cast<uintmax_t>(failed_),
+          static_cast<intmax_t>((now_ns - start_ns_) / kNsPerSecond), terminal ? "\033[K" : "\n");
+}
+
+void TestRun::PrintSummary() {
+  const uint64_t ran = passed_ + skipped_ + failed_;
+  std::string line = absl::StrCat("[sim] ", test_.suite, ".", test_.name, ": ", ran, " seeds, ", failed_, " failed");
+  if (skipped_ > 0) absl::StrAppend(&line, ", ", skipped_, " skipped");
+  if (ran < seeds_.size()) {
+    absl::StrAppend(&line, "; ", seeds_.size() - ran, " not run after ", failed_, " failures (--keep_going runs all)");
+  }
+  if (run_.shard.count > 1) absl::StrAppend(&line, "; shard ", run_.shard.index + 1, " of ", run_.shard.count);
+  absl::StrAppendFormat(&line, ", %.1f s", static_cast<double>(sim::RealNow() - start_ns_) / kNsPerSecond);
+  if (isatty(STDERR_FILENO) != 0) fputs("\r\033[K", stderr);
+  printf("%s\n", line.c_str());
+  fflush(stdout);
+}
+
+// --- The first divergence
+// ---------------------------------------------------------------------------------------------
+
+// The content of a trace in memory.
+class MappedTrace {
+ public:
+  explicit MappedTrace(int fd) {
+    struct stat info;
+    if (fstat(fd, &info) != 0 || info.st_size == 0) return;
+    void* data = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data != MAP_FAILED) text_ = absl::string_view(static_cast<char*>(data), static_cast<size_t>(info.st_size));
+  }
+  ~MappedTrace() {
+    if (!text_.empty()) munmap(const_cast<char*>(text_.data()), text_.size());
+  }
+  MappedTrace(const MappedTrace&) = delete;
+  MappedTrace& operator=(const MappedTrace&) = delete;
+
+  absl::string_view text() const { return text_; }
+
+ private:
+  absl::string_view text_;
+};
+
+void RunTraced(SeedPool& pool, int trace_fd, uint32_t test, uint64_t seed, uint64_t max_events) {
+  CHECK_EQ(ftruncate(trace_fd, 0), 0);
+  CHECK_EQ(lseek(trace_fd, 0, SEEK_SET), 0);
+  pool.Begin(test, seed, max_events, /*trace=*/true);
+  while (!pool.Next(kNsPerSecond).has_value()) {
+  }
+}
+
+// Runs the seed twice more, with traces. What differs only now and then may need a few attempts.
+std::string TestRun::FindDivergence(uint64_t seed) {
+  constexpr int kAttempts = 5;
+  for (int i = 0; i < kAttempts; ++i) {
+    RunTraced(*run_.pool, run_.trace_fd, index_, seed, run_.flags.max_events);
+    RunTraced(*run_.second_pool, run_.second_trace_fd, index_, seed, run_.flags.max_events);
+    const std::string where =
+        DescribeDivergence(MappedTrace(run_.trace_fd).text(), MappedTrace(run_.second_trace_fd).text());
+    if (!where.empty()) return where;
+  }
+  return absl::StrCat("(the traces of ", kAttempts, " more pairs of runs are equal)\n");
+}
+
+// --- main()
+// -----------------------------------------------------------------------------------------------------------
+
+class SimTest : public ::testing::Test {
+ public:
+  SimTest(const SimTestCase& test, uint32_t index) : test_(test), index_(index) {}
+  void TestBody() override { TestRun(*g_run, test_, index_).Execute(); }
+
+ private:
+  const SimTestCase& test_;
+  const uint32_t index_;
+};
+
+void RegisterWithGtest(Run& run) {
+  for (const SimTestCase* test = FirstSimTest(); test != nullptr; test = test->next) {
+    const uint32_t index = run.test_count++;
+    ::testing::RegisterTest(test->suite, test->name, nullptr, nullptr, test->file, test->line,
+                            [test, index]() -> ::testing::Test* { return new SimTest(*test, index); });
+  }
+}
+
+// Takes the sharding over from gtest, which would split the tests and not the seeds.
+absl::StatusOr<Shard> TakeShard() {
+  unsetenv("GTEST_SHARD_INDEX");
+  unsetenv("GTEST_TOTAL_SHARDS");
+  unsetenv("GTEST_SHARD_STATUS_FILE");
+  Shard shard;
+  const std::string index = Environment("TEST_SHARD_INDEX");
+  const std::string count = Environment("TEST_TOTAL_SHARDS");
+  if (index.empty() || count.empty()) return shard;
+  if (!absl::SimpleAtoi(index, &shard.index) || !absl::SimpleAtoi(count, &shard.count) || shard.index >= shard.count) {
+    return absl::InvalidArgumentError(absl::StrCat("TEST_SHARD_INDEX=", index, " and TEST_TOTAL_SHARDS=", count,
+                                                   ": expected an index below the number of shards"));
+  }
+  const std::string status_file = Environment("TEST_SHARD_STATUS_FILE");
+  if (!status_file.empty()) {
+    const int file = open(status_file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (file >= 0) close(file);
+  }
+  return shard;
+}
+
+int UsageError(const absl::Status& status) {
+  fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+  return 2;
+}
+
+}  // namespace
+
+int SimTestMain(int argc, char** argv) {
+  if (sim::IsCleanProcess(argc, argv)) RunZygote();
+  sim::UseRealMachine();
+  signal(SIGPIPE, SIG_IGN);  // A zygote that died is an error to report, not a reason to die.
+  absl::StatusOr<Shard> shard = TakeShard();
+  if (!shard.ok()) return UsageError(shard.status());
+
+  Run run;
+  run.shard = *shard;
+  run.program = argv[0];
+  RegisterWithGtest(run);
+  const std::vector<std::string> all_arguments(argv + 1, argv + argc);
+  const bool help = std::find(all_arguments.begin(), all_arguments.end(), "--help") != all_arguments.end();
+  if (help) printf("The flags of a simulation test:\n%s\nThose of gtest:\n", RunnerFlagsHelp().c_str());
+  ::testing::InitGoogleTest(&argc, argv);
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  absl::StatusOr<RunnerFlags> flags = ParseRunnerFlags(arguments, Environment("TANDEM_SEEDS"));
+  if (!flags.ok()) return UsageError(flags.status());
+  run.flags = *flags;
+
+  g_run = &run;
+  const int result = RUN_ALL_TESTS();
+  g_run = nullptr;
+  return result;
+}
+
+}  // namespace tandem::testing

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The seed runner: runs each simulation test once per seed, each seed in a process of its own.
+//
+// Three kinds of process. The parent has gtest's main: it plans, collects and prints, and never simulates. It starts
+// itself again as a clean process, the zygote (sim/reexec.h), which does nothing but fork one child per seed; so a
+// child's memory looks the same whether its seed runs alone or as the 500th. A child that crashes, hangs or leaks fails
+// its own seed and no other.
+//
+// Most tests use SIM_TEST (testing/sim_test.h); this header is the layer below it, which knows no World.
+
+#ifndef TANDEM_TESTING_RUNNER_H_
+#define TANDEM_TESTING_RUNNER_H_
+
+#include <cstdint>
+#include <string>
+
+namespace tandem::testing {
+
+struct SeedOptions {
+  uint64_t seed = 1;
+  uint64_t max_events = 0;
+  int trace_fd = -1;  // Where to write the trace, one event per line; -1 for no trace.
+};
+
+struct SeedResult {
+  bool failed = false;
+  std::string message;  // Why it failed. Failed gtest expectations are collected without it.
+  uint64_t digest_high = 0;
+  uint64_t digest_low = 0;
+  uint64_t events = 0;
+};
+
+// One simulation test. Lives as long as the process (a static variable), because the list of tests runs through it:
+// registering allocates nothing.
+struct SimTestCase {
+  const char* suite;
+  const char* name;
+  SeedResult (*run)(const SeedOptions& options);  // Called once per process, in a child.
+  const char* file;
+  int line;
+  SimTestCase* next = nullptr;
+};
+
+// Adds `test_case` to the tests of this binary, before main(). Returns true, for use in an initialiser.
+bool RegisterSimTest(SimTestCase* test_case);
+
+// The main() of a binary with simulation tests; returns its exit status. `--help` lists the flags.
+int SimTestMain(int argc, char** argv);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_H_

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "testing/runner_flags.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace tandem::testing {
+namespace {
+
+// What flags are parsed into: the seeds come from three places.
+struct ParsedFlags {
+  RunnerFlags flags;
+  std::optional<uint64_t> seeds;
+  uint64_t default_seeds = RunnerFlags().seeds;
+};
+
+struct FlagEntry {
+  const char* name;
+  const char* value_name;  // nullptr for a switch.
+  const char* help;
+  std::variant<uint64_t*, std::optional<uint64_t>*, bool*, std::string*> target;
+};
+
+std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
+  RunnerFlags& flags = parsed.flags;
+  return {
+      {"seed", "S", "run this seed only, and show what it prints", &flags.seed},
+      {"seeds", "N", "run N seeds, over all shards together", &parsed.seeds},
+      {"default_seeds", "N", "as --seeds, if neither --seeds nor TANDEM_SEEDS says otherwise", &parsed.default_seeds},
+      {"seed_start", "S", "the first seed (1)", &flags.seed_start},
+      {"max_events", "N", "a seed with more events has failed as a livelock (10000000)", &flags.max_events},
+      {"wall_limit_s", "S", "a seed that takes longer in real time has failed (60; 600 under a sanitizer)",
+       &flags.wall_limit_s},
+      {"jobs", "N", "seeds that run at the same time (one per processor)", &flags.jobs},
+      {"check_determinism", nullptr, "run each seed twice and show where two runs part", &flags.check_determinism},
+      {"print_digest", nullptr, "print the digest of each seed", &flags.print_digest},
+      {"trace", "FILE", "with --seed: write the trace to FILE, or to standard output for -", &flags.trace},
+      {"keep_going", nullptr, "do not stop after 10 failed seeds", &flags.keep_going},
+      {"aslr", nullptr, "leave address randomisation on, to find what depends on the order of addresses", &flags.aslr},
+      {"help", nullptr, "print this", &flags.help},
+  };
+}
+
+std::string Help(const std::vector<FlagEntry>& entries) {
+  std::string text;
+  for (const FlagEntry& entry : entries) {
+    const std::string usage =
+        entry.value_name == nullptr ? entry.name : absl::StrCat(entry.name, "=", entry.value_name);
+    absl::StrAppend(&text, "  --", usage, std::string(usage.size() < 20 ? 20 - usage.size() : 1, ' '), entry.help,
+                    "\n");
+  }
+  return text;
+}
+
+absl::Status BadValue(const FlagEntry& entry, absl::string_view value, absl::string_view expected) {
+  return absl::InvalidArgumentError(absl::StrCat("--", entry.name, "=", value, ": expected ", expected));
+}
+
+absl::Status Set(const FlagEntry& entry, std::optional<absl::string_view> value) {
+  if (bool* const* target = std::get_if<bool*>(&entry.target)) {
+    if (value.has_value() && !absl::SimpleAtob(*value, *target)) return BadValue(entry, *value, "true or false");
+    if (!value.has_value()) **target = true;
+    return absl::OkStatus();
+  }
+  if (!value.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", entry.name, " needs a value: --", entry.name, "=", entry.value_name));
+  }
+  if (std::string* const* target = std::get_if<std::string*>(&entry.target)) {
+    **target = std::string(*value);
+    return absl::OkStatus();
+  }
+  uint64_t number = 0;
+  if (!absl::SimpleAtoi(*value, &number)) return BadValue(entry, *value, "a whole number from 0 to 2^64-1");
+  if (uint64_t* const* target = std::get_if<uint64_t*>(&entry.target)) {
+    **target = number;
+  } else {
+    *std::get<std::optional<uint64_t>*>(entry.target) = number;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseArgument(const std::vector<FlagEntry>& entries, absl::string_view argument) {
+  const size_t equals = argument.find('=');
+  const absl::string_view name = argument.substr(0, equals);
+  std::optional<absl::string_view> value;
+  if (equals != absl::string_view::npos) value = argument.substr(equals + 1);
+  for (const FlagEntry& entry : entries) {
+    if (name == absl::StrCat("--", entry.name)) return Set(entry, value);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown flag ", argument, "; the flags are (and gtest's --gtest_*):\n", Help(entries)));
+}
+
+absl::Status CheckTogether(const RunnerFlags& flags) {
+  if (!flags.trace.empty() && !flags.seed.has_value()) {
+    return absl::InvalidArgumentError("--trace needs --seed: the traces of several seeds would mix");
+  }
+  if (!flags.trace.empty() && flags.check_determinism) {
+    return absl::InvalidArgumentError("--trace and --check_determinism exclude each other: both use the trace");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RunnerFlags> ParseRunnerFlags(const std::vector<std::string>& arguments,
+                                             absl::string_view seeds_variable) {
+  ParsedFlags parsed;
+  const std::vector<FlagEntry> entries = Entries(parsed);
+  for (const std::string& argument : arguments) {
+    absl::Status status = ParseArgument(entries, argument);
+    if (!status.ok()) return status;
+  }
+  parsed.flags.seeds = parsed.default_seeds;
+  if (!seeds_variable.empty() && !absl::SimpleAtoi(seeds_variable, &parsed.flags.seeds)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("TANDEM_SEEDS=", seeds_variable, ": expected a whole number from 0 to 2^64-1"));
+  }
+  if (parsed.seeds.has_value()) parsed.flags.seeds = *parsed.seeds;
+  absl::Status status = CheckTogether(parsed.flags);
+  if (!status.ok()) return status;
+  return parsed.flags;
+}
+
+std::string RunnerFlagsHelp() {
+  ParsedFlags parsed;
+  return Help(Entries(parsed));
+}
+
+std::vector<uint64_t> SeedsOfShard(const RunnerFlags& flags, const Shard& shard) {
+  std::vector<uint64_t> seeds;
+  if (flags.seed.has_value()) {
+    if (shard.index == 0) seeds.push_back(*flags.seed);
+    return seeds;
+  }
+  for (uint64_t i = shard.index; i < flags.seeds; i += shard.count) seeds.push_back(flags.seed_start + i);
+  return seeds;
+}
+
+}  // namespace tandem::testing

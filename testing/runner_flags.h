@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The flags of a binary with simulation tests.
+
+#ifndef TANDEM_TESTING_RUNNER_FLAGS_H_
+#define TANDEM_TESTING_RUNNER_FLAGS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace tandem::testing {
+
+inline constexpr uint64_t kDefaultMaxEvents = 10'000'000;
+
+struct RunnerFlags {
+  std::optional<uint64_t> seed;
+  uint64_t seeds = 100;
+  uint64_t seed_start = 1;
+  uint64_t max_events = kDefaultMaxEvents;
+  uint64_t jobs = 0;          // 0: one per processor.
+  uint64_t wall_limit_s = 0;  // 0: 60, or 600 under a sanitizer.
+  bool check_determinism = false;
+  bool print_digest = false;
+  bool keep_going = false;
+  bool aslr = false;
+  bool help = false;
+  std::string trace;
+};
+
+// Parses the arguments without the program's name and without gtest's flags. Where a flag is repeated the last one
+// wins. `seeds_variable` is the value of TANDEM_SEEDS, empty if there is none: it is stronger than --default_seeds and
+// weaker than --seeds.
+//
+// Errors:
+//   kInvalidArgument  An unknown flag (the text lists the known ones) or a bad value.
+absl::StatusOr<RunnerFlags> ParseRunnerFlags(const std::vector<std::string>& arguments,
+                                             absl::string_view seeds_variable);
+
+// One line per flag.
+std::string RunnerFlagsHelp();
+
+// The part of the seeds that one of Bazel's shards runs.
+struct Shard {
+  uint64_t index = 0;
+  uint64_t count = 1;
+};
+
+// Returns the seeds that `shard` has to run, in order. The shards of a test run every seed exactly once.
+std::vector<uint64_t> SeedsOfShard(const RunnerFlags& flags, const Shard& shard);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_FLAGS_H_

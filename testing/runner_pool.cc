@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "testing/runner_pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/log/check.h"
+#include "absl/memory/memory.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "sim/interpose.h"
+#include "sim/reexec.h"
+#include "testing/runner_protocol.h"
+
+namespace tandem::testing {
+namespace {
+
+constexpr int64_t kNsPerMs = 1'000'000;
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+
+// A late seed gets SIGABRT, which prints where it loops, and this long to do so; then SIGKILL.
+constexpr int64_t kAbortGraceNs = 5 * kNsPerSecond;
+
+// Of a seed's records; what a test says beyond is dropped.
+constexpr size_t kMaxReportBytes = 1 << 20;
+
+constexpr size_t kHeadBytes = 16 << 10;
+constexpr size_t kTailBytes = 16 << 10;
+
+struct Pipe {
+  int read_fd = -1;
+  int write_fd = -1;
+};
+
+absl::StatusOr<Pipe> MakePipe() {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe2");
+  return Pipe{fds[0], fds[1]};
+}
+
+// Only the parent's end: the children share theirs and write without haste.
+void SetNonBlocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+std::string DescribeDeath(int status) {
+  if (WIFSIGNALED(status)) {
+    return absl::StrCat("ended by SIG", sigabbrev_np(WTERMSIG(status)), " (", sigdescr_np(WTERMSIG(status)), ")");
+  }
+  if (WEXITSTATUS(status) != 0) return absl::StrCat("exited with status ", WEXITSTATUS(status));
+  return "";
+}
+
+// The failures and the result among the records of a seed.
+void ParseReport(absl::string_view report, SeedOutcome& outcome, bool& has_result) {
+  RecordHeader header;
+  while (report.size() >= sizeof(header)) {
+    memcpy(&header, report.data(), sizeof(header));
+    report.remove_prefix(sizeof(header));
+    const absl::string_view payload = report.substr(0, header.bytes);  // A crash or the limit may cut the last one.
+    report.remove_prefix(payload.size());
+    switch (header.kind) {
+      case RecordKind::kFailure:
+        outcome.failed = true;
+        absl::StrAppend(&outcome.message, payload, "\n");
+        break;
+      case RecordKind::kSkip:
+        outcome.skipped = true;
+        absl::StrAppend(&outcome.message, payload, "\n");
+        break;
+      case RecordKind::kResult:
+        if (payload.size() != sizeof(outcome.result)) break;
+        memcpy(&outcome.result, payload.data(), sizeof(outcome.result));
+        has_result = true;
+        break;
+    }
+  }
+}
+
+}  // namespace
+
+void HeadAndTail::Append(const char* data, size_t size) {
+  const size_t to_head = std::min(size, kHeadBytes - std::min(head_.size(), kHeadBytes));
+  head_.append(data, to_head);
+  tail_.append(data + to_head, size - to_head);
+  if (tail_.size() > 2 * kTailBytes) {
+    dropped_ += tail_.size() - kTailBytes;
+    tail_.erase(0, tail_.size() - kTailBytes);
+  }
+}
+
+std::string HeadAndTail::Take() {
+  std::string text = std::move(head_);
+  if (dropped_ > 0) absl::StrAppend(&text, "\n[... ", dropped_, " bytes left out ...]\n");
+  text += tail_;
+  *this = HeadAndTail();
+  return text;
+}
+
+absl::StatusOr<std::unique_ptr<SeedPool>> SeedPool::Start(const Options& options) {
+  CHECK(options.slots > 0 && options.slots <= kMaxSlots);
+  auto pool = absl::WrapUnique(new SeedPool(options));
+  absl::Status status = pool->StartZygote();
+  if (status.ok()) status = pool->AwaitReady();
+  if (!status.ok()) return status;
+  return pool;
+}
+
+SeedPool::~SeedPool() {
+  if (command_fd_ >= 0) close(command_fd_);
+  if (event_fd_ >= 0) close(event_fd_);
+  for (const Slot& slot : slots_) {
+    close(slot.report_fd);
+    close(slot.output_fd);
+  }
+  if (zygote_ > 0) waitpid(zygote_, nullptr, 0);
+}
+
+absl::Status SeedPool::StartZygote() {
+  sim::CleanProcessOptions clean;
+  clean.randomize_addresses = options_.randomize_addresses;
+  absl::StatusOr<Pipe> commands = MakePipe();
+  if (!commands.ok()) return commands.status();
+  command_fd_ = commands->write_fd;
+  absl::StatusOr<Pipe> events = MakePipe();
+  if (!events.ok()) return events.status();
+  event_fd_ = events->read_fd;
+  SetNonBlocking(event_fd_);
+  const int trace = options_.trace_fd >= 0 ? dup(options_.trace_fd) : open("/dev/null", O_WRONLY | O_CLOEXEC);
+  clean.descriptors = {commands->read_fd, events->write_fd, trace};
+  for (uint32_t i = 0; i < options_.slots; ++i) {
+    absl::StatusOr<Pipe> report = MakePipe();
+    if (!report.ok()) return report.status();
+    absl::StatusOr<Pipe> output = MakePipe();
+    if (!output.ok()) return output.status();
+    Slot& slot = slots_.emplace_back();
+    slot.report_fd = report->read_fd;
+    slot.output_fd = output->read_fd;
+    SetNonBlocking(slot.report_fd);
+    SetNonBlocking(slot.output_fd);
+    clean.descriptors.push_back(report->write_fd);
+    clean.descriptors.push_back(output->write_fd);
+  }
+  absl::StatusOr<pid_t> zygote = sim::StartCleanProcess(clean);
+  for (const int fd : clean.descriptors) close(fd);
+  if (!zygote.ok()) return zygote.status();
+  zygote_ = *zygote;
+  return absl::OkStatus();
+}
+
+absl::Status SeedPool::AwaitReady() {
+  constexpr int kStartLimitMs = 120'000;  // A loaded machine and a large binary under a sanitizer.
+  pollfd wait{event_fd_, POLLIN, 0};
+  int ready;
+  do {
+    ready = poll(&wait, 1, kStartLimitMs);
+  } while (ready < 0 && errno == EINTR);
+  Event event;
+  if (ready != 1 || read(event_fd_, &event, sizeof(event)) != static_cast<ssize_t>(sizeof(event)) ||
+      event.kind != EventKind::kReady) {
+    kill(zygote_, SIGKILL);
+    return absl::UnavailableError("the zygote process did not start (is /proc mounted?)");
+  }
+  fixed_addresses_ = static_cast<sim::AddressLayout>(event.value) == sim::AddressLayout::kFixed;
+  alive_ = true;
+  return absl::OkStatus();
+}
+
+void SeedPool::Send(const Command& command) {
+  if (!alive_) return;
+  const ssize_t written = write(command_fd_, &command, sizeof(command));
+  if (written != static_cast<ssize_t>(sizeof(command))) ZygoteDied();
+}
+
+void SeedPool::Begin(uint32_t test, uint64_t seed, uint64_t max_events, bool trace) {
+  CHECK(HasFreeSlot());
+  uint32_t index = 0;
+  while (slots_[index].busy) ++index;
+  Slot& slot = slots_[index];
+  slot.busy = true;
+  slot.seed = seed;
+  slot.stops = 0;
+  slot.start_ns = sim::RealNow();
+  ++running_;
+  if (!alive_) {
+    EndSlot(index, "the zygote process is gone");
+    return;
+  }
+  Command command{};
+  command.kind = CommandKind::kRun;
+  command.slot = index;
+  command.test = test;
+  command.seed = seed;
+  command.max_events = max_events;
+  command.trace = trace ? 1 : 0;
+  Send(command);
+}
+
+std::optional<SeedOutcome> SeedPool::Next(int64_t timeout_ns) {
+  const int64_t deadline_ns = sim::RealNow() + timeout_ns;
+  while (ended_.empty()) {
+    const int64_t left_ns = deadline_ns - sim::RealNow();
+    if (left_ns <= 0) return std::nullopt;
+    Wait(left_ns);
+    DrainAll();
+    ReadEvents();
+    StopLateSeeds();
+  }
+  SeedOutcome outcome = std::move(ended_.back());
+  ended_.pop_back();
+  return outcome;
+}
+
+// Waits for any descriptor, until the time is up or the next seed is late.
+void SeedPool::Wait(int64_t timeout_ns) {
+  constexpr int64_t kLateCheckNs = 250 * kNsPerMs;
+  std::vector<pollfd> waits = {{event_fd_, POLLIN, 0}};
+  for (const Slot& slot : slots_) {
+    if (!slot.busy) continue;
+    waits.push_back({slot.report_fd, POLLIN, 0});
+    waits.push_back({slot.output_fd, POLLIN, 0});
+  }
+  const int64_t wait_ms = std::min(timeout_ns, kLateCheckNs) / kNsPerMs + 1;
+  poll(waits.data(), waits.size(), static_cast<int>(wait_ms));
+}
+
+void SeedPool::Drain(Slot& slot) {
+  char chunk[16 << 10];
+  ssize_t count;
+  while ((count = read(slot.report_fd, chunk, sizeof(chunk))) > 0) {
+    slot.report.append(chunk, std::min(static_cast<size_t>(count), kMaxReportBytes - slot.report.size()));
+  }
+  // One seed that prints without end must not keep the others waiting.
+  constexpr int kChunksPerTurn = 64;
+  for (int i = 0; i < kChunksPerTurn; ++i) {
+    count = read(slot.output_fd, chunk, sizeof(chunk));
+    if (count <= 0) break;
+    slot.output.Append(chunk, static_cast<size_t>(count));
+    if (options_.echo_output && write(STDERR_FILENO, chunk, static_cast<size_t>(count)) < 0) break;
+  }
+}
+
+void SeedPool::DrainAll() {
+  for (Slot& slot : slots_) {
+    if (slot.busy) Drain(slot);
+  }
+}
+
+void SeedPool::ReadEvents() {
+  Event event;
+  ssize_t count;
+  while ((count = read(event_fd_, &event, sizeof(event))) == static_cast<ssize_t>(sizeof(event))) {
+    Drain(slots_[event.slot]);  // What the child wrote before it ended: at most what a pipe holds.
+    if (event.kind == EventKind::kForkFailed) {
+      EndSlot(event.slot, absl::StrCat("the zygote could not fork: ", strerror(event.value)));
+    } else if (event.kind == EventKind::kEnded) {
+      EndSlot(event.slot, DescribeDeath(event.value));
+    }
+  }
+  if (count == 0 && alive_) ZygoteDied();
+}
+
+void SeedPool::StopLateSeeds() {
+  const int64_t now_ns = sim::RealNow();
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    const int64_t limit_ns = options_.wall_limit_ns + slot.stops * kAbortGraceNs;
+    if (!slot.busy || now_ns - slot.start_ns < limit_ns) continue;
+    Command command{};
+    command.kind = CommandKind::kSignal;
+    command.slot = i;
+    command.signal = slot.stops == 0 ? SIGABRT : SIGKILL;
+    ++slot.stops;
+    Send(command);
+  }
+}
+
+// `death` is empty if the child ended by itself, without an error.
+void SeedPool::EndSlot(uint32_t index, const std::string& death) {
+  Slot& slot = slots_[index];
+  CHECK(slot.busy);
+  SeedOutcome outcome;
+  outcome.seed = slot.seed;
+  bool has_result = false;
+  ParseReport(slot.report, outcome, has_result);
+  std::string end = death;
+  if (slot.stops > 0) {
+    end = absl::StrCat("no end after ", options_.wall_limit_ns / kNsPerMs,
+                       " ms of real time, stopped: a loop that never awaits?");
+  } else if (end.empty() && !has_result) {
+    end = "exited before the test's end";
+  }
+  if (!end.empty()) {
+    outcome.failed = true;
+    absl::StrAppend(&outcome.message, end, "\n");
+  }
+  outcome.output = slot.output.Take();
+  slot.report.clear();
+  slot.busy = false;
+  --running_;
+  ended_.push_back(std::move(outcome));
+}
+
+void SeedPool::ZygoteDied() {
+  alive_ = false;
+  int status = 0;
+  const bool known = waitpid(zygote_, &status, 0) == zygote_;
+  zygote_ = 0;
+  const std::string death = absl::StrCat("the zygote process ", known ? DescribeDeath(status) : "is gone");
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].busy) EndSlot(i, death);
+  }
+}
+
+}  // namespace tandem::testing

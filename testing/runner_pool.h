@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The parent's side of one zygote: starts seeds in its slots and collects what became of them.
+
+#ifndef TANDEM_TESTING_RUNNER_POOL_H_
+#define TANDEM_TESTING_RUNNER_POOL_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "testing/runner_protocol.h"
+
+namespace tandem::testing {
+
+// What became of one seed.
+struct SeedOutcome {
+  uint64_t seed = 0;
+  bool failed = false;
+  bool skipped = false;
+  std::string message;  // Why it failed or was skipped.
+  std::string output;   // What it printed: the beginning and the end, if it was much.
+  ResultRecord result{};
+};
+
+// Keeps the beginning and the end of a text of any length.
+class HeadAndTail {
+ public:
+  void Append(const char* data, size_t size);
+  std::string Take();
+
+ private:
+  std::string head_;
+  std::string tail_;
+  uint64_t dropped_ = 0;
+};
+
+// Thread-compatible. Dropping it ends the zygote and all its children.
+class SeedPool {
+ public:
+  struct Options {
+    uint32_t slots = 1;
+    bool randomize_addresses = false;
+    int trace_fd = -1;          // Where traced seeds write.
+    int64_t wall_limit_ns = 0;  // Of each seed, in real time.
+    bool echo_output = false;   // Whether what seeds print also goes to standard error at once.
+  };
+
+  // Starts the zygote. Errors are those of the machine: no memory, no processes, no descriptors left.
+  static absl::StatusOr<std::unique_ptr<SeedPool>> Start(const Options& options);
+  ~SeedPool();
+  SeedPool(const SeedPool&) = delete;
+  SeedPool& operator=(const SeedPool&) = delete;
+
+  bool has_fixed_addresses() const { return fixed_addresses_; }
+  bool HasFreeSlot() const { return running_ < slots_.size(); }
+
+  // Starts a seed in a free slot (CHECK).
+  void Begin(uint32_t test, uint64_t seed, uint64_t max_events, bool trace);
+
+  // Waits until a running seed ends, and returns what became of it; nothing when `timeout_ns` passed before.
+  std::optional<SeedOutcome> Next(int64_t timeout_ns);
+
+ private:
+  struct Slot {
+    int report_fd = -1;
+    int output_fd = -1;
+    bool busy = false;
+    uint64_t seed = 0;
+    int64_t start_ns = 0;
+    int stops = 0;  // How often it was asked to stop.
+    std::string report;
+    HeadAndTail output;
+  };
+
+  explicit SeedPool(const Options& options) : options_(options) {}
+
+  absl::Status StartZygote();
+  absl::Status AwaitReady();
+  void Send(const Command& command);
+  void Wait(int64_t timeout_ns);
+  void Drain(Slot& slot);
+  void DrainAll();
+  void ReadEvents();
+  void StopLateSeeds();
+  void EndSlot(uint32_t index, const std::string& death);
+  void ZygoteDied();
+
+  const Options options_;
+  std::vector<Slot> slots_;
+  uint32_t running_ = 0;
+  std::vector<SeedOutcome> ended_;
+  pid_t zygote_ = 0;
+  int command_fd_ = -1;
+  int event_fd_ = -1;
+  bool fixed_addresses_ = false;
+  bool alive_ = false;
+};
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_POOL_H_

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What parent, zygote and children say to each other, and over which descriptors.
+//
+// The parent sends Commands to the zygote and receives Events. A running seed has a slot, and each slot two pipes from
+// its children to the parent: one for Records, one for what the child prints. Messages are below PIPE_BUF or have one
+// writer, so none is torn.
+
+#ifndef TANDEM_TESTING_RUNNER_PROTOCOL_H_
+#define TANDEM_TESTING_RUNNER_PROTOCOL_H_
+
+#include <cstdint>
+
+#include "sim/reexec.h"
+
+namespace tandem::testing {
+
+// A parent polls two descriptors per slot; more children than this have no use.
+inline constexpr uint32_t kMaxSlots = 64;
+
+// The descriptors of the zygote.
+inline constexpr int kCommandDescriptor = sim::kFirstCleanDescriptor;
+inline constexpr int kEventDescriptor = kCommandDescriptor + 1;
+inline constexpr int kTraceDescriptor = kCommandDescriptor + 2;
+constexpr int ReportDescriptor(uint32_t slot) { return kCommandDescriptor + 3 + 2 * static_cast<int>(slot); }
+constexpr int OutputDescriptor(uint32_t slot) { return ReportDescriptor(slot) + 1; }
+
+// The descriptors of a child, which are the same in every slot. 3 and up are free for the test.
+inline constexpr int kChildReportDescriptor = ReportDescriptor(kMaxSlots);
+inline constexpr int kChildTraceDescriptor = kChildReportDescriptor + 1;
+
+enum class CommandKind : uint32_t { kRun, kSignal };
+
+struct Command {
+  CommandKind kind;
+  uint32_t slot;
+  int32_t signal;  // kSignal: sent to the child of the slot, if it still runs.
+  uint32_t test;   // kRun, as the following.
+  uint64_t seed;
+  uint64_t max_events;
+  uint32_t trace;
+};
+
+enum class EventKind : uint32_t {
+  kReady,       // `value` is the sim::AddressLayout.
+  kEnded,       // `value` is the wait status of the child.
+  kForkFailed,  // `value` is the errno.
+};
+
+struct Event {
+  EventKind kind;
+  uint32_t slot;
+  int32_t value;
+};
+
+enum class RecordKind : uint32_t {
+  kFailure,  // Text. Any number of them.
+  kSkip,     // Text.
+  kResult,   // A ResultRecord, once, at the end.
+};
+
+struct RecordHeader {
+  RecordKind kind;
+  uint32_t bytes;  // Of what follows.
+};
+
+struct ResultRecord {
+  uint64_t digest_high;
+  uint64_t digest_low;
+  uint64_t events;
+};
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_PROTOCOL_H_

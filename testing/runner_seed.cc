@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a child does between its fork and its _exit().
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/debugging/failure_signal_handler.h"
+#include "absl/debugging/symbolize.h"
+#include "absl/log/check.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "absl/strings/string_view.h"
+#include "gtest/gtest.h"
+#include "testing/runner.h"
+#include "testing/runner_build.h"
+#include "testing/runner_protocol.h"
+#include "testing/runner_registry.h"
+#include "testing/runner_zygote.h"
+
+// Defined by the leak checker and by the runtimes of the other sanitizers, where they are linked.
+extern "C" {
+int __lsan_do_recoverable_leak_check() __attribute__((weak));
+
+// The sanitizers call these for each report. A report that lets the process go on still fails the seed.
+__attribute__((visibility("default"))) void __tsan_on_report(void* report);
+__attribute__((visibility("default"))) void __ubsan_on_report();
+}
+
+namespace tandem::testing {
+namespace {
+
+constinit bool g_sanitizer_reported = false;
+
+void WriteAll(const void* data, size_t size) {
+  const char* next = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t count = write(kChildReportDescriptor, next, size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) _exit(1);  // Nobody listens.
+    next += count;
+    size -= static_cast<size_t>(count);
+  }
+}
+
+void SendRecord(RecordKind kind, absl::string_view payload) {
+  const RecordHeader header{kind, static_cast<uint32_t>(payload.size())};
+  WriteAll(&header, sizeof(header));
+  WriteAll(payload.data(), payload.size());
+}
+
+// Reports each failed expectation at once: a later crash must not take it along.
+class ReportingListener : public ::testing::EmptyTestEventListener {
+ public:
+  void OnTestPartResult(const ::testing::TestPartResult& part) override {
+    if (part.passed()) return;
+    constexpr int kMaxReports = 20;  // An expectation in a loop may fail a million times.
+    if (++reports_ > kMaxReports) return;
+    const std::string place =
+        part.file_name() == nullptr ? "" : absl::StrCat(part.file_name(), ":", part.line_number(), ": ");
+    // FAIL() and ADD_FAILURE() say on a line of its own what everybody knows here.
+    const absl::string_view message = absl::StripPrefix(part.message(), "Failed\n");
+    SendRecord(part.skipped() ? RecordKind::kSkip : RecordKind::kFailure, absl::StrCat(place, message));
+  }
+
+ private:
+  int reports_ = 0;
+};
+
+void ListenToExpectations() {
+  ::testing::TestEventListeners& listeners = ::testing::UnitTest::GetInstance()->listeners();
+  delete listeners.Release(listeners.default_result_printer());
+  listeners.Append(new ReportingListener);  // Owned by the list.
+}
+
+void ArrangeDescriptors(const Command& command) {
+  const bool arranged = dup2(ReportDescriptor(command.slot), kChildReportDescriptor) >= 0 &&
+                        dup2(OutputDescriptor(command.slot), 1) >= 0 && dup2(1, 2) >= 0 &&
+                        (command.trace == 0 || dup2(kTraceDescriptor, kChildTraceDescriptor) >= 0);
+  if (!arranged) _exit(1);
+  for (int fd = 3; fd < kChildReportDescriptor; ++fd) close(fd);
+}
+
+void PrintStackOnCrash() {
+  if (kSanitized) return;  // The sanitizers have handlers of their own, which say more.
+  absl::InitializeSymbolizer("/proc/self/exe");
+  absl::InstallFailureSignalHandler(absl::FailureSignalHandlerOptions());
+}
+
+void RunSeed(const Command& command) {
+  const SeedOptions options{command.seed, command.max_events, command.trace != 0 ? kChildTraceDescriptor : -1};
+  const SeedResult result = SimTestAt(command.test).run(options);
+  if (result.failed) SendRecord(RecordKind::kFailure, result.message);
+  const ResultRecord record{result.digest_high, result.digest_low, result.events};
+  SendRecord(RecordKind::kResult, absl::string_view(reinterpret_cast<const char*>(&record), sizeof(record)));
+}
+
+}  // namespace
+
+void RunSeedAndExit(const Command& command) {
+  ArrangeDescriptors(command);
+  const rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);  // A core of each failing seed would cost seconds and fill the disk.
+  PrintStackOnCrash();
+  ListenToExpectations();
+  RunSeed(command);
+  if (&__lsan_do_recoverable_leak_check != nullptr && __lsan_do_recoverable_leak_check() != 0) {
+    SendRecord(RecordKind::kFailure, "memory leaked, see the output");
+  }
+  if (g_sanitizer_reported) SendRecord(RecordKind::kFailure, "a sanitizer reported, see the output");
+  fflush(nullptr);
+  _exit(0);
+}
+
+}  // namespace tandem::testing
+
+void __tsan_on_report(void* /*report*/) { tandem::testing::g_sanitizer_reported = true; }
+void __ubsan_on_report() { tandem::testing::g_sanitizer_reported = true; }

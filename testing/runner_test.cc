@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "testing/runner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "testing/runner_build.h"
+
+namespace tandem::testing {
+namespace {
+
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Finished {
+  int exit_code = -1;
+  std::string output;  // Both standard output and error.
+};
+
+// Runs one case of the fake binary. `variables` come before the command, as in a shell.
+Finished RunCase(const std::string& name, const std::string& flags, const std::string& variables = "") {
+  const char* runfiles = getenv("TEST_SRCDIR");
+  const char* workspace = getenv("TEST_WORKSPACE");
+  const std::string binary =
+      runfiles == nullptr ? "testing/runner_fake" : absl::StrCat(runfiles, "/", workspace, "/testing/runner_fake");
+  // This test's own variables of Bazel must not reach the other binary.
+  const std::string command = absl::StrCat(
+      "env -u TEST_TARGET -u TEST_SHARD_INDEX -u TEST_TOTAL_SHARDS -u TEST_SHARD_STATUS_FILE -u XML_OUTPUT_FILE -u "
+      "TEST_PREMATURE_EXIT_FILE ",
+      "-u TESTBRIDGE_TEST_ONLY -u TANDEM_SEEDS ", variables, " ", binary, " --gtest_filter=Fake.", name, " ", flags,
+      " 2>&1");
+  Finished finished;
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return finished;
+  char chunk[4096];
+  size_t count;
+  while ((count = fread(chunk, 1, sizeof(chunk), pipe)) > 0) finished.output.append(chunk, count);
+  const int status = pclose(pipe);
+  finished.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return finished;
+}
+
+// The `seed S digest HEX` lines.
+std::vector<std::string> DigestLines(absl::string_view output) {
+  std::vector<std::string> lines;
+  for (absl::string_view line : absl::StrSplit(output, '\n')) {
+    if (absl::StartsWith(line, "seed ") && absl::StrContains(line, " digest ")) lines.emplace_back(line);
+  }
+  return lines;
+}
+
+std::string DigestOf(absl::string_view line) { return std::string(line.substr(line.rfind(' ') + 1)); }
+
+bool AslrStaysOn(const Finished& finished) { return absl::StrContains(finished.output, "ASLR on"); }
+
+// --- Seeds and shards
+// -------------------------------------------------------------------------------------------------
+
+TEST(RunnerTest, RunsTheSeedsAndSaysHowMany) {
+  const Finished finished = RunCase("Passes", "--seeds=25");
+
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, HasSubstr("[sim] Fake.Passes: 25 seeds, 0 failed"));
+  EXPECT_THAT(finished.output, Not(HasSubstr("hello from")));
+}
+
+TEST(RunnerTest, LastOfRepeatedSeedsFlagsWinsAndTheVariableIsWeaker) {
+  EXPECT_THAT(RunCase("Passes", "--seeds=25 --seeds=3").output, HasSubstr(": 3 seeds"));
+  EXPECT_THAT(RunCase("Passes", "--default_seeds=9", "TANDEM_SEEDS=4").output, HasSubstr(": 4 seeds"));
+  EXPECT_THAT(RunCase("Passes", "--seeds=5 --default_seeds=9", "TANDEM_SEEDS=4").output, HasSubstr(": 5 seeds"));
+}
+
+TEST(RunnerTest, SingleSeedShowsWhatItPrints) {
+  const Finished finished = RunCase("Passes", "--seed=42 --print_digest --trace=-");
+
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, HasSubstr("[sim] seed 42"));
+  EXPECT_THAT(finished.output, HasSubstr("hello from seed 42"));
+  EXPECT_THAT(finished.output, HasSubstr("trace of seed 42"));
+  EXPECT_EQ(DigestLines(finished.output).size(), 1u);
+  EXPECT_EQ(DigestOf(DigestLines(finished.output)[0]).size(), 32u);
+}
+
+TEST(RunnerTest, PrintsDigestsInTheOrderOfTheSeeds) {
+  const std::vector<std::string> lines = DigestLines(RunCase("Passes", "--seeds=40 --jobs=8 --print_digest").output);
+
+  ASSERT_EQ(lines.size(), 40u);
+  for (size_t i = 0; i < lines.size(); ++i) EXPECT_TRUE(absl::StartsWith(lines[i], absl::StrCat("seed ", i + 1, " ")));
+}
+
+TEST(RunnerTest, ShardsTogetherRunEverySeedOnce) {
+  std::multiset<std::string> seeds;
+  for (int shard = 0; shard < 4; ++shard) {
+    const std::string status_file = absl::StrCat(::testing::TempDir(), "/shard_status_", shard);
+    const Finished finished =
+        RunCase("Passes", "--seeds=1000 --seed_start=7 --print_digest",
+                absl::StrCat("TEST_SHARD_INDEX=", shard, " TEST_TOTAL_SHARDS=4 GTEST_SHARD_INDEX=", shard,
+                             " GTEST_TOTAL_SHARDS=4 TEST_SHARD_STATUS_FILE=", status_file));
+    EXPECT_EQ(finished.exit_code, 0);
+    EXPECT_EQ(access(status_file.c_str(), F_OK), 0);
+    for (const std::string& line : DigestLines(finished.output)) {
+      seeds.insert(std::vector<std::string>(absl::StrSplit(line, ' '))[1]);
+    }
+  }
+
+  std::multiset<std::string> expected;
+  for (int seed = 7; seed < 1007; ++seed) expected.insert(absl::StrCat(seed));
+  EXPECT_EQ(seeds, expected);
+}
+
+TEST(RunnerTest, SingleSeedRunsOnOneShardOnly) {
+  const std::string shards = "TEST_TOTAL_SHARDS=2 TEST_SHARD_INDEX=";
+
+  EXPECT_THAT(RunCase("Passes", "--seed=9", shards + "0").output, HasSubstr(": 1 seeds"));
+  EXPECT_THAT(RunCase("Passes", "--seed=9", shards + "1").output, HasSubstr(": 0 seeds"));
+}
+
+// --- Determinism
+// ------------------------------------------------------------------------------------------------------
+
+TEST(RunnerTest, SeedAloneHasTheDigestItHasAsThe500th) {
+  const Finished many = RunCase("Passes", "--seeds=500 --print_digest");
+  if (AslrStaysOn(many)) GTEST_SKIP() << "personality() is refused here";
+  const std::vector<std::string> lines = DigestLines(many.output);
+  ASSERT_EQ(lines.size(), 500u);
+
+  EXPECT_EQ(DigestLines(RunCase("Passes", "--seed=500 --print_digest").output)[0], lines[499]);
+  EXPECT_EQ(DigestLines(RunCase("Passes", "--seed=250 --print_digest --jobs=3").output)[0], lines[249]);
+}
+
+TEST(RunnerTest, AddressesAreTheSameInEverySeedAndProcess) {
+  const Finished first = RunCase("DigestsAddressesOnly", "--seeds=200 --jobs=5 --print_digest");
+  if (AslrStaysOn(first)) GTEST_SKIP() << "personality() is refused here";
+  std::set<std::string> digests;
+  for (const std::string& line : DigestLines(first.output)) digests.insert(DigestOf(line));
+
+  for (const std::string variables : {"OUTSIDE=1", "-i", "A_LONG_ONE=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+                                      "TEST_TMPDIR=/a/rather/long/directory/name"}) {
+    for (const std::string& line :
+         DigestLines(RunCase("DigestsAddressesOnly", "--seed=9 --print_digest --max_events=3", variables).output)) {
+      digests.insert(DigestOf(line));
+    }
+  }
+
+  EXPECT_EQ(digests.size(), 1u);
+}
+
+TEST(RunnerTest, AslrFlagLeavesAddressesRandom) {
+  std::set<std::string> digests;
+  for (int i = 0; i < 4; ++i) {
+    const Finished finished = RunCase("DigestsAddressesOnly", "--seed=1 --aslr --print_digest");
+    EXPECT_THAT(finished.output, HasSubstr("ASLR on"));
+    for (const std::string& line : DigestLines(finished.output)) digests.insert(DigestOf(line));
+  }
+
+  EXPECT_GT(digests.size(), 1u);
+}
+
+TEST(RunnerTest, CheckDeterminismPassesWhatIsDeterministic) {
+  const Finished finished = RunCase("Passes", "--seeds=20 --check_determinism");
+  if (AslrStaysOn(finished)) GTEST_SKIP() << "personality() is refused here";
+
+  EXPECT_EQ(finished.exit_code, 0) << finished.output;
+}
+
+TEST(RunnerTest, CheckDeterminismFindsOrderByAddress) {
+  const Finished finished = RunCase("Passes", "--seeds=5 --check_determinism --aslr");
+
+  EXPECT_EQ(finished.exit_code, 1) << finished.output;
+  EXPECT_THAT(finished.output, HasSubstr("two runs of the seed differ"));
+}
+
+TEST(RunnerTest, CheckDeterminismShowsTheFirstDivergence) {
+  const Finished finished = RunCase("DependsOnTheMachine", "--seeds=2 --check_determinism");
+
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, HasSubstr("the traces part at line 3:\nfirst\nsecond\nrun 1: third "));
+  EXPECT_THAT(finished.output, HasSubstr("\nrun 2: third "));
+  EXPECT_THAT(finished.output, HasSubstr("2 seeds, 2 failed"));
+}
+
+TEST(RunnerTest, NothingOfTheMachineReachesASeed) {
+  const Finished finished = RunCase("ClocksAndEnvironmentAreFixed", "--seeds=3", "OUTSIDE=1");
+
+  EXPECT_EQ(finished.exit_code, 0) << finished.output;
+}
+
+// --- Failures
+// ---------------------------------------------------------------------------------------------------------
+
+TEST(RunnerTest, FailedExpectationFailsItsSeedOnly) {
+  const Finished finished = RunCase("FailsExpectationsOnMultiplesOf3", "--seeds=8");
+
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, HasSubstr("seed 3 failed: "));
+  EXPECT_THAT(finished.output, HasSubstr("as it should"));
+  EXPECT_THAT(finished.output, HasSubstr("8 seeds, 2 failed"));
+}
+
+TEST(RunnerTest, StopsAfterTenFailuresUnlessToldToGoOn) {
+  const std::string few = RunCase("FailsExpectationsOnMultiplesOf3", "--seeds=300 --jobs=2").output;
+  const std::string all = RunCase("FailsExpectationsOnMultiplesOf3", "--seeds=300 --jobs=2 --keep_going").output;
+
+  // The second job may be in the middle of an eleventh.
+  EXPECT_THAT(few, ContainsRegex(" not run after 1[01] failures"));
+  EXPECT_THAT(all, HasSubstr("300 seeds, 100 failed"));
+}
+
+TEST(RunnerTest, ResultOfTheWorldFailsTheSeed) {
+  const Finished finished = RunCase("ReportsFailureOnSeed2", "--seeds=3");
+
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, HasSubstr("seed 2 failed: the world says no"));
+}
+
+TEST(RunnerTest, CrashFailsItsSeedAndShowsWhatItPrinted) {
+  const Finished finished = RunCase("SegfaultsOnSeed2", "--seeds=5");
+
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, HasSubstr("said before the crash"));
+  EXPECT_THAT(finished.output, HasSubstr("last words"));
+  EXPECT_THAT(finished.output, HasSubstr(kSanitized ? "seed 2 failed: " : "ended by SIGSEGV"));
+  EXPECT_THAT(finished.output, HasSubstr("5 seeds, 1 failed"));
+}
+
+TEST(RunnerTest, AbortFailsItsSeed) {
+  const Finished finished = RunCase("AbortsOnSeed2", "--seeds=5");
+
+  EXPECT_THAT(finished.output, HasSubstr("ended by SIGABRT"));
+  EXPECT_THAT(finished.output, HasSubstr("5 seeds, 1 failed"));
+}
+
+TEST(RunnerTest, ExitFailsItsSeedWhateverTheStatus) {
+  const Finished finished = RunCase("ExitsOnSeed2", "--seeds=5");
+
+  EXPECT_THAT(finished.output, HasSubstr("seed 2 failed: exited before the test's end"));
+  EXPECT_THAT(finished.output, HasSubstr("seed 3 failed: exited with status 7"));
+  EXPECT_THAT(finished.output, HasSubstr("5 seeds, 2 failed"));
+}
+
+TEST(RunnerTest, HangFailsItsSeedAfterTheWallLimit) {
+  const Finished finished = RunCase("HangsOnSeed2", "--seeds=5 --wall_limit_s=1");
+
+  EXPECT_THAT(finished.output, HasSubstr("seed 2 failed: no end after 1000 ms"));
+  EXPECT_THAT(finished.output, HasSubstr("5 seeds, 1 failed"));
+}
+
+TEST(RunnerTest, EndlessOutputIsCutAndDoesNotStopTheOthers) {
+  const Finished finished = RunCase("PrintsWithoutEndOnSeed2", "--seeds=5 --wall_limit_s=1");
+
+  EXPECT_THAT(finished.output, HasSubstr("bytes left out"));
+  EXPECT_THAT(finished.output, HasSubstr("5 seeds, 1 failed"));
+  EXPECT_LT(finished.output.size(), 200'000u);
+}
+
+TEST(RunnerTest, LeakFailsItsSeed) {
+  if (!kAddressSanitizer) GTEST_SKIP() << "needs AddressSanitizer";
+  const Finished finished = RunCase("LeaksOnSeed2", "--seeds=5");
+
+  EXPECT_THAT(finished.output, HasSubstr("seed 2 failed: memory leaked"));
+  EXPECT_THAT(finished.output, HasSubstr("5 seeds, 1 failed"));
+}
+
+TEST(RunnerTest, SkipsWhenEverySeedSkips) {
+  const Finished finished = RunCase("Skips", "--seeds=3");
+
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, HasSubstr("this kernel cannot"));
+  EXPECT_THAT(finished.output, HasSubstr("3 seeds, 0 failed, 3 skipped"));
+}
+
+// --- The replay line and flags
+// ----------------------------------------------------------------------------------------
+
+TEST(RunnerTest, ReplayLineNamesTargetConfigTestAndSeed) {
+  const Finished finished = RunCase("ReportsFailureOnSeed2", "--seeds=3 --max_events=77", "TEST_TARGET=//some:target");
+
+  EXPECT_THAT(finished.output, HasSubstr(absl::StrCat("replay: bazel test //some:target", BuildConfigFlags(),
+                                                      " --test_filter=Fake.ReportsFailureOnSeed2 --test_arg=--seed=2 "
+                                                      "--test_arg=--max_events=77\n")));
+}
+
+TEST(RunnerTest, ReplayLineOutsideBazelReproducesTheFailure) {
+  const Finished finished = RunCase("ReportsFailureOnSeed2", "--seeds=3");
+  const size_t start = finished.output.find("replay: ");
+  ASSERT_NE(start, std::string::npos);
+  const std::string command = finished.output.substr(start + 8, finished.output.find('\n', start) - start - 8);
+
+  EXPECT_THAT(command, HasSubstr(" --gtest_filter=Fake.ReportsFailureOnSeed2 --seed=2"));
+  FILE* pipe = popen((command + " > /dev/null 2>&1").c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  EXPECT_EQ(WEXITSTATUS(pclose(pipe)), 1);
+}
+
+TEST(RunnerTest, UnknownFlagIsAnErrorThatListsTheFlags) {
+  const Finished finished = RunCase("Passes", "--sedes=3");
+
+  EXPECT_EQ(finished.exit_code, 2);
+  EXPECT_THAT(finished.output, HasSubstr("unknown flag --sedes=3"));
+  EXPECT_THAT(finished.output, HasSubstr("--check_determinism"));
+}
+
+TEST(RunnerTest, BadValuesAreErrors) {
+  EXPECT_THAT(RunCase("Passes", "--seeds=many").output, HasSubstr("--seeds=many: expected a whole number"));
+  EXPECT_THAT(RunCase("Passes", "--seed").output, HasSubstr("--seed needs a value"));
+  EXPECT_THAT(RunCase("Passes", "--trace=-").output, HasSubstr("--trace needs --seed"));
+  EXPECT_EQ(RunCase("Passes", "--seeds=1", "TANDEM_SEEDS=x").exit_code, 2);
+}
+
+TEST(RunnerTest, HelpListsTheFlags) {
+  const Finished finished = RunCase("Passes", "--help");
+
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, HasSubstr("--print_digest"));
+  EXPECT_THAT(finished.output, HasSubstr("--gtest_filter"));
+}
+
+}  // namespace
+}  // namespace tandem::testing

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The zygote's and the children's side of the seed runner.
+
+#ifndef TANDEM_TESTING_RUNNER_ZYGOTE_H_
+#define TANDEM_TESTING_RUNNER_ZYGOTE_H_
+
+#include "testing/runner_protocol.h"
+
+namespace tandem::testing {
+
+// The main() of the zygote: forks a child for each Command until the parent closes the pipe. Allocates nothing, so
+// that all children start with the same memory.
+[[noreturn]] void RunZygote();
+
+// The rest of a child's life: runs the seed, reports, and ends with _exit().
+[[noreturn]] void RunSeedAndExit(const Command& command);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_ZYGOTE_H_

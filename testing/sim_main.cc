@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The main() of every binary with simulation tests.
+
+#include "testing/runner.h"
+
+int main(int argc, char** argv) { return tandem::testing::SimTestMain(argc, argv); }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one place where the seed runner meets the World.
+
+#include "testing/sim_test.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "gtest/gtest.h"
+#include "sim/trace.h"
+#include "sim/world.h"
+#include "testing/runner.h"
+
+namespace tandem::testing {
+namespace {
+
+// Writes each line at once: what comes before a crash is what one wants to see.
+class DescriptorSink final : public sim::TraceSink {
+ public:
+  explicit DescriptorSink(int fd) : fd_(fd) {}
+
+  void OnRecord(const sim::TraceRecord& record, const sim::TraceDigest& digest) override {
+    Write(absl::StrCat(sim::FormatTraceRecord(record), " digest=", digest.ToString(), "\n"));
+  }
+  void OnNote(absl::string_view text) override { Write(absl::StrCat("# ", text, "\n")); }
+
+ private:
+  // A full disk cuts the trace and must not change the run.
+  void Write(absl::string_view text) {
+    while (!text.empty()) {
+      const ssize_t count = write(fd_, text.data(), text.size());
+      if (count <= 0) return;
+      text.remove_prefix(static_cast<size_t>(count));
+    }
+  }
+
+  const int fd_;
+};
+
+void PrintFaults(const sim::World& world) {
+  const std::string plan = world.fault_plan().ToString();
+  if (!plan.empty()) std::fprintf(stderr, "the faults of this seed:\n%s\n", plan.c_str());
+}
+
+}  // namespace
+
+SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world)) {
+  DescriptorSink sink(options.trace_fd);
+  sim::WorldOptions world_options;
+  world_options.set_seed(options.seed).set_max_events(options.max_events);
+  if (options.trace_fd >= 0) world_options.set_trace_sink(&sink);
+  sim::World world(world_options);
+  body(world);
+
+  SeedResult result;
+  if (!world.failure().ok()) {
+    result.failed = true;
+    result.message = world.failure().ToString();
+  }
+  if (result.failed || ::testing::Test::HasFailure()) PrintFaults(world);
+  const sim::TraceDigest digest = world.digest();
+  result.digest_high = digest.high;
+  result.digest_low = digest.low;
+  result.events = world.events();
+  return result;
+}
+
+}  // namespace tandem::testing
