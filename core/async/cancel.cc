@@ -6,10 +6,14 @@
 
 namespace tandem {
 
-Leaf::~Leaf() {
+Leaf::~Leaf() { Abandon(); }
+
+void Leaf::Abandon() {
   if (!suspended_) return;
   // Only a crash of the simulated host destroys a suspended frame: its operations were abandoned before.
-  CHECK(Executor::Current().dead()) << "a coroutine frame was destroyed while suspended: " << promise_->task->path;
+  CHECK(Executor::Current().dead()) << "a coroutine frame was destroyed while suspended at "
+                                    << promise_->await_location.file_name() << ":" << promise_->await_location.line();
+  suspended_ = false;
   if (linked()) Unlink();
   Executor::Current().timers().Disarm(timer_);
 }
@@ -21,14 +25,11 @@ bool Leaf::Begin(PromiseBase& promise) {
   if (!uncancellable_) {
     if (promise.scope->cancelled()) {
       cause_ = StopCause::kCancelled;
-      return true;
-    }
-    if (deadline_ <= executor.now()) {
+    } else if (deadline_ <= executor.now()) {
       cause_ = StopCause::kDeadlineExceeded;
-      return true;
     }
   }
-  if (!Start()) return false;
+  if (cause_ == StopCause::kNone && !Start()) return false;
   yields_ = !executor.TakeReadyAwait();
   return !yields_;
 }
@@ -62,8 +63,12 @@ void Leaf::Stop(StopCause cause) {
 }
 
 CancelScope::~CancelScope() {
-  CHECK(leaves_.empty() && children_.empty()) << "a cancel scope was destroyed while something runs in it";
-  if (linked()) Unlink();
+  if (leaves_.empty() && children_.empty() && entry_ == nullptr) return;
+  // A crash destroys tasks in an order that a scope between them cannot choose.
+  CHECK(Executor::Current().dead()) << "a cancel scope was destroyed while something runs in it";
+  while (!leaves_.empty()) leaves_.PopFront();
+  while (!children_.empty()) children_.PopFront();
+  if (entry_ != nullptr) entry_->Forget();
 }
 
 void CancelScope::Stop(StopCause cause) {
@@ -86,9 +91,9 @@ void CancelScope::Stop(StopCause cause) {
   }
 }
 
-ScopeEntry::ScopeEntry(CancelScope& scope, CancelScope& parent, Instant deadline, Shielded shielded) : scope_(scope) {
-  CHECK(scope.parent_ == nullptr) << "a cancel scope runs two tasks at once";
-  scope.parent_ = &parent;
+ScopeEntry::ScopeEntry(CancelScope& scope, CancelScope& parent, Instant deadline, Shielded shielded) : scope_(&scope) {
+  CHECK(scope.entry_ == nullptr) << "a cancel scope runs two tasks at once";
+  scope.entry_ = this;
   scope.shielded_ = shielded == Shielded::kYes;
   parent.children_.PushBack(scope);
   if (parent.cancelled() && !scope.shielded_) scope.Stop(StopCause::kCancelled);
@@ -102,14 +107,19 @@ ScopeEntry::ScopeEntry(CancelScope& scope, CancelScope& parent, Instant deadline
 
 ScopeEntry::~ScopeEntry() {
   Executor::Current().timers().Disarm(*this);
-  scope_.Unlink();
-  scope_.parent_ = nullptr;
+  if (scope_ != nullptr) Forget();
+}
+
+void ScopeEntry::Forget() {
+  if (static_cast<ListLink<ScopeListTag>*>(scope_)->linked()) scope_->Unlink();
+  scope_->entry_ = nullptr;
+  scope_ = nullptr;
 }
 
 void ScopeEntry::OnTimer() {
-  if (scope_.cancelled()) return;
+  if (scope_->cancelled()) return;
   fired_ = true;
-  scope_.Stop(StopCause::kDeadlineExceeded);
+  scope_->Stop(StopCause::kDeadlineExceeded);
 }
 
 }  // namespace tandem

@@ -21,6 +21,7 @@
 
 namespace tandem {
 
+class ScopeEntry;
 template <typename T>
 class Task;
 
@@ -86,6 +87,7 @@ class Leaf : public ListLink<LeafListTag> {
   bool Begin(PromiseBase& promise);
   void Suspend();
   void Stop(StopCause cause);
+  void Abandon();
 
   PromiseBase* promise_ = nullptr;
   DeadlineTimer timer_{*this};
@@ -131,7 +133,7 @@ class CancelScope : public ListLink<ScopeListTag> {
  private:
   IntrusiveList<Leaf, LeafListTag> leaves_;
   IntrusiveList<CancelScope, ScopeListTag> children_;
-  CancelScope* parent_ = nullptr;
+  ScopeEntry* entry_ = nullptr;  // What links this scope below its parent.
   StopCause cause_ = StopCause::kNone;
   bool shielded_ = false;
 };
@@ -148,9 +150,11 @@ class ScopeEntry final : public Timer {
   bool deadline_fired() const { return fired_; }
 
  private:
+  friend class CancelScope;
   void OnTimer() override;
+  void Forget();
 
-  CancelScope& scope_;
+  CancelScope* scope_;  // Null when a crash destroyed the scope first.
   bool fired_ = false;
 };
 
@@ -159,6 +163,8 @@ template <typename Operation>
 class LeafAwaiter {
  public:
   LeafAwaiter(Operation& operation, PromiseBase& promise) : operation_(operation), promise_(promise) {}
+  LeafAwaiter(const LeafAwaiter&) = delete;
+  ~LeafAwaiter() { static_cast<Leaf&>(operation_).Abandon(); }
   bool await_ready() { return static_cast<Leaf&>(operation_).Begin(promise_); }
   void await_suspend(std::coroutine_handle<>) { static_cast<Leaf&>(operation_).Suspend(); }
   auto await_resume() { return operation_.TakeResult(); }

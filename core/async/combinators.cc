@@ -29,7 +29,7 @@ std::string SleepOperation::Describe() const {
 }
 
 bool YieldOperation::Start() {
-  Executor::Current().UseUpReadyAwaits();
+  if (kind_ == Kind::kAlways) Executor::Current().UseUpReadyAwaits();
   return true;
 }
 

@@ -79,25 +79,38 @@ class [[nodiscard]] SleepOperation final : public WithDeadline<SleepOperation> {
   WakeUp timer_{*this};
 };
 
-// Waits for `duration`; zero or less returns at once. Never early.
+// Waits for `duration`; zero or less returns at once. Never early, counted from Now(), which is the start of this turn.
 //
 // Errors: kCancelled, kDeadlineExceeded.
 inline SleepOperation Sleep(absl::Duration duration) { return SleepOperation(Now() + duration); }
 inline SleepOperation SleepUntil(Instant instant) { return SleepOperation(instant); }
 
-// Lets every other ready task run first.
-//
-// Errors: kCancelled.
+// Awaits to absl::Status. See Yield() and Checkpoint().
 class [[nodiscard]] YieldOperation final : public Leaf {
  public:
+  enum class Kind : uint8_t { kAlways, kNowAndThen };
+
+  explicit YieldOperation(Kind kind) : kind_(kind) {}
   std::string Describe() const override { return "its turn after a yield"; }
   absl::Status TakeResult() { return cause() == StopCause::kNone ? absl::OkStatus() : CancelledStatus(); }
 
  private:
   bool Start() override;
   void OnStop() override {}
+
+  const Kind kind_;
 };
-inline YieldOperation Yield() { return YieldOperation(); }
+
+// Lets every other ready task run first.
+//
+// Errors: kCancelled.
+inline YieldOperation Yield() { return YieldOperation(YieldOperation::Kind::kAlways); }
+
+// For code that works long without waiting: asks whether it was cancelled, and lets others run when it has not
+// suspended for Executor::kReadyAwaitsInARow awaits.
+//
+// Errors: kCancelled.
+inline YieldOperation Checkpoint() { return YieldOperation(YieldOperation::Kind::kNowAndThen); }
 
 // --- WithTimeout and Shield ---
 
@@ -167,7 +180,8 @@ class TaskGroup {
 
   // Starts `function(arguments...)` as a child; it begins in the next turn of the loop. `function` returns Task<void>
   // or Task<absl::Status> and captures nothing or references (it is trivially copyable); it and the arguments are
-  // copied or moved into the child's frame. The first child that fails cancels the group.
+  // copied or moved into the child's frame. References must be to what outlives WithTaskGroup(): the body's own locals
+  // end with the body, before the children are joined. The first child that fails cancels the group.
   template <typename Function, typename... Arguments>
   void Spawn(Function function, Arguments... arguments);
 
@@ -315,8 +329,9 @@ Task<std::tuple<std::optional<Present<Ts>>...>> WhenAnyTasks(Task<Ts>... tasks) 
 }  // namespace internal
 
 // Runs all of `awaitables` (tasks or leaf operations) at the same time and returns all results, in order, as a tuple
-// (std::monostate for void). An exception cancels the others and is rethrown after all have ended. A result that is an
-// error does not cancel the others: it is a result.
+// (std::monostate for void). Await it where it is made: leaf operations are temporaries of that expression. An
+// exception cancels the others and is rethrown after all have ended. A result that is an error does not cancel the
+// others: it is a result.
 template <typename... Awaitables>
 auto WhenAll(Awaitables&&... awaitables) {
   return internal::WhenAllTasks(internal::AsTask(std::forward<Awaitables>(awaitables))...);
@@ -324,7 +339,9 @@ auto WhenAll(Awaitables&&... awaitables) {
 
 // Runs all of `awaitables` at the same time; the first that ends cancels the others, and all are joined. Returns a
 // tuple of optionals with *every* result that completed: more than one when several were ready together. An optional is
-// empty when its task was cancelled and had done nothing; all are empty when the enclosing scope was cancelled first.
+// empty when its task only says that it was cancelled and had done nothing; all are empty when the enclosing scope was
+// cancelled first. A Task<void> cannot say that and always counts as completed. Await it where it is made: leaf
+// operations are temporaries of that expression.
 template <typename... Awaitables>
 auto WhenAny(Awaitables&&... awaitables) {
   return internal::WhenAnyTasks(internal::AsTask(std::forward<Awaitables>(awaitables))...);

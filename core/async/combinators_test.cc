@@ -53,13 +53,25 @@ Task<absl::Status> FailAfter(absl::Duration delay, std::string message) {
   co_return absl::InternalError(message);
 }
 
+Task<absl::Status> YieldThen(absl::Status status) {
+  static_cast<void>(co_await Yield());
+  co_return status;
+}
+
+Task<absl::Status> YieldThenThrow(std::string message) {
+  static_cast<void>(co_await Yield());
+  throw std::runtime_error(message);
+}
+
+Task<absl::Status> SleepAsTask(absl::Duration duration) { co_return co_await Sleep(duration); }
+
 // --- WithTaskGroup ---
 
 TEST(WithTaskGroupTest, JoinsItsChildren) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
     std::vector<int> done;
-    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
       for (int i = 0; i < 3; ++i) {
         group.Spawn(
             [](std::vector<int>* done, int i) -> Task<void> {
@@ -68,7 +80,7 @@ TEST(WithTaskGroupTest, JoinsItsChildren) {
             },
             &done, i);
       }
-      co_return absl::OkStatus();
+      return YieldThen(absl::OkStatus());
     });
     EXPECT_TRUE(status.ok());
     EXPECT_EQ(done, (std::vector<int>{2, 1, 0}));
@@ -79,7 +91,7 @@ TEST(WithTaskGroupTest, ChildrenMaySpawnIntoTheGroup) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
     int count = 0;
-    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
       group.Spawn(
           [](TaskGroup* group, int* count) -> Task<void> {
             ++*count;
@@ -92,7 +104,7 @@ TEST(WithTaskGroupTest, ChildrenMaySpawnIntoTheGroup) {
             co_return;
           },
           &group, &count);
-      co_return absl::OkStatus();
+      return YieldThen(absl::OkStatus());
     });
     EXPECT_TRUE(status.ok());
     EXPECT_EQ(count, 2);
@@ -103,12 +115,11 @@ TEST(WithTaskGroupTest, FirstErrorOfAChildCancelsTheRestAndWins) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
     Log log;
-    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
       group.Spawn(FailAfter, absl::Seconds(2), std::string("second"));
       group.Spawn(FailAfter, absl::Seconds(1), std::string("first"));
       group.Spawn(Linger, &log, std::string("child"));
-      const absl::Status body = co_await Linger(&log, "body");
-      co_return body;
+      return Linger(&log, "body");
     });
     EXPECT_EQ(status, absl::InternalError("first"));
     EXPECT_EQ(log.size(), 2u);
@@ -119,10 +130,9 @@ TEST(WithTaskGroupTest, ErrorOfTheBodyCancelsAndJoinsTheChildren) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
     Log log;
-    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
       group.Spawn(EndSlowly, &log);
-      static_cast<void>(co_await Yield());
-      co_return absl::NotFoundError("early");
+      return YieldThen(absl::NotFoundError("early"));
     });
     EXPECT_EQ(status, absl::NotFoundError("early"));
     EXPECT_EQ(log, Log{"slow end"});
@@ -135,10 +145,9 @@ TEST(WithTaskGroupTest, ExceptionOfTheBodyJoinsTheChildren) {
     Log log;
     std::string caught;
     try {
-      static_cast<void>(co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+      static_cast<void>(co_await WithTaskGroup([&](TaskGroup& group) {
         group.Spawn(EndSlowly, &log);
-        static_cast<void>(co_await Yield());
-        throw std::runtime_error("thrown");
+        return YieldThenThrow("thrown");
       }));
     } catch (const std::runtime_error& error) {
       caught = error.what();
@@ -154,13 +163,12 @@ TEST(WithTaskGroupTest, ExceptionOfAChildCancelsTheRestAndIsRethrown) {
     Log log;
     std::string caught;
     try {
-      static_cast<void>(co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+      static_cast<void>(co_await WithTaskGroup([&](TaskGroup& group) {
         group.Spawn([]() -> Task<void> {
           static_cast<void>(co_await Yield());
           throw std::runtime_error("child");
         });
-        const absl::Status body = co_await Linger(&log, "body");
-        co_return body;
+        return Linger(&log, "body");
       }));
     } catch (const std::runtime_error& error) {
       caught = error.what();
@@ -175,9 +183,9 @@ TEST(WithTaskGroupTest, CancellationFromOutsideJoinsTheChildren) {
   shard.Run([]() -> Task<void> {
     Log log;
     auto grouped = [](Log* log) -> Task<absl::Status> {
-      co_return co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+      co_return co_await WithTaskGroup([&](TaskGroup& group) {
         group.Spawn(EndSlowly, log);
-        co_return co_await Sleep(absl::Hours(1));
+        return SleepAsTask(absl::Hours(1));
       });
     };
     const absl::Status status = co_await WithTimeout(absl::Seconds(1), grouped(&log));
@@ -190,11 +198,13 @@ TEST(WithTaskGroupTest, CancelledGroupWhoseTasksEndWellIsOk) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
     Log log;
-    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
       group.Spawn(Linger, &log, std::string("child"));
-      static_cast<void>(co_await Yield());
-      group.Cancel();
-      co_return absl::OkStatus();
+      return [](TaskGroup* group) -> Task<absl::Status> {
+        static_cast<void>(co_await Yield());
+        group->Cancel();
+        co_return absl::OkStatus();
+      }(&group);
     });
     EXPECT_TRUE(status.ok());
     EXPECT_EQ(log, Log{"child: CANCELLED: "});
@@ -205,10 +215,10 @@ TEST(WithTaskGroupTest, ChildOfACancelledGroupStillRunsToItsFirstCall) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
     Log log;
-    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
       group.Cancel();
       group.Spawn(Linger, &log, std::string("late"));
-      co_return absl::OkStatus();
+      return YieldThen(absl::OkStatus());
     });
     EXPECT_TRUE(status.ok());
     EXPECT_EQ(log, Log{"late: CANCELLED: "});
@@ -219,15 +229,18 @@ TEST(WithTaskGroupTest, GroupsNest) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
     Log log;
-    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& outer) -> Task<absl::Status> {
-      outer.Spawn(Linger, &log, std::string("outer"));
-      const absl::Status inner = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+    auto nested = [](Log* log) -> Task<absl::Status> {
+      const absl::Status inner = co_await WithTaskGroup([](TaskGroup& group) {
         group.Spawn(FailAfter, absl::Seconds(1), std::string("inner"));
-        co_return co_await Sleep(absl::Hours(1));
+        return SleepAsTask(absl::Hours(1));
       });
       EXPECT_EQ(inner, absl::InternalError("inner"));
-      EXPECT_TRUE(log.empty());
+      EXPECT_TRUE(log->empty());
       co_return inner;
+    };
+    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& outer) {
+      outer.Spawn(Linger, &log, std::string("outer"));
+      return nested(&log);
     });
     EXPECT_EQ(status, absl::InternalError("inner"));
     EXPECT_EQ(log.size(), 1u);

@@ -63,9 +63,7 @@ void Executor::OrderByPolicy(PromiseBase* head) {
   }
   std::sort(ranked_.begin(), ranked_.end(),
             [](const Ranked& a, const Ranked& b) { return a.rank != b.rank ? a.rank < b.rank : a.order < b.order; });
-  batch_.clear();
-  for (const Ranked& ranked : ranked_) batch_.push_back(ranked.promise);
-  for (PromiseBase* promise : batch_) Resume(*promise);
+  for (const Ranked& ranked : ranked_) Resume(*ranked.promise);
 }
 
 void Executor::Resume(PromiseBase& promise) {
@@ -129,6 +127,8 @@ void Executor::EscapedException() {
   } catch (...) {
   }
   std::string chain;
+  // An exception that was thrown outside of any coroutine has no chain; what is noted then belongs to an older one.
+  if (noted_exception_ != std::current_exception()) noted_chain_.clear();
   for (const std::source_location& location : noted_chain_) {
     absl::StrAppend(&chain, "\n    last await at ", PlaceOf(location), " in ", location.function_name());
   }

@@ -116,6 +116,7 @@ class Executor {
 
   // Puts a suspended coroutine into the ready queue. REQUIRES that it is not there.
   void Ready(PromiseBase& promise) {
+    if (dead_) return;
     CHECK(!promise.is_ready_) << "a coroutine was woken twice";
     promise.is_ready_ = true;
     promise.next_ready_ = nullptr;
@@ -193,7 +194,6 @@ class Executor {
   TaskContext own_context_;  // The parent of tasks that no task spawned.
   SchedulePolicy* policy_ = nullptr;
   std::vector<Ranked> ranked_;  // Scratch space of OrderByPolicy().
-  std::vector<PromiseBase*> batch_;
   TimerQueue timers_;
   CancelScope* root_scope_;  // Owned; a pointer because CancelScope needs this class.
   IntrusiveList<RootPromise, TaskListTag> tasks_;

@@ -297,7 +297,7 @@ TEST(ExecutorTest, CrashDestroysTasksAndRunsTheirDestructors) {
   FakeShard shard;
   shard.Start([](Log* log, Gate* gate) -> Task<void> {
     Farewell farewell(log);
-    absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) -> Task<absl::Status> {
+    absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
       group.Spawn(
           [](Log* log, Gate* gate) -> Task<void> {
             Farewell farewell(log);
@@ -305,9 +305,11 @@ TEST(ExecutorTest, CrashDestroysTasksAndRunsTheirDestructors) {
             log->push_back("never");
           },
           log, gate);
-      absl::Status slept = co_await Sleep(absl::Hours(1));
-      log->push_back("never");
-      co_return slept;
+      return [](Log* log) -> Task<absl::Status> {
+        absl::Status slept = co_await Sleep(absl::Hours(1));
+        log->push_back("never");
+        co_return slept;
+      }(log);
     });
     log->push_back("never");
   }(&log, &gate));

@@ -315,7 +315,7 @@ class Reactor {
   uint64_t armed_ = 0;
 };
 
-// What a reactor is asked for. Every field has a default that suits a server.
+// What a reactor is asked for. Every field has a default that suits a server; values outside of the ranges are clamped.
 class ReactorOptions {
  public:
   ReactorOptions() {}  // User-declared: g++ 12 mishandles aggregates as arguments of awaited calls.

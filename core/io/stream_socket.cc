@@ -141,8 +141,13 @@ int StreamSocket::write_error() const {
 
 void StreamSocket::StartWriting(Writer& writer) {
   CHECK_EQ(write_error(), 0);
+  writer.SkipEmptySlices();
   writers_.PushBack(writer);
   SendQueued();
+}
+
+void StreamSocket::Writer::SkipEmptySlices() {
+  while (next_slice_ < slices_.size() && slices_[next_slice_].size == 0) ++next_slice_;
 }
 
 void StreamSocket::StopWriting(Writer& writer, int error) {
@@ -180,6 +185,7 @@ void StreamSocket::SendQueued() {
         slice.data += writer.slice_offset_;
         slice.size -= writer.slice_offset_;
       }
+      if (slice.size == 0) continue;
       gather_[count++] = slice;
       writer.in_flight_ = true;
     }
@@ -227,6 +233,7 @@ void StreamSocket::Distribute(size_t bytes) {
       if (count < left) break;
       ++writer.next_slice_;
       writer.slice_offset_ = 0;
+      writer.SkipEmptySlices();
     }
     const bool all = writer.next_slice_ == writer.slices_.size();
     if (all || writer.kind_ == Writer::Kind::kSome) {
@@ -240,9 +247,9 @@ void StreamSocket::Distribute(size_t bytes) {
 void StreamSocket::FinishWriter(Writer& writer, int error) {
   writer.in_flight_ = false;
   writer.error_ = error;
-  const bool cut_short = error != 0 && writer.kind_ == Writer::Kind::kAll && writer.written_ > 0;
-  // A half-sent message must not be followed by another one by accident.
-  if (cut_short) poisoned_ = true;
+  // A half-sent message must not be followed by another one by accident. On a dead connection nothing follows anyway.
+  const bool stopped = error == ECANCELED || error == EBADF;
+  if (stopped && writer.kind_ == Writer::Kind::kAll && writer.written_ > 0) poisoned_ = true;
   writer.Unlink();
   writer.OnWritten();
 }

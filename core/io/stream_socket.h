@@ -101,10 +101,12 @@ class StreamSocket final : public Counted<StreamSocket> {
     virtual void OnWritten() = 0;
 
     Kind kind_;
-    absl::Span<const IoSlice> slices_;  // None empty, for kSome and kAll.
+    absl::Span<const IoSlice> slices_;  // For kSome and kAll: at least one byte in all.
 
    private:
     friend class StreamSocket;
+    void SkipEmptySlices();
+
     size_t next_slice_ = 0;    // The first slice that is not sent whole...
     size_t slice_offset_ = 0;  // ...and what of it is.
     size_t written_ = 0;
@@ -113,8 +115,8 @@ class StreamSocket final : public Counted<StreamSocket> {
     bool stopping_ = false;  // Ends with the send that is in flight, whatever that has done.
   };
 
-  // Queues `writer`. Nothing is sent, and OnWritten() not called, before the next Poll() or the end of this turn.
-  // REQUIRES can_write().
+  // Queues `writer`. OnWritten() follows from Poll(), but for a kShutdown with nothing before it, which is done within
+  // this call. REQUIRES write_error() == 0.
   void StartWriting(Writer& writer);
   // Ends `writer` as soon as it is known what was sent of it.
   void StopWriting(Writer& writer, int error);
@@ -189,6 +191,7 @@ class StreamSocket final : public Counted<StreamSocket> {
   };
 
   static constexpr size_t kMaxGather = 16;
+  static_assert(kMaxGather <= Operation::kMaxSlices);
 
   StreamSocket(SocketId id, const SocketAddress& peer);
   ~StreamSocket();

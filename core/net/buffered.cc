@@ -37,7 +37,8 @@ Task<absl::StatusOr<size_t>> BufferedReader::Fill() {
 }
 
 Task<absl::StatusOr<size_t>> BufferedReader::Read(absl::Span<char> target) {
-  if (buffered().empty()) {
+  if (absl::Status status = co_await Checkpoint(); !status.ok()) co_return status;
+  if (buffered().empty() || target.empty()) {
     absl::StatusOr<size_t> read = co_await stream_.Read(target);
     co_return read;
   }
@@ -55,6 +56,7 @@ absl::string_view BufferedReader::Take(size_t count) {
 
 Task<absl::StatusOr<absl::string_view>> BufferedReader::ReadUntil(std::string delimiter, size_t limit) {
   if (delimiter.empty()) co_return absl::InvalidArgumentError("read until: the delimiter is empty");
+  if (absl::Status status = co_await Checkpoint(); !status.ok()) co_return status;
   size_t searched = 0;  // No delimiter begins before this.
   for (;;) {
     const size_t found = buffered().find(delimiter, searched);
@@ -73,6 +75,7 @@ Task<absl::StatusOr<absl::string_view>> BufferedReader::ReadUntil(std::string de
 }
 
 Task<absl::StatusOr<absl::string_view>> BufferedReader::ReadExactly(size_t count) {
+  if (absl::Status status = co_await Checkpoint(); !status.ok()) co_return status;
   while (buffered().size() < count) {
     absl::StatusOr<size_t> filled = co_await Fill();
     if (!filled.ok()) co_return filled.status();

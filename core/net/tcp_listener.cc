@@ -52,6 +52,7 @@ bool CloseListenerOperation::Start() {
 absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address, const ListenOptions& options) {
   Reactor& reactor = Reactor::Current();
   const std::string operation = absl::StrCat("listen ", address.ToString());
+  if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation);
   const int64_t opened = reactor.OpenStreamSocket(address.family());
   if (opened < 0) return ErrnoStatus(static_cast<int>(-opened), operation);
   const auto id = static_cast<SocketId>(opened);

@@ -110,6 +110,7 @@ class TcpListener {
   //   kPermissionDenied    EACCES: a port below 1024 without CAP_NET_BIND_SERVICE.
   //   kResourceExhausted   EMFILE, ENFILE: no descriptor is free.
   //   kUnimplemented       EAFNOSUPPORT: the machine has no IPv6.
+  //   kInvalidArgument     `address` is none.
   static absl::StatusOr<TcpListener> Listen(const SocketAddress& address,
                                             const ListenOptions& options = ListenOptions());
 

@@ -83,7 +83,8 @@ void ConnectOperation::OnConnected(int error) {
 absl::StatusOr<TcpStream> ConnectOperation::TakeResult() {
   if (error_ == 0 && socket_.get() != nullptr) return TcpStream(std::move(socket_));
   if (socket_.get() != nullptr) socket_->Close(StreamSocket::CloseMode::kReset);
-  if (cause() != StopCause::kNone) return StopStatus();
+  // A refusal that came before the stop is the result.
+  if (cause() != StopCause::kNone && (error_ == 0 || error_ == ECANCELED)) return StopStatus();
   return ErrnoStatus(error_, absl::StrCat("connect ", address_.ToString()));
 }
 

@@ -52,7 +52,8 @@ class StreamInputOperation : public WithDeadline<Derived>, protected StreamSocke
 
  private:
   bool Start() override {
-    if (socket_->readable() && OnReadable()) return true;
+    const bool needs_input = static_cast<Derived*>(this)->NeedsInput();
+    if ((!needs_input || socket_->readable()) && OnReadable()) return true;
     socket_->StartReading(*this);
     return false;
   }
@@ -119,6 +120,7 @@ class [[nodiscard]] ReadOperation final : public internal::StreamInputOperation<
 
  private:
   friend class internal::StreamInputOperation<ReadOperation>;
+  bool NeedsInput() const { return !target_.empty(); }
   bool Progress() { return true; }
   absl::Span<char> target_;
 };
@@ -131,6 +133,7 @@ class [[nodiscard]] ReceiveOperation final : public internal::StreamInputOperati
 
  private:
   friend class internal::StreamInputOperation<ReceiveOperation>;
+  bool NeedsInput() const { return true; }
   bool Progress() { return true; }
 };
 
@@ -143,6 +146,7 @@ class [[nodiscard]] ReadExactlyOperation final : public internal::StreamInputOpe
 
  private:
   friend class internal::StreamInputOperation<ReadExactlyOperation>;
+  bool NeedsInput() const { return !target_.empty(); }
   bool Progress();
   absl::Span<char> target_;
   size_t bytes_ = 0;
@@ -170,7 +174,12 @@ class [[nodiscard]] WriteAllOperation final : public internal::StreamOutputOpera
     if (!data.empty()) slices_ = absl::MakeConstSpan(&slice_, 1);
   }
   WriteAllOperation(Ref<StreamSocket> socket, absl::Span<const IoSlice> slices)
-      : StreamOutputOperation(std::move(socket), Kind::kAll, slices) {}
+      : StreamOutputOperation(std::move(socket), Kind::kAll, {}) {
+    // Nothing to write is done at once; empty pieces among others are skipped.
+    for (const IoSlice& slice : slices) {
+      if (slice.size > 0) slices_ = slices;
+    }
+  }
   WriteAllOperation(Ref<StreamSocket> socket, Buffer buffer) : WriteAllOperation(std::move(socket), buffer.view()) {
     buffer_ = std::move(buffer);  // The block's memory stays where it is.
   }
@@ -291,8 +300,7 @@ class TcpStream {
   // another by accident. Errors are those of Write().
   WriteAllOperation WriteAll(absl::string_view data) { return WriteAllOperation(socket_, data); }
 
-  // As WriteAll(), for several pieces. `slices` and what they point to must stay valid until the call has returned;
-  // none may be empty.
+  // As WriteAll(), for several pieces. `slices` and what they point to must stay valid until the call has returned.
   WriteAllOperation WriteV(absl::Span<const IoSlice> slices) { return WriteAllOperation(socket_, slices); }
 
   // As WriteAll(), for a buffer that the call takes over: what a Receive() returned goes out without a copy.

@@ -2,9 +2,8 @@
 //
 // A reactor without sockets, with a clock that jumps: for tests of what is above the seam.
 //
-// Poll() that has to wait moves the clock to where it would have woken, so tests of timers take no time. Connect
-// operations are accepted and stay in flight until the test completes them or they are cancelled; their cancellation
-// is reported by the next Poll().
+// Poll() that has to wait moves the clock to where it would have woken, so tests of timers take no time. Operations
+// stay in flight until the test completes them or they are cancelled, which the next Poll() reports.
 
 #ifndef TANDEM_CORE_RUNTIME_FAKE_REACTOR_FOR_TEST_H_
 #define TANDEM_CORE_RUNTIME_FAKE_REACTOR_FOR_TEST_H_
@@ -65,9 +64,11 @@ class FakeReactor final : public Reactor {
   void Advance(absl::Duration duration) { clock_ += duration; }
   void Complete(Operation& operation, int64_t result) { completions_.emplace_back(&operation, result); }
   void DeliverStopSignal() { stop_(); }
+  // Every operation that was submitted, in order.
+  const std::vector<Operation*>& submitted() const { return submitted_; }
 
  protected:
-  void SubmitOperation(Operation&) override {}
+  void SubmitOperation(Operation& operation) override { submitted_.push_back(&operation); }
   void CancelOperation(Operation& operation) override { Complete(operation, -ECANCELED); }
   void ArmSource(Source&) override { CHECK(false) << "the fake reactor has no sockets"; }
   void DisarmSource(Source&) override {}
@@ -77,6 +78,7 @@ class FakeReactor final : public Reactor {
   std::atomic<int> wakes_{0};
   std::function<void()> stop_;
   std::vector<std::pair<Operation*, int64_t>> completions_;
+  std::vector<Operation*> submitted_;
   HeapBufferPool buffers_;
   ReactorStatistics statistics_;
 };

@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 
 #include "core/runtime/shard.h"
 
@@ -37,9 +38,13 @@ class HostLocal {
 
   // The value of the current shard. REQUIRES that a shard runs on this thread.
   T& get() const {
-    std::unique_ptr<Shard::Local>& slot = Shard::Current().LocalSlot(index_);
-    if (slot == nullptr) slot = std::make_unique<Holder>();
-    return static_cast<Holder&>(*slot).value;
+    Shard& shard = Shard::Current();
+    if (shard.LocalSlot(index_) == nullptr) {
+      // T's constructor may use another HostLocal, which can move the slots.
+      auto holder = std::make_unique<Holder>();
+      shard.LocalSlot(index_) = std::move(holder);
+    }
+    return static_cast<Holder&>(*shard.LocalSlot(index_)).value;
   }
   T& operator*() const { return get(); }
   T* operator->() const { return &get(); }

@@ -59,7 +59,9 @@ void Runtime::Run(Task<void> main) {
     if (!alive || shard_->now() >= give_up) {
       Exit(2, absl::StrCat("shutdown: ", shard_->task_count(), " task(s) did not end within ",
                            absl::FormatDuration(grace_), " of being cancelled, ", shard_->reactor().in_flight(),
-                           " operation(s) in flight\n", shard_->DescribeTasks()));
+                           " operation(s) in flight",
+                           shard_->task_count() == 0 ? ": a stream or listener is open outside of any task" : "", "\n",
+                           shard_->DescribeTasks()));
     }
   }
   shard_->RethrowMain();

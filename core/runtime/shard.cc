@@ -43,7 +43,8 @@ Shard::~Shard() {
 }
 
 void Shard::StartMain(Task<void> main) {
-  CHECK(!main_started_);
+  CHECK(!main_started_) << "BlockOn() was called twice";
+  set_now(reactor_->ReadClock());
   main_started_ = true;
   main_.Start(RunMain(std::move(main), &main_ended_));
 }
@@ -59,7 +60,7 @@ bool Shard::Turn(Instant wait_until) {
   set_now(reactor_->ReadClock());
   timers().FireUntil(now());
   // What a HostLocal closes in its destructor is still to be drained.
-  if (shutting_down_ && task_count() == 0) locals_.clear();
+  if (shutting_down_ && task_count() == 0) DestroyLocals();
   return alive;
 }
 
@@ -69,10 +70,19 @@ void Shard::BeginShutdown() {
   root_scope().Cancel();
 }
 
+void Shard::DestroyLocals() {
+  while (!locals_.empty()) {
+    std::unique_ptr<Local> local = std::move(locals_.back());
+    locals_.pop_back();
+  }
+}
+
 void Shard::Abandon() {
-  DestroyTasks();
+  do {
+    DestroyTasks();
+    DestroyLocals();
+  } while (task_count() > 0);
   main_.Abandon();
-  locals_.clear();
 }
 
 RandomStream& Shard::Random(absl::string_view name, uint64_t entity) {
@@ -99,8 +109,9 @@ void Shard::RequestStop() {
   Post([this] { main_.scope().Cancel(); });
 }
 
-void Shard::DrainMailbox() {
+void Shard::DrainMailbox() noexcept {
   if (mailbox_.load(std::memory_order_relaxed) == nullptr) return;
+  set_now(reactor_->ReadClock());  // A letter may come long after the last turn.
   Letter* newest = mailbox_.exchange(nullptr, std::memory_order_acquire);
   Letter* oldest = nullptr;
   while (newest != nullptr) {

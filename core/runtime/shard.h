@@ -87,12 +87,13 @@ class Shard final : public Executor {
   // --- For code that runs on the shard ---
 
   // A stream of addressed random numbers: its numbers depend on the shard's seed, `name`, `entity` and on how often
-  // this stream was drawn. The reference stays valid as long as the shard.
+  // this stream was drawn. The reference stays valid as long as the shard, and so does the stream: do not make one for
+  // each of an unbounded number of entities.
   RandomStream& Random(absl::string_view name, uint64_t entity = 0);
 
   // --- From any thread ---
 
-  // Runs `function` on the shard, at the start of its next turn.
+  // Runs `function` on the shard, at the start of its next turn. It must not throw.
   void Post(absl::AnyInvocable<void()> function);
   // Cancels the main task, as SIGTERM does.
   void RequestStop();
@@ -112,7 +113,8 @@ class Shard final : public Executor {
     Letter* next;
   };
 
-  void DrainMailbox();
+  void DrainMailbox() noexcept;
+  void DestroyLocals();
 
   std::unique_ptr<Reactor> reactor_;
   std::atomic<Letter*> mailbox_{nullptr};  // Newest first.

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The write queue against a reactor whose every completion is chosen by the test: short sends, late cancellations,
+// errors in the middle of a coalesced send. testing/conformance has what a real reactor can be made to do.
+
+#include "core/io/stream_socket.h"
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/instant.h"
+#include "core/base/ref.h"
+#include "core/io/address.h"
+#include "core/io/reactor.h"
+#include "core/runtime/fake_reactor_for_test.h"
+#include "gtest/gtest.h"
+
+namespace tandem {
+namespace {
+
+class TestWriter final : public StreamSocket::Writer {
+ public:
+  TestWriter(Kind kind, std::vector<std::string> pieces)
+      : Writer(kind, {}), pieces_(std::move(pieces)), slices_storage_(pieces_.size()) {
+    for (size_t i = 0; i < pieces_.size(); ++i) slices_storage_[i] = IoSlice{pieces_[i].data(), pieces_[i].size()};
+    slices_ = slices_storage_;
+  }
+  bool ended() const { return ended_; }
+
+ private:
+  void OnWritten() override { ended_ = true; }
+  std::vector<std::string> pieces_;
+  std::vector<IoSlice> slices_storage_;
+  bool ended_ = false;
+};
+
+constexpr auto kAll = StreamSocket::Writer::Kind::kAll;
+constexpr auto kSome = StreamSocket::Writer::Kind::kSome;
+
+class StreamSocketTest : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    socket_->Close(StreamSocket::CloseMode::kGraceful);
+    while (!socket_->closed()) {
+      Operation& last = *shard_.reactor().submitted().back();
+      if (last.kind == OperationKind::kClose) {
+        Complete(0);
+      } else {
+        Poll();
+      }
+    }
+  }
+
+  void Poll() { EXPECT_TRUE(shard_.shard().Turn(Instant::InfinitePast())); }
+  // Ends the operation that was submitted last.
+  void Complete(int64_t result) {
+    shard_.reactor().Complete(*shard_.reactor().submitted().back(), result);
+    Poll();
+  }
+  // What the send in flight carries.
+  std::string Sending() {
+    const Operation& operation = *shard_.reactor().submitted().back();
+    EXPECT_TRUE(operation.in_flight());
+    EXPECT_EQ(operation.kind, OperationKind::kSend);
+    std::string text;
+    for (const IoSlice& slice : operation.slices) text.append(slice.data, slice.size);
+    return text;
+  }
+  TestWriter& Write(StreamSocket::Writer::Kind kind, std::vector<std::string> pieces) {
+    writers_.push_back(std::make_unique<TestWriter>(kind, std::move(pieces)));
+    socket_->StartWriting(*writers_.back());
+    return *writers_.back();
+  }
+
+  FakeShard shard_;
+  Ref<StreamSocket> socket_ = StreamSocket::Adopt(1, SocketAddress::LoopbackIpv4(80));
+  std::vector<std::unique_ptr<TestWriter>> writers_;
+};
+
+TEST_F(StreamSocketTest, QueuedWritesGoOutTogetherAndTheCountIsSplitInOrder) {
+  TestWriter& first = Write(kAll, {"one"});
+  TestWriter& second = Write(kAll, {"two", "three"});
+  TestWriter& third = Write(kAll, {"four"});
+  EXPECT_EQ(Sending(), "one");
+
+  Complete(3);
+  EXPECT_TRUE(first.ended());
+  EXPECT_EQ(Sending(), "twothreefour");
+
+  Complete(9);
+  EXPECT_TRUE(second.ended());
+  EXPECT_EQ(second.bytes_written(), 8u);
+  EXPECT_FALSE(third.ended());
+  EXPECT_EQ(Sending(), "our");
+
+  Complete(3);
+  EXPECT_TRUE(third.ended());
+  EXPECT_EQ(third.bytes_written(), 4u);
+  EXPECT_EQ(third.error(), 0);
+}
+
+TEST_F(StreamSocketTest, ShortSendGoesOnInTheMiddleOfASlice) {
+  TestWriter& writer = Write(kAll, {"abc", "def"});
+  for (const char* rest : {"abcdef", "bcdef", "cdef", "def", "ef", "f"}) {
+    EXPECT_EQ(Sending(), rest);
+    EXPECT_FALSE(writer.ended());
+    Complete(1);
+  }
+  EXPECT_TRUE(writer.ended());
+  EXPECT_EQ(writer.bytes_written(), 6u);
+}
+
+TEST_F(StreamSocketTest, MorePiecesThanOneSendCarriesFollowInTheNext) {
+  std::vector<std::string> pieces;
+  for (int i = 0; i < 40; ++i) pieces.push_back(std::string(1, static_cast<char>('0' + i)));
+  TestWriter& writer = Write(kAll, pieces);
+  std::string sent;
+  while (!writer.ended()) {
+    const std::string sending = Sending();
+    sent += sending;
+    Complete(static_cast<int64_t>(sending.size()));
+  }
+  EXPECT_EQ(writer.bytes_written(), 40u);
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(sent[i], '0' + i);
+}
+
+TEST_F(StreamSocketTest, WriteThatWantsSomeEndsWithWhatWentAndTheNextFollows) {
+  TestWriter& first = Write(kAll, {"x"});
+  TestWriter& some = Write(kSome, {"abcdef"});
+  TestWriter& last = Write(kAll, {"end"});
+  Complete(1);
+  EXPECT_TRUE(first.ended());
+  EXPECT_EQ(Sending(), "abcdefend");
+
+  Complete(2);
+
+  EXPECT_TRUE(some.ended());
+  EXPECT_EQ(some.bytes_written(), 2u);
+  EXPECT_EQ(Sending(), "end");
+  Complete(3);
+  EXPECT_TRUE(last.ended());
+}
+
+TEST_F(StreamSocketTest, CancelledWriterEndsWithTheSendAndTheOthersGoOn) {
+  TestWriter& blocker = Write(kAll, {"x"});
+  TestWriter& cancelled = Write(kAll, {"abc"});
+  TestWriter& other = Write(kAll, {"def"});
+  Complete(1);
+  EXPECT_TRUE(blocker.ended());
+  EXPECT_EQ(Sending(), "abcdef");
+
+  socket_->StopWriting(cancelled, ECANCELED);
+  EXPECT_FALSE(cancelled.ended());
+  Poll();
+
+  EXPECT_TRUE(cancelled.ended());
+  EXPECT_EQ(cancelled.error(), ECANCELED);
+  EXPECT_EQ(cancelled.bytes_written(), 0u);
+  EXPECT_EQ(Sending(), "def");
+  Complete(3);
+  EXPECT_TRUE(other.ended());
+  EXPECT_EQ(socket_->write_error(), 0);
+}
+
+TEST_F(StreamSocketTest, CancellationThatCameTooLateIsNoError) {
+  TestWriter& writer = Write(kAll, {"abc"});
+  shard_.reactor().Complete(*shard_.reactor().submitted().back(), 3);
+  Operation* const send = shard_.reactor().submitted().back();
+  EXPECT_TRUE(send->in_flight());
+  // The completion is on its way; a real reactor then ignores the cancellation.
+  Poll();
+  EXPECT_TRUE(writer.ended());
+  EXPECT_EQ(writer.error(), 0);
+  EXPECT_EQ(writer.bytes_written(), 3u);
+}
+
+TEST_F(StreamSocketTest, WriterQueuedBehindTheSendInFlightIsCancelledAtOnce) {
+  TestWriter& first = Write(kAll, {"abc"});
+  TestWriter& queued = Write(kAll, {"def"});
+  socket_->StopWriting(queued, ECANCELED);
+  EXPECT_TRUE(queued.ended());
+  EXPECT_EQ(queued.bytes_written(), 0u);
+  Complete(3);
+  EXPECT_TRUE(first.ended());
+}
+
+TEST_F(StreamSocketTest, ErrorEndsTheWholeQueue) {
+  TestWriter& first = Write(kAll, {"abc"});
+  TestWriter& second = Write(kAll, {"def"});
+  Complete(1);
+  Complete(-EPIPE);
+  EXPECT_TRUE(first.ended());
+  EXPECT_EQ(first.error(), EPIPE);
+  EXPECT_EQ(first.bytes_written(), 1u);
+  EXPECT_TRUE(second.ended());
+  EXPECT_EQ(second.error(), EPIPE);
+  EXPECT_EQ(second.bytes_written(), 0u);
+}
+
+TEST_F(StreamSocketTest, CutShortWriterPoisonsAndFailsTheQueueUntilItIsAccepted) {
+  TestWriter& cut = Write(kAll, {"abcdef"});
+  TestWriter& queued = Write(kAll, {"ghi"});
+  Complete(2);
+  EXPECT_EQ(Sending(), "cdefghi");
+  socket_->StopWriting(cut, ECANCELED);
+  Poll();
+
+  EXPECT_EQ(cut.error(), ECANCELED);
+  EXPECT_EQ(cut.bytes_written(), 2u);
+  EXPECT_TRUE(queued.ended());
+  EXPECT_EQ(queued.error(), StreamSocket::Writer::kPoisoned);
+  EXPECT_EQ(socket_->write_error(), StreamSocket::Writer::kPoisoned);
+
+  socket_->AcceptPartial();
+  TestWriter& next = Write(kAll, {"next"});
+  EXPECT_EQ(Sending(), "next");
+  Complete(4);
+  EXPECT_TRUE(next.ended());
+}
+
+TEST_F(StreamSocketTest, CloseTakesTheSendBackBeforeItClosesTheSocket) {
+  TestWriter& writer = Write(kAll, {"abcdef"});
+  socket_->Close(StreamSocket::CloseMode::kGraceful);
+  EXPECT_EQ(shard_.reactor().submitted().back()->kind, OperationKind::kSend);
+  EXPECT_FALSE(writer.ended());
+
+  Poll();
+
+  EXPECT_TRUE(writer.ended());
+  EXPECT_EQ(writer.error(), EBADF);
+  EXPECT_EQ(shard_.reactor().submitted().back()->kind, OperationKind::kClose);
+  EXPECT_FALSE(socket_->closed());
+  Complete(0);
+  EXPECT_TRUE(socket_->closed());
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A simulated crash destroys tasks wherever they are; and a shard goes on turning whatever its tasks do.
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/async/cancel.h"
+#include "core/async/combinators.h"
+#include "core/async/spawn.h"
+#include "core/async/task.h"
+#include "core/runtime/fake_reactor_for_test.h"
+#include "core/runtime/host_local.h"
+#include "core/runtime/shard.h"
+#include "gtest/gtest.h"
+
+namespace tandem {
+namespace {
+
+void RunSomeTurns(FakeShard& shard) {
+  for (int i = 0; i < 5; ++i) (void)shard.shard().Turn(Instant::InfinitePast());
+}
+
+void Crash(FakeShard& shard) {
+  shard.shard().Die();
+  shard.shard().Abandon();
+  EXPECT_EQ(shard.shard().task_count(), 0u);
+}
+
+Task<absl::Status> SleepLong() { co_return co_await Sleep(absl::Hours(1)); }
+
+// The Sleep operations are in the awaiting frame, and linked into a scope of a younger frame, which goes first.
+TEST(CrashTest, LeavesInsideWhenAnyAreDestroyed) {
+  FakeShard shard;
+  shard.Start([]() -> Task<void> { (void)co_await WhenAny(Sleep(absl::Hours(1)), Sleep(absl::Hours(2))); }());
+  RunSomeTurns(shard);
+
+  Crash(shard);
+}
+
+struct SpawnsAtEnd {
+  int uses = 0;
+  ~SpawnsAtEnd() {
+    Spawn([]() -> Task<void> { co_return; });
+  }
+};
+HostLocal<SpawnsAtEnd> spawns_at_end;
+
+TEST(CrashTest, WhatAHostLocalSpawnsInItsDestructorNeverRuns) {
+  FakeShard shard;
+  shard.Start([]() -> Task<void> {
+    ++spawns_at_end->uses;
+    (void)co_await Sleep(absl::Hours(1));
+  }());
+  RunSomeTurns(shard);
+
+  Crash(shard);
+}
+
+struct CancelsAtEnd {
+  CancelScope* scope;
+  ~CancelsAtEnd() { scope->Cancel(); }
+};
+
+// Each cancellation stops a sleep of an older task, which must not make that task ready: it is about to be destroyed.
+TEST(CrashTest, DestructorsMayCancelScopes) {
+  CancelScope first;
+  CancelScope second;
+  FakeShard shard;
+  shard.Start([]() -> Task<void> { co_return; }());
+  const auto run = [](CancelScope* scope) -> Task<void> { (void)co_await scope->Run(SleepLong()); };
+  const auto run_and_cancel = [](CancelScope* scope, CancelScope* other) -> Task<void> {
+    const CancelsAtEnd at_end{other};
+    (void)co_await scope->Run(SleepLong());
+  };
+  const auto sleep_and_cancel = [](CancelScope* other) -> Task<void> {
+    const CancelsAtEnd at_end{other};
+    (void)co_await Sleep(absl::Hours(1));
+  };
+  Spawn(run, &second);
+  Spawn(run_and_cancel, &first, &second);
+  Spawn(sleep_and_cancel, &first);
+  RunSomeTurns(shard);
+
+  Crash(shard);
+}
+
+// The scope is younger than the task that runs in it, and so it dies first.
+TEST(CrashTest, AScopeMayDieBeforeWhatRunsInIt) {
+  FakeShard shard;
+  shard.Start([]() -> Task<void> { co_return; }());
+  static CancelScope* shared;
+  shared = nullptr;
+  Spawn([]() -> Task<void> {
+    while (shared == nullptr) (void)co_await Yield();
+    (void)co_await shared->Run(SleepLong());
+  });
+  Spawn([]() -> Task<void> {
+    CancelScope scope;
+    shared = &scope;
+    (void)co_await Sleep(absl::Hours(1));
+  });
+  RunSomeTurns(shard);
+
+  Crash(shard);
+}
+
+TEST(ShardTest, MainStartsWithTheTimeAtWhichItStarts) {
+  FakeShard shard;
+  shard.reactor().Advance(absl::Seconds(30));  // A program that loads its configuration first.
+  const Instant start = shard.reactor().ReadClock();
+
+  shard.Start([]() -> Task<void> { (void)co_await Sleep(absl::Seconds(1)); }());
+  shard.RunUntilEnd();
+
+  EXPECT_GE(shard.reactor().ReadClock() - start, absl::Seconds(1));
+  shard.Drain();
+}
+
+TEST(ShardTest, ALoopThatIgnoresCancellationLetsTheShardTurn) {
+  FakeShard shard;
+  static int64_t rounds;
+  static bool end;
+  rounds = 0;
+  end = false;
+  shard.Start([]() -> Task<void> {
+    Spawn([]() -> Task<void> {
+      for (; !end; ++rounds) (void)co_await Sleep(absl::Seconds(1));
+    });
+    (void)co_await Sleep(absl::Seconds(1));
+  }());
+  shard.RunUntilEnd();
+  shard.shard().BeginShutdown();
+
+  for (int i = 0; i < 100; ++i) (void)shard.shard().Turn(Instant::InfinitePast());
+  EXPECT_GE(rounds, 100 / 2 * (Executor::kReadyAwaitsInARow - 1));
+  EXPECT_LE(rounds, 102 * Executor::kReadyAwaitsInARow);
+
+  end = true;
+  shard.Drain();
+}
+
+struct Inner {
+  int value = 1;
+};
+HostLocal<Inner> inners[64];
+struct Outer {
+  int sum = 0;
+  Outer() {
+    for (HostLocal<Inner>& inner : inners) sum += inner->value;
+  }
+};
+HostLocal<Outer> outer;
+
+TEST(HostLocalTest, AConstructorMayUseOthers) {
+  FakeShard shard;
+  shard.Start([]() -> Task<void> {
+    EXPECT_EQ(outer->sum, 64);
+    co_return;
+  }());
+  shard.RunUntilEnd();
+  shard.Drain();
+}
+
+}  // namespace
+}  // namespace tandem
