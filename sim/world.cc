@@ -152,8 +152,10 @@ absl::Status World::RunUntilDone(Host& host, absl::Duration limit) {
   if (failed()) return failure_;
   if (host.status_.has_value()) return *host.status_;
   if (quiescent()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "stuck: host ", host.name(), " has not ended, and nothing can happen any more:\n", DescribeTasks()));
+    const absl::Duration passed = absl::Nanoseconds(queue_.now_ns() - EventQueue::kStartNs);
+    return absl::FailedPreconditionError(absl::StrCat("stuck: host ", host.name(),
+                                                      " has not ended, and nothing can happen any more after ",
+                                                      absl::FormatDuration(passed), ":\n", DescribeTasks()));
   }
   queue_.AdvanceTo(until_ns);
   return absl::DeadlineExceededError(absl::StrCat("host ", host.name(), " has not ended within ",

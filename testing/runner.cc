@@ -27,6 +27,7 @@
 #include "absl/log/check.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -65,8 +66,7 @@ std::string DigestText(const ResultRecord& result) {
   return absl::StrFormat("%016x%016x", result.digest_high, result.digest_low);
 }
 
-// --- The run of a binary
-// ----------------------------------------------------------------------------------------------
+// --- The run of a binary --------------------------------------------------------------------------------------------
 
 // What holds for all tests of this process. Made by main() before gtest runs.
 struct Run {
@@ -150,8 +150,7 @@ std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed
   return command;
 }
 
-// --- The run of one test
-// ----------------------------------------------------------------------------------------------
+// --- The run of one test --------------------------------------------------------------------------------------------
 
 class TestRun {
  public:
@@ -272,10 +271,11 @@ void TestRun::FailDiffering() {
 }
 
 void TestRun::Fail(const SeedOutcome& outcome) {
-  const bool show_output = !outcome.output.empty() && !run_.flags.seed.has_value();
-  ADD_FAILURE_AT(test_.file, test_.line) << "seed " << outcome.seed << " failed: " << outcome.message
-                                         << (show_output ? "--- what it printed:\n" : "")
-                                         << (show_output ? outcome.output : "") << (show_output ? "\n---\n" : "")
+  std::string printed;
+  if (!outcome.output.empty() && !run_.flags.seed.has_value()) {
+    printed = absl::StrCat("--- what it printed:\n", absl::StripTrailingAsciiWhitespace(outcome.output), "\n---\n");
+  }
+  ADD_FAILURE_AT(test_.file, test_.line) << "seed " << outcome.seed << " failed: " << outcome.message << printed
                                          << "replay: " << ReplayCommand(run_, test_, outcome.seed);
 }
 
@@ -305,7 +305,8 @@ void TestRun::ShowProgress(uint64_t ended) {
 
 void TestRun::PrintSummary() {
   const uint64_t ran = passed_ + skipped_ + failed_;
-  std::string line = absl::StrCat("[sim] ", test_.suite, ".", test_.name, ": ", ran, " seeds, ", failed_, " failed");
+  std::string line = absl::StrCat("[sim] ", test_.suite, ".", test_.name, ": ", ran, ran == 1 ? " seed, " : " seeds, ",
+                                  failed_, " failed");
   if (skipped_ > 0) absl::StrAppend(&line, ", ", skipped_, " skipped");
   if (ran < seeds_.size()) {
     absl::StrAppend(&line, "; ", seeds_.size() - ran, " not run after ", failed_, " failures (--keep_going runs all)");
@@ -317,8 +318,7 @@ void TestRun::PrintSummary() {
   fflush(stdout);
 }
 
-// --- The first divergence
-// ---------------------------------------------------------------------------------------------
+// --- The first divergence -------------------------------------------------------------------------------------------
 
 // The content of a trace in memory.
 class MappedTrace {
@@ -362,8 +362,7 @@ std::string TestRun::FindDivergence(uint64_t seed) {
   return absl::StrCat("(the traces of ", kAttempts, " more pairs of runs are equal)\n");
 }
 
-// --- main()
-// -----------------------------------------------------------------------------------------------------------
+// --- main() ---------------------------------------------------------------------------------------------------------
 
 class SimTest : public ::testing::Test {
  public:

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -11,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -20,7 +22,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "testing/runner.h"
 #include "testing/runner_build.h"
@@ -92,9 +93,14 @@ void ArrangeDescriptors(const Command& command) {
 }
 
 void PrintStackOnCrash() {
-  if (kSanitized) return;  // The sanitizers have handlers of their own, which say more.
+  // ASan and UBSan have handlers of their own for these, which say more. That of TSan dies of its own report.
+  constexpr int kLeftToSanitizers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+  struct sigaction actions[std::size(kLeftToSanitizers)];
+  for (size_t i = 0; i < std::size(actions); ++i) sigaction(kLeftToSanitizers[i], nullptr, &actions[i]);
   absl::InitializeSymbolizer("/proc/self/exe");
   absl::InstallFailureSignalHandler(absl::FailureSignalHandlerOptions());
+  if (!kSanitized || kThreadSanitizer) return;
+  for (size_t i = 0; i < std::size(actions); ++i) sigaction(kLeftToSanitizers[i], &actions[i], nullptr);
 }
 
 void RunSeed(const Command& command) {

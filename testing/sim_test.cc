@@ -7,11 +7,15 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <exception>
+#include <memory>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
+#include "sim/host.h"
 #include "sim/trace.h"
 #include "sim/world.h"
 #include "testing/runner.h"
@@ -47,6 +51,38 @@ void PrintFaults(const sim::World& world) {
   if (!plan.empty()) std::fprintf(stderr, "the faults of this seed:\n%s\n", plan.c_str());
 }
 
+// Whether a failed expectation has shown `text` already: tests expect what the world returns to be OK.
+bool IsReported(absl::string_view text) {
+  const ::testing::TestResult& result = ::testing::UnitTest::GetInstance()->ad_hoc_test_result();
+  for (int i = 0; i < result.total_part_count(); ++i) {
+    const ::testing::TestPartResult& part = result.GetTestPartResult(i);
+    if (part.failed() && absl::StrContains(part.message(), text)) return true;
+  }
+  return false;
+}
+
+// Names the place of an exception that came out of the test: an exception of a host's main goes through Run...().
+std::string PlaceOfException(const sim::World& world) {
+  for (const std::unique_ptr<sim::Host>& host : world.hosts()) {
+    if (host->alive() && host->shard().main_ended()) return absl::StrCat("main of host ", host->name());
+  }
+  return "the test";
+}
+
+// Runs `body`; returns the text of the exception that it threw, empty if it threw none.
+std::string TextOfException(sim::World& world, void (*body)(sim::World& world)) {
+  std::string text;
+  try {
+    body(world);
+    return "";
+  } catch (const std::exception& exception) {
+    text = exception.what();
+  } catch (...) {
+    text = "not a std::exception";
+  }
+  return absl::StrCat("an exception left ", PlaceOfException(world), ": ", text);
+}
+
 }  // namespace
 
 SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world)) {
@@ -55,12 +91,13 @@ SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world
   world_options.set_seed(options.seed).set_max_events(options.max_events);
   if (options.trace_fd >= 0) world_options.set_trace_sink(&sink);
   sim::World world(world_options);
-  body(world);
 
   SeedResult result;
-  if (!world.failure().ok()) {
+  result.message = TextOfException(world, body);
+  result.failed = !result.message.empty();
+  if (!world.failure().ok() && !IsReported(world.failure().message())) {
     result.failed = true;
-    result.message = world.failure().ToString();
+    absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
   }
   if (result.failed || ::testing::Test::HasFailure()) PrintFaults(world);
   const sim::TraceDigest digest = world.digest();

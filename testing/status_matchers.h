@@ -12,6 +12,7 @@
 #ifndef TANDEM_TESTING_STATUS_MATCHERS_H_
 #define TANDEM_TESTING_STATUS_MATCHERS_H_
 
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -22,8 +23,14 @@
 
 namespace tandem::testing {
 
+// Says which status `value` has, unless it is one: then gtest has said so already.
+template <typename T>
+void ExplainStatus(const T& value, ::testing::MatchResultListener* listener) {
+  if constexpr (!std::is_same_v<T, absl::Status>) *listener << "which is " << StatusOf(value).ToString();
+}
+
 MATCHER(IsOk, negation ? "is not OK" : "is OK") {
-  *result_listener << "which is " << StatusOf(arg).ToString();
+  ExplainStatus(arg, result_listener);
   return StatusOf(arg).ok();
 }
 
@@ -39,13 +46,13 @@ MATCHER_P(IsOkAndHolds, value, negation ? "is not OK or has another value" : "is
 // Matches by code and message; both may be values or matchers.
 MATCHER_P2(StatusIs, code, message, negation ? "has another status" : "has the status") {
   const absl::Status& status = StatusOf(arg);
-  *result_listener << "which is " << status.ToString();
+  ExplainStatus(arg, result_listener);
   return ::testing::Matches(code)(status.code()) && ::testing::Matches(message)(status.message());
 }
 
 // Matches by code alone.
 MATCHER_P(StatusIs, code, negation ? "has another status code" : "has the status code") {
-  *result_listener << "which is " << StatusOf(arg).ToString();
+  ExplainStatus(arg, result_listener);
   return ::testing::Matches(code)(StatusOf(arg).code());
 }
 

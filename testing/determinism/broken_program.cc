@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Simulations that fail, each in its own way: for harness_test.py, which looks at what the harness says. All but the
+// first fail in one seed.
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "gtest/gtest.h"
+#include "sim/faults.h"
+#include "sim/world.h"
+#include "tandem.h"
+#include "testing/sim_test.h"
+
+namespace tandem {
+namespace {
+
+constexpr uint64_t kBadSeed = 3;
+constexpr uint16_t kPort = 7;
+constexpr absl::Duration kTimeLimit = absl::Minutes(10);
+
+Task<void> Echo(TcpStream stream) {
+  std::array<char, 256> bytes;
+  for (;;) {
+    const absl::StatusOr<size_t> count = co_await stream.Read(absl::MakeSpan(bytes));
+    if (!count.ok() || *count == 0) co_return;
+    const IoResult written = co_await stream.WriteAll(absl::string_view(bytes.data(), *count));
+    if (!written.ok()) co_return;
+  }
+}
+
+// Serves connections with `Handler`.
+template <Task<void> (*Handler)(TcpStream)>
+Task<absl::Status> Serve() {
+  absl::StatusOr<TcpListener> listener = TcpListener::Listen(SocketAddress::AnyIpv4(kPort));
+  if (!listener.ok()) co_return listener.status();
+  for (;;) {
+    absl::StatusOr<TcpStream> stream = co_await listener->Accept();
+    if (!stream.ok()) co_return stream.status();
+    Spawn(Handler, *std::move(stream));
+  }
+}
+
+Task<absl::StatusOr<TcpStream>> ConnectToServer() {
+  const absl::StatusOr<SocketAddress> address = sim::HostAddress("server", kPort);
+  if (!address.ok()) co_return address.status();
+  co_return co_await TcpStream::Connect(*address);
+}
+
+// Sends one message and waits for as many bytes.
+Task<absl::Status> Ask(TcpStream* stream, std::string message) {
+  const IoResult written = co_await stream->WriteAll(message);
+  if (!written.ok()) co_return written.status;
+  std::string reply(message.size(), '\0');
+  const IoResult read = co_await stream->ReadExactly(absl::MakeSpan(reply.data(), reply.size()));
+  co_return read.status;
+}
+
+// Asks until something fails.
+Task<absl::Status> AskOften(int* replies) {
+  absl::StatusOr<TcpStream> stream = co_await WithTimeout(absl::Seconds(5), ConnectToServer());
+  if (!stream.ok()) co_return absl::OkStatus();
+  for (int i = 0; i < 20; ++i) {
+    const absl::Status asked = co_await WithTimeout(absl::Seconds(1), Ask(&*stream, absl::StrCat("question ", i)));
+    if (!asked.ok()) break;
+    ++*replies;
+    const absl::Status slept = co_await Sleep(absl::Milliseconds(300));
+    if (!slept.ok()) co_return slept;
+  }
+  co_return absl::OkStatus();
+}
+
+// --- Expectations ---
+
+SIM_TEST(Broken, LosesReplies) {
+  int replies = 0;
+  world.AddHost("server", [] { return Serve<Echo>(); });
+  sim::Host& client = world.AddHost("client", [&replies] { return AskOften(&replies); });
+  world.Inject(sim::Faults::Network().During(absl::ZeroDuration(), absl::Seconds(10)));
+
+  const absl::Status status = world.RunUntilDone(client, kTimeLimit);
+
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(replies, 20) << "at " << (world.Now() - Instant()) << ", " << world.random("test").Below(1000);
+}
+
+// --- Ends of the process ---
+
+Task<absl::Status> AfterASecond(void (*function)()) {
+  const absl::Status slept = co_await Sleep(absl::Seconds(1));
+  if (!slept.ok()) co_return slept;
+  function();
+  co_return absl::OkStatus();
+}
+
+// Calls `function` in a task of the one seed.
+void InBadSeed(sim::World& world, void (*function)()) {
+  if (world.seed() != kBadSeed) function = [] {};
+  sim::Host& host = world.AddHost("host", [function] { return AfterASecond(function); });
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+void WriteToNull() {
+  int* volatile nowhere = nullptr;
+  *nowhere = 1;
+}
+
+void LoopForever() {
+  volatile bool forever = true;
+  while (forever) {
+  }
+}
+
+void CheckThatOneIsTwo() { CHECK_EQ(1, 2) << "as planned"; }
+
+void ThrowError() { throw std::runtime_error("nobody catches this"); }
+
+Task<void> ThrowLater() {
+  static_cast<void>(co_await Yield());
+  ThrowError();
+}
+
+void Leak() {
+  [[maybe_unused]] static char* volatile leaked;
+  leaked = new char[1000];
+  leaked = nullptr;
+}
+
+SIM_TEST(Broken, Segfaults) { InBadSeed(world, &WriteToNull); }
+SIM_TEST(Broken, LoopsWithoutAwait) { InBadSeed(world, &LoopForever); }
+SIM_TEST(Broken, FailsACheck) { InBadSeed(world, &CheckThatOneIsTwo); }
+SIM_TEST(Broken, ThrowsOutOfMain) { InBadSeed(world, &ThrowError); }
+SIM_TEST(Broken, ThrowsOutOfSpawnedTask) {
+  InBadSeed(world, [] { Spawn(&ThrowLater); });
+}
+SIM_TEST(Broken, Exits) {
+  InBadSeed(world, [] { exit(0); });
+}
+SIM_TEST(Broken, Leaks) { InBadSeed(world, &Leak); }
+
+// --- Waiting for what does not come ---
+
+Task<void> ReadAndSayNothing(TcpStream stream) {
+  std::array<char, 256> bytes;
+  for (;;) {
+    const absl::StatusOr<size_t> count = co_await stream.Read(absl::MakeSpan(bytes));
+    if (!count.ok() || *count == 0) co_return;
+  }
+}
+
+Task<absl::Status> AskOnce() {
+  absl::StatusOr<TcpStream> stream = co_await ConnectToServer();
+  if (!stream.ok()) co_return stream.status();
+  co_return co_await Ask(&*stream, "question");
+}
+
+SIM_TEST(Broken, Deadlocks) {
+  const bool bad = world.seed() == kBadSeed;
+  world.AddHost("server", [bad] { return bad ? Serve<ReadAndSayNothing>() : Serve<Echo>(); });
+  sim::Host& client = world.AddHost("client", [] { return AskOnce(); });
+  const absl::Status status = world.RunUntilDone(client, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+Task<void> SpinPolitely() {
+  for (;;) {
+    const absl::Status status = co_await Yield();
+    if (!status.ok()) co_return;
+  }
+}
+
+Task<absl::Status> SpawnSpinner(bool bad) {
+  const absl::Status slept = co_await Sleep(absl::Seconds(1));
+  if (!slept.ok()) co_return slept;
+  if (bad) Spawn(&SpinPolitely);
+  co_return co_await Sleep(absl::Seconds(1));
+}
+
+SIM_TEST(Broken, Livelocks) {
+  const bool bad = world.seed() == kBadSeed;
+  world.AddHost("bystander", [] { return Serve<Echo>(); });
+  sim::Host& host = world.AddHost("spinner", [bad] { return SpawnSpinner(bad); });
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// --- What a seed does not decide ---
+
+Task<absl::Status> SleepForProcess(bool bad) {
+  absl::Status slept = co_await Sleep(absl::Milliseconds(100));
+  if (!slept.ok()) co_return slept;
+  const pid_t leaked = bad ? getpid() : 1;
+  co_return co_await Sleep(absl::Nanoseconds(1000 + leaked));
+}
+
+SIM_TEST(Broken, DependsOnTheProcess) {
+  const bool bad = world.seed() == kBadSeed;
+  sim::Host& host = world.AddHost("host", [bad] { return SleepForProcess(bad); });
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+}  // namespace
+}  // namespace tandem
