@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands: what one request does to the store and what the server replies.
+//
+// All commands stand in one table (in commands.cc): name, arity, flags, handler, summary. Lookup, the arity check and
+// what COMMAND says follow from it. Names, replies and error texts are those of Redis 7.
+//
+// Everything here is a function of the arguments, the store, the session and the time that is passed in. Nothing waits.
+
+#ifndef TANDEM_EXAMPLES_KV_COMMANDS_H_
+#define TANDEM_EXAMPLES_KV_COMMANDS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "examples/kv/reply.h"
+#include "examples/kv/resp.h"
+#include "examples/kv/store.h"
+
+namespace tandem::kv {
+
+// What the server was started with.
+struct Settings {
+  RequestLimits request_limits;
+  // Bytes that one reply may copy (MGET, KEYS). Values that are sent without a copy do not count.
+  size_t max_reply_bytes = size_t{128} << 20;
+  // Store size from which commands that may add to it are refused; 0 means no limit.
+  size_t max_memory_bytes = 0;
+  uint32_t max_clients = 10'000;
+  // 0 means that idle clients stay.
+  uint32_t idle_timeout_s = 0;
+  uint16_t port = 0;
+};
+
+// What the server counts and INFO shows. The server fills it, but for the fields that the commands count themselves.
+struct Statistics {
+  int64_t started_at_ns = 0;
+  uint64_t connected_clients = 0;
+  uint64_t client_buffer_bytes = 0;  // Requests and replies in memory.
+  uint64_t connections_received = 0;
+  uint64_t connections_rejected = 0;  // Beyond max_clients.
+  uint64_t connections_timed_out = 0;
+  uint64_t protocol_errors = 0;
+  uint64_t input_bytes = 0;
+  uint64_t output_bytes = 0;
+
+  // Counted by CommandExecutor.
+  uint64_t commands_processed = 0;
+  uint64_t error_replies = 0;  // Of commands.
+  uint64_t keyspace_hits = 0;
+  uint64_t keyspace_misses = 0;
+};
+
+// What the server remembers of one client.
+struct Session {
+  explicit Session(uint64_t id) : id(id) {}
+
+  uint64_t id;
+  std::string name;
+  std::string library_name;
+  std::string library_version;
+  // Set by a command: send the replies so far, then close. Further requests must not be executed.
+  bool should_close = false;
+  // Set by SHUTDOWN, together with should_close.
+  bool should_stop_server = false;
+};
+
+class CommandExecutor {
+ public:
+  // All three must outlive the executor.
+  CommandExecutor(Store* store, const Settings* settings, Statistics* statistics)
+      : store_(store), settings_(settings), statistics_(statistics) {}
+
+  // Executes the request `arguments` (at least one) at time `now_ns` and adds exactly one reply to `reply`; the
+  // exceptions are SHUTDOWN and an HTTP request, for which `session` is closed without a reply. The arguments' strings
+  // may be moved from. `now_ns` is of a monotonic clock.
+  void Execute(std::span<Argument> arguments, Session& session, int64_t now_ns, ReplyBuffer& reply);
+
+ private:
+  Store* const store_;
+  const Settings* const settings_;
+  Statistics* const statistics_;
+};
+
+// The reply to a connection beyond max_clients, without the leading '-' and the line end.
+inline constexpr char kMaxClientsError[] = "ERR max number of clients reached";
+
+}  // namespace tandem::kv
+
+#endif  // TANDEM_EXAMPLES_KV_COMMANDS_H_

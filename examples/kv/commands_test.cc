@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "examples/kv/commands.h"
+
+#include <cstdint>
+#include <ostream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "examples/kv/reply.h"
+#include "examples/kv/resp.h"
+#include "examples/kv/store.h"
+#include "gtest/gtest.h"
+
+namespace tandem::kv {
+namespace {
+
+constexpr int64_t kMillisecond = 1'000'000;
+constexpr int64_t kSecond = 1'000 * kMillisecond;
+
+constexpr char kOk[] = "+OK\r\n";
+constexpr char kNull[] = "$-1\r\n";
+constexpr char kSyntax[] = "-ERR syntax error\r\n";
+constexpr char kNotAnInteger[] = "-ERR value is not an integer or out of range\r\n";
+
+std::string Bulk(std::string_view bytes) { return absl::StrCat("$", bytes.size(), "\r\n", bytes, "\r\n"); }
+
+// A store with one client. Requests go through the parser, as inline commands.
+class Client {
+ public:
+  std::string Run(std::string_view line) {
+    RequestParser parser(settings.request_limits);
+    const std::string wire = absl::StrCat(line, "\n");
+    parser.Feed(wire);
+    EXPECT_EQ(parser.Next(), RequestParser::Result::kRequest) << line;
+    return Execute(parser.arguments());
+  }
+
+  std::string RunArguments(std::vector<std::string> arguments) {
+    std::vector<Argument> request;
+    request.reserve(arguments.size());
+    for (std::string& argument : arguments) request.emplace_back(&argument);
+    return Execute(request);
+  }
+
+  Settings settings;
+  Statistics statistics;
+  Store store;
+  Session session{7};
+  int64_t now_ns = 5 * kSecond;
+
+ private:
+  std::string Execute(std::span<Argument> request) {
+    CommandExecutor executor(&store, &settings, &statistics);
+    ReplyBuffer reply;
+    executor.Execute(request, session, now_ns, reply);
+    return reply.Flatten();
+  }
+};
+
+struct Step {
+  std::string request;
+  std::string reply;
+};
+
+// A dialogue: each request on the state that the ones before it have left.
+struct Dialogue {
+  const char* name;
+  std::vector<Step> steps;
+
+  friend std::ostream& operator<<(std::ostream& out, const Dialogue& dialogue) { return out << dialogue.name; }
+};
+
+class CommandDialogueTest : public testing::TestWithParam<Dialogue> {};
+
+TEST_P(CommandDialogueTest, RepliesAsRedisDoes) {
+  Client client;
+  for (const Step& step : GetParam().steps) {
+    EXPECT_EQ(client.Run(step.request), step.reply) << step.request;
+  }
+}
+
+std::string DialogueName(const testing::TestParamInfo<Dialogue>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(
+    Strings, CommandDialogueTest,
+    testing::ValuesIn<Dialogue>({
+        {"GetOfAbsentKeyIsNull", {{"GET k", kNull}}},
+        {"SetThenGet", {{"SET k v", kOk}, {"GET k", Bulk("v")}}},
+        {"CommandNamesIgnoreCase", {{"sEt k v", kOk}, {"gET k", Bulk("v")}}},
+        {"SetNx", {{"SET k 1 NX", kOk}, {"SET k 2 nx", kNull}, {"GET k", Bulk("1")}}},
+        {"SetXx", {{"SET k 1 XX", kNull}, {"SET k 2", kOk}, {"SET k 3 xx", kOk}, {"GET k", Bulk("3")}}},
+        {"SetGet", {{"SET k 1 GET", kNull}, {"SET k 2 GET", Bulk("1")}, {"GET k", Bulk("2")}}},
+        {"SetGetNxReturnsTheValueAndKeepsIt", {{"SET k 1", kOk}, {"SET k 2 NX GET", Bulk("1")}, {"GET k", Bulk("1")}}},
+        {"SetGetXxOfAbsentKeyIsNull", {{"SET k 1 XX GET", kNull}, {"EXISTS k", ":0\r\n"}}},
+        {"SetNxAndXxDoNotCombine", {{"SET k 1 NX XX", kSyntax}, {"SET k 1 XX NX", kSyntax}}},
+        {"SetKeepTtlAndExpiryDoNotCombine", {{"SET k 1 KEEPTTL EX 1", kSyntax}, {"SET k 1 PX 1 KEEPTTL", kSyntax}}},
+        {"SetTakesOneExpiry", {{"SET k 1 EX 1 PX 1", kSyntax}}},
+        {"SetExpiryNeedsATime", {{"SET k 1 EX", kSyntax}}},
+        {"SetUnknownOption", {{"SET k 1 SOON", kSyntax}}},
+        {"SetExpiryMustBeANumber", {{"SET k 1 EX x", kNotAnInteger}}},
+        {"SetExpiryMustBePositive",
+         {{"SET k 1 EX 0", "-ERR invalid expire time in 'set' command\r\n"},
+          {"SET k 1 PX -1", "-ERR invalid expire time in 'set' command\r\n"}}},
+        {"SetExpiryMustNotOverflow",
+         {{"SET k 1 EX 9223372036854775807", "-ERR invalid expire time in 'set' command\r\n"},
+          {"SET k 1 PX 9223372036854775807", "-ERR invalid expire time in 'set' command\r\n"},
+          {"EXISTS k", ":0\r\n"}}},
+        {"SetWithoutOptionsDropsTheExpiry", {{"SET k 1 EX 9", kOk}, {"SET k 2", kOk}, {"TTL k", ":-1\r\n"}}},
+        {"SetKeepTtlKeepsTheExpiry", {{"SET k 1 EX 9", kOk}, {"SET k 2 KEEPTTL", kOk}, {"TTL k", ":9\r\n"}}},
+        {"GetSet", {{"GETSET k 1", kNull}, {"EXPIRE k 9", ":1\r\n"}, {"GETSET k 2", Bulk("1")}, {"TTL k", ":-1\r\n"}}},
+        {"SetNxCommand", {{"SETNX k 1", ":1\r\n"}, {"SETNX k 2", ":0\r\n"}, {"GET k", Bulk("1")}}},
+        {"MSetAndMGet", {{"MSET a 1 b 2", kOk}, {"MGET a x b", absl::StrCat("*3\r\n", Bulk("1"), kNull, Bulk("2"))}}},
+        {"MSetLastOneWins", {{"MSET a 1 a 2", kOk}, {"GET a", Bulk("2")}}},
+        {"MSetNeedsPairs", {{"MSET a 1 b", "-ERR wrong number of arguments for 'mset' command\r\n"}}},
+        {"IncrFromNothing", {{"INCR n", ":1\r\n"}, {"INCR n", ":2\r\n"}, {"GET n", Bulk("2")}}},
+        {"DecrFromNothing", {{"DECR n", ":-1\r\n"}}},
+        {"IncrByAndDecrBy", {{"INCRBY n 10", ":10\r\n"}, {"DECRBY n 3", ":7\r\n"}, {"INCRBY n -8", ":-1\r\n"}}},
+        {"IncrOfText", {{"SET n abc", kOk}, {"INCR n", kNotAnInteger}, {"GET n", Bulk("abc")}}},
+        {"IncrOfPaddedNumber", {{"SET n ' 1'", kOk}, {"INCR n", kNotAnInteger}}},
+        {"IncrByText", {{"INCRBY n 1.5", kNotAnInteger}, {"EXISTS n", ":0\r\n"}}},
+        {"IncrOverflow",
+         {{"SET n 9223372036854775807", kOk},
+          {"INCR n", "-ERR increment or decrement would overflow\r\n"},
+          {"GET n", Bulk("9223372036854775807")}}},
+        {"DecrOverflow",
+         {{"SET n -9223372036854775808", kOk},
+          {"DECRBY n 1", "-ERR increment or decrement would overflow\r\n"},
+          {"DECRBY n -9223372036854775808", "-ERR decrement would overflow\r\n"}}},
+        {"IncrKeepsTheExpiry", {{"SET n 1 EX 9", kOk}, {"INCR n", ":2\r\n"}, {"TTL n", ":9\r\n"}}},
+        {"Append", {{"APPEND k ab", ":2\r\n"}, {"APPEND k c", ":3\r\n"}, {"GET k", Bulk("abc")}}},
+        {"AppendKeepsTheExpiry", {{"SET k a EX 9", kOk}, {"APPEND k b", ":2\r\n"}, {"TTL k", ":9\r\n"}}},
+        {"StrLen", {{"STRLEN k", ":0\r\n"}, {"SET k abc", kOk}, {"STRLEN k", ":3\r\n"}}},
+    }),
+    DialogueName);
+
+INSTANTIATE_TEST_SUITE_P(
+    Keys, CommandDialogueTest,
+    testing::ValuesIn<Dialogue>({
+        {"DelCountsWhatWasThere", {{"MSET a 1 b 2", kOk}, {"DEL a x b a", ":2\r\n"}, {"DBSIZE", ":0\r\n"}}},
+        {"ExistsCountsRepeats", {{"SET a 1", kOk}, {"EXISTS a a x", ":2\r\n"}}},
+        {"TypeIsStringOrNone", {{"SET a 1", kOk}, {"TYPE a", "+string\r\n"}, {"TYPE x", "+none\r\n"}}},
+        {"TtlTellsAbsentFromLasting", {{"TTL k", ":-2\r\n"}, {"SET k v", kOk}, {"TTL k", ":-1\r\n"}}},
+        {"PttlTellsAbsentFromLasting", {{"PTTL k", ":-2\r\n"}, {"SET k v", kOk}, {"PTTL k", ":-1\r\n"}}},
+        {"Expire", {{"EXPIRE k 9", ":0\r\n"}, {"SET k v", kOk}, {"EXPIRE k 9", ":1\r\n"}, {"PTTL k", ":9000\r\n"}}},
+        {"PExpire", {{"SET k v", kOk}, {"PEXPIRE k 1400", ":1\r\n"}, {"TTL k", ":1\r\n"}, {"PTTL k", ":1400\r\n"}}},
+        {"TtlRoundsToTheNearest", {{"SET k v PX 1500", kOk}, {"TTL k", ":2\r\n"}}},
+        {"ExpireInThePastRemoves", {{"SET k v", kOk}, {"EXPIRE k -1", ":1\r\n"}, {"EXISTS k", ":0\r\n"}}},
+        {"ExpireMustBeANumber", {{"SET k v", kOk}, {"EXPIRE k x", kNotAnInteger}}},
+        {"ExpireMustNotOverflow",
+         {{"EXPIRE k 9223372036854775807", "-ERR invalid expire time in 'expire' command\r\n"},
+          {"PEXPIRE k -9223372036854775808", "-ERR invalid expire time in 'pexpire' command\r\n"}}},
+        {"ExpireNx", {{"SET k v", kOk}, {"EXPIRE k 9 NX", ":1\r\n"}, {"EXPIRE k 8 NX", ":0\r\n"}}},
+        {"ExpireXx", {{"SET k v", kOk}, {"EXPIRE k 9 XX", ":0\r\n"}, {"TTL k", ":-1\r\n"}}},
+        {"ExpireGt",
+         {{"SET k v", kOk}, {"EXPIRE k 9 GT", ":0\r\n"}, {"EXPIRE k 9", ":1\r\n"}, {"EXPIRE k 10 GT", ":1\r\n"}}},
+        {"ExpireLt", {{"SET k v", kOk}, {"EXPIRE k 9 LT", ":1\r\n"}, {"EXPIRE k 10 LT", ":0\r\n"}}},
+        {"ExpireConditionsThatDoNotCombine",
+         {{"EXPIRE k 9 NX GT", "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n"},
+          {"EXPIRE k 9 GT LT", "-ERR GT and LT options at the same time are not compatible\r\n"},
+          {"EXPIRE k 9 AT", "-ERR Unsupported option AT\r\n"}}},
+        {"Persist",
+         {{"PERSIST k", ":0\r\n"},
+          {"SET k v EX 9", kOk},
+          {"PERSIST k", ":1\r\n"},
+          {"PERSIST k", ":0\r\n"},
+          {"TTL k", ":-1\r\n"}}},
+        {"KeysMatchesThePattern", {{"MSET ab 1 b 2", kOk}, {"KEYS a*", absl::StrCat("*1\r\n", Bulk("ab"))}}},
+        {"KeysOfNothing", {{"KEYS *", "*0\r\n"}}},
+        {"ScanOfNothing", {{"SCAN 0", "*2\r\n$1\r\n0\r\n*0\r\n"}}},
+        {"ScanWithMatch",
+         {{"MSET ab 1 b 2", kOk}, {"SCAN 0 MATCH a? COUNT 100", "*2\r\n$1\r\n0\r\n*1\r\n$2\r\nab\r\n"}}},
+        {"ScanWithType",
+         {{"SET a 1", kOk},
+          {"SCAN 0 TYPE string", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n"},
+          {"SCAN 0 TYPE hash", "*2\r\n$1\r\n0\r\n*0\r\n"}}},
+        {"ScanOfABadCursor", {{"SCAN x", "-ERR invalid cursor\r\n"}, {"SCAN -1", "-ERR invalid cursor\r\n"}}},
+        {"ScanOfABadCount",
+         {{"SCAN 0 COUNT 0", kSyntax}, {"SCAN 0 COUNT x", kNotAnInteger}, {"SCAN 0 COUNT", kSyntax}}},
+        {"FlushAll", {{"SET a 1", kOk}, {"FLUSHALL", kOk}, {"DBSIZE", ":0\r\n"}}},
+        {"FlushDbAsync", {{"SET a 1", kOk}, {"FLUSHDB ASYNC", kOk}, {"DBSIZE", ":0\r\n"}, {"FLUSHDB NOW", kSyntax}}},
+    }),
+    DialogueName);
+
+INSTANTIATE_TEST_SUITE_P(
+    Server, CommandDialogueTest,
+    testing::ValuesIn<Dialogue>({
+        {"Ping", {{"PING", "+PONG\r\n"}, {"PING hello", Bulk("hello")}}},
+        {"PingTakesOneArgument", {{"PING a b", "-ERR wrong number of arguments for 'ping' command\r\n"}}},
+        {"Echo", {{"ECHO hello", Bulk("hello")}}},
+        {"WrongArityNamesTheCommand",
+         {{"GET", "-ERR wrong number of arguments for 'get' command\r\n"},
+          {"gEt a b", "-ERR wrong number of arguments for 'get' command\r\n"},
+          {"SET k", "-ERR wrong number of arguments for 'set' command\r\n"},
+          {"CLIENT", "-ERR wrong number of arguments for 'client' command\r\n"},
+          {"CLIENT SETNAME", "-ERR wrong number of arguments for 'client|setname' command\r\n"},
+          {"CONFIG GET", "-ERR wrong number of arguments for 'config|get' command\r\n"}}},
+        {"UnknownCommandRepeatsTheRequest",
+         {{"FOO a 'b c'", "-ERR unknown command 'FOO', with args beginning with: 'a' 'b c' \r\n"},
+          {"FOO", "-ERR unknown command 'FOO', with args beginning with: \r\n"}}},
+        {"UnknownCommandCannotForgeAReply",
+         {{"\"FOO\\r\\n+OK\"", "-ERR unknown command 'FOO  +OK', with args beginning with: \r\n"}}},
+        {"UnknownSubcommand", {{"CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"}}},
+        {"ConfigGetAsBenchmarksAsk",
+         {{"CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"},
+          {"CONFIG GET appendonly", "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n"}}},
+        {"ConfigGetByPattern", {{"CONFIG GET APP* nothing", "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n"}}},
+        {"ConfigSet", {{"CONFIG SET save x", "-ERR unknown subcommand 'SET'. Try CONFIG HELP.\r\n"}}},
+        {"CommandCount", {{"COMMAND COUNT", ":38\r\n"}}},
+        {"CommandInfo",
+         {{"COMMAND INFO get nothing",
+           absl::StrCat("*2\r\n*10\r\n", Bulk("get"), ":2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n",
+                        "*0\r\n*0\r\n*0\r\n*0\r\n*-1\r\n")}}},
+        {"CommandDocs",
+         {{"COMMAND DOCS get nothing",
+           absl::StrCat("*2\r\n", Bulk("get"), "*6\r\n", Bulk("summary"), Bulk("Returns the value of a key."),
+                        Bulk("since"), Bulk("1.0.0"), Bulk("group"), Bulk("string"))}}},
+        {"ClientName",
+         {{"CLIENT GETNAME", kNull},
+          {"CLIENT SETNAME bob", kOk},
+          {"CLIENT GETNAME", Bulk("bob")},
+          {"CLIENT SETNAME 'a b'", "-ERR Client names cannot contain spaces, newlines or special characters.\r\n"},
+          {"RESET", "+RESET\r\n"},
+          {"CLIENT GETNAME", kNull}}},
+        {"ClientId", {{"CLIENT ID", ":7\r\n"}}},
+        {"ClientSetInfo",
+         {{"CLIENT SETINFO LIB-NAME redis-py", kOk},
+          {"CLIENT SETINFO lib-ver 5.0", kOk},
+          {"CLIENT SETINFO other x", "-ERR Unrecognized option 'other'\r\n"}}},
+        {"HelloRefusesOtherVersions",
+         {{"HELLO 3", "-NOPROTO unsupported protocol version\r\n"},
+          {"HELLO x", "-ERR Protocol version is not an integer or out of range\r\n"},
+          {"HELLO 2 SETNAME", "-ERR Syntax error in HELLO option 'SETNAME'\r\n"}}},
+        {"HelloDescribesTheServer",
+         {{"HELLO 2 SETNAME bob",
+           absl::StrCat("*14\r\n", Bulk("server"), Bulk("tandem-kv"), Bulk("version"), Bulk("7.0.0"), Bulk("proto"),
+                        ":2\r\n", Bulk("id"), ":7\r\n", Bulk("mode"), Bulk("standalone"), Bulk("role"), Bulk("master"),
+                        Bulk("modules"), "*0\r\n")},
+          {"CLIENT GETNAME", Bulk("bob")}}},
+        {"SelectKnowsOneDatabase",
+         {{"SELECT 0", kOk}, {"SELECT 1", "-ERR DB index is out of range\r\n"}, {"SELECT x", kNotAnInteger}}},
+    }),
+    DialogueName);
+
+TEST(CommandTest, ExpiredKeyReadsAsAbsentFromItsMillisecondOn) {
+  Client client;
+  client.Run("SET k v PX 100");
+  client.now_ns += 100 * kMillisecond - 1;
+  EXPECT_EQ(client.Run("GET k"), Bulk("v"));
+  EXPECT_EQ(client.Run("PTTL k"), ":1\r\n");
+
+  client.now_ns += 1;
+
+  EXPECT_EQ(client.Run("GET k"), kNull);
+  EXPECT_EQ(client.Run("TTL k"), ":-2\r\n");
+  EXPECT_EQ(client.Run("SET k w NX"), kOk);
+}
+
+TEST(CommandTest, IncrAfterExpiryStartsAtZero) {
+  Client client;
+  client.Run("SET n 41 EX 1");
+
+  client.now_ns += kSecond;
+
+  EXPECT_EQ(client.Run("INCR n"), ":1\r\n");
+  EXPECT_EQ(client.Run("TTL n"), ":-1\r\n");
+}
+
+TEST(CommandTest, QuitRepliesAndCloses) {
+  Client client;
+
+  EXPECT_EQ(client.Run("QUIT"), kOk);
+  EXPECT_TRUE(client.session.should_close);
+}
+
+TEST(CommandTest, HttpRequestIsClosedWithoutAReply) {
+  for (const char* line : {"POST / HTTP/1.1", "Host: localhost:6379"}) {
+    Client client;
+
+    EXPECT_EQ(client.Run(line), "");
+    EXPECT_TRUE(client.session.should_close);
+  }
+}
+
+TEST(CommandTest, UnknownCommandRepeatsNoMoreThan128BytesOfEach) {
+  Client client;
+  const std::string text = client.RunArguments({std::string(1000, 'x'), std::string(1000, 'y'), "z"});
+
+  EXPECT_EQ(text, absl::StrCat("-ERR unknown command '", std::string(128, 'x'), "', with args beginning with: '",
+                               std::string(128, 'y'), "' \r\n"));
+}
+
+TEST(CommandTest, AppendBeyondTheLargestValueIsRefused) {
+  Client client;
+  client.settings.request_limits.max_bulk_bytes = 10;
+  client.Run("SET k 12345");
+
+  EXPECT_EQ(client.Run("APPEND k 67890"), ":10\r\n");
+  EXPECT_EQ(client.Run("APPEND k x"), "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
+  EXPECT_EQ(client.Run("GET k"), Bulk("1234567890"));
+}
+
+TEST(CommandTest, RepliesThatWouldCopyTooMuchAreRefusedWhole) {
+  Client client;
+  client.settings.max_reply_bytes = 1000;
+  client.Run(absl::StrCat("SET k ", std::string(400, 'v')));
+
+  EXPECT_EQ(client.Run("MGET k k").substr(0, 4), "*2\r\n");
+  EXPECT_EQ(client.Run("MGET k k k"), "-ERR reply exceeds the limit of 1000 bytes\r\n");
+  for (int i = 0; i < 100; ++i) client.Run(absl::StrCat("SET some-key-", i, " v"));
+  EXPECT_EQ(client.Run("KEYS *"), "-ERR reply exceeds the limit of 1000 bytes\r\n");
+}
+
+TEST(CommandTest, LongPatternIsRefused) {
+  Client client;
+  const std::string pattern(5000, '*');
+
+  EXPECT_EQ(client.Run(absl::StrCat("KEYS ", pattern)), "-ERR pattern exceeds the limit of 4096 bytes\r\n");
+  EXPECT_EQ(client.Run(absl::StrCat("SCAN 0 MATCH ", pattern)), "-ERR pattern exceeds the limit of 4096 bytes\r\n");
+}
+
+TEST(CommandTest, FullStoreRefusesWritesAndServesReads) {
+  Client client;
+  client.Run("SET k v");
+  client.settings.max_memory_bytes = 1;
+
+  EXPECT_EQ(client.Run("SET k w"), "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+  EXPECT_EQ(client.Run("GET k"), Bulk("v"));
+  EXPECT_EQ(client.Run("DEL k"), ":1\r\n");
+  EXPECT_EQ(client.Run("SET k w"), kOk);
+}
+
+TEST(CommandTest, ScanFollowedToItsEndReturnsEveryKey) {
+  Client client;
+  for (int i = 0; i < 100; ++i) client.Run(absl::StrCat("SET key:", i, " v"));
+
+  std::string cursor = "0";
+  int keys = 0;
+  int calls = 0;
+  do {
+    const std::string reply = client.Run(absl::StrCat("SCAN ", cursor, " COUNT 7"));
+    const size_t start = reply.find("\r\n", 4) + 2;
+    cursor = reply.substr(start, reply.find("\r\n", start) - start);
+    for (size_t at = reply.find("key:"); at != std::string::npos; at = reply.find("key:", at + 1)) ++keys;
+    ++calls;
+  } while (cursor != "0");
+
+  EXPECT_EQ(keys, 100);
+  EXPECT_EQ(calls, 15);
+}
+
+TEST(CommandTest, InfoShowsTheCountedNumbers) {
+  Client client;
+  client.statistics.started_at_ns = 2 * kSecond;
+  client.statistics.connected_clients = 3;
+  client.Run("SET k v EX 10");
+  client.Run("GET k");
+  client.Run("GET absent");
+  client.Run("NONSENSE");
+
+  const std::string info = client.Run("INFO");
+
+  for (const char* line :
+       {"# Server\r\n", "uptime_in_seconds:3\r\n", "connected_clients:3\r\n", "total_commands_processed:5\r\n",
+        "keyspace_hits:1\r\n", "keyspace_misses:1\r\n", "total_error_replies:1\r\n", "used_memory_keys:1\r\n",
+        "db0:keys=1,expires=1,avg_ttl=0\r\n"}) {
+    EXPECT_TRUE(absl::StrContains(info, line)) << line << " in\n" << info;
+  }
+}
+
+TEST(CommandTest, InfoOfOneSectionShowsThatOne) {
+  Client client;
+
+  EXPECT_EQ(client.Run("INFO keyspace"), Bulk("# Keyspace\r\n"));
+  EXPECT_EQ(client.Run("INFO nothing"), Bulk(""));
+  EXPECT_FALSE(absl::StrContains(client.Run("INFO memory stats"), "# Server"));
+}
+
+TEST(CommandTest, ShutdownStopsTheServerWithoutAReply) {
+  Client client;
+
+  EXPECT_EQ(client.Run("SHUTDOWN LATER"), "-ERR syntax error\r\n");
+  EXPECT_FALSE(client.session.should_stop_server);
+  EXPECT_EQ(client.Run("SHUTDOWN NOSAVE"), "");
+  EXPECT_TRUE(client.session.should_stop_server);
+  EXPECT_TRUE(client.session.should_close);
+}
+
+TEST(CommandTest, ANameThatWouldTakeMuchMemoryIsRefused) {
+  Client client;
+
+  const std::string reply = client.RunArguments({"CLIENT", "SETNAME", std::string(100'000, 'n')});
+
+  EXPECT_TRUE(absl::StartsWith(reply, "-ERR Client names cannot")) << reply;
+  EXPECT_EQ(client.Run("CLIENT GETNAME"), "$-1\r\n");
+}
+
+TEST(CommandTest, CommandListsEveryCommandOnce) {
+  Client client;
+
+  const std::string reply = client.Run("COMMAND");
+
+  EXPECT_EQ(reply.substr(0, 5), "*38\r\n");
+  EXPECT_TRUE(absl::StrContains(reply, Bulk("mset")));
+}
+
+TEST(CommandTest, LargeValueIsRepliedFromTheStoresOwnMemory) {
+  Client client;
+  client.RunArguments({"SET", "k", std::string(100'000, 'v')});
+  CommandExecutor executor(&client.store, &client.settings, &client.statistics);
+  std::vector<Argument> get = {Argument(std::string_view("GET")), Argument(std::string_view("k"))};
+  ReplyBuffer reply;
+
+  executor.Execute(get, client.session, client.now_ns, reply);
+  executor.Execute(get, client.session, client.now_ns, reply);
+
+  std::vector<std::string_view> pieces;
+  reply.AppendPieces(pieces);
+  ASSERT_EQ(pieces.size(), 5u);  // Header, value, line end and header, value, line end.
+  EXPECT_EQ(pieces[1].data(), client.store.Find("k", client.now_ns)->value.view().data());
+  EXPECT_LT(reply.copied_bytes(), 100u);
+  EXPECT_EQ(reply.size(), reply.Flatten().size());
+}
+
+TEST(CommandTest, UnsentReplyKeepsTheValueOfItsTime) {
+  Client client;
+  const std::string value(100'000, 'v');
+  client.RunArguments({"SET", "k", value});
+  CommandExecutor executor(&client.store, &client.settings, &client.statistics);
+  std::vector<Argument> get = {Argument(std::string_view("GET")), Argument(std::string_view("k"))};
+  ReplyBuffer reply;
+  executor.Execute(get, client.session, client.now_ns, reply);
+
+  client.Run("APPEND k more");
+  client.Run("DEL k");
+
+  EXPECT_EQ(reply.Flatten(), Bulk(value));
+}
+
+TEST(ReplyBufferTest, RollBackTakesBackTextAndSharedValues) {
+  ReplyBuffer reply;
+  reply.Integer(1);
+  const ReplyBuffer::Mark mark = reply.mark();
+  reply.Bulk(std::string(100'000, 'v'));
+  reply.Integer(2);
+
+  reply.RollBack(mark);
+
+  EXPECT_EQ(reply.Flatten(), ":1\r\n");
+  EXPECT_EQ(reply.size(), 4u);
+}
+
+TEST(ReplyBufferTest, ClearLeavesNothing) {
+  ReplyBuffer reply;
+  reply.Bulk(std::string(100'000, 'v'));
+
+  reply.Clear();
+
+  std::vector<std::string_view> pieces;
+  reply.AppendPieces(pieces);
+  EXPECT_TRUE(reply.empty());
+  EXPECT_TRUE(pieces.empty());
+}
+
+}  // namespace
+}  // namespace tandem::kv

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The server against clients that are broken, rude or many: each gets a clear answer, the server holds a bounded amount
+// of memory for them, and everybody else is served. Runs in every world.
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "examples/kv/client.h"
+#include "examples/kv/server.h"
+#include "examples/kv/server_for_test.h"
+#include "gtest/gtest.h"
+#include "tandem.h"
+#include "testing/status_matchers.h"
+
+namespace tandem::kv {
+namespace {
+
+// --- Clients ---
+
+Task<absl::StatusOr<std::string>> ReadAll(TcpStream* stream) {
+  std::string all;
+  const Instant deadline = Now() + kPatience;
+  for (;;) {
+    const absl::StatusOr<Buffer> chunk = co_await stream->Receive().By(deadline);
+    if (!chunk.ok()) co_return chunk.status();
+    if (chunk->empty()) co_return all;
+    all.append(chunk->view());
+  }
+}
+
+// Sends `bytes` on a new connection and returns everything that comes back, up to the end of the stream.
+Task<absl::StatusOr<std::string>> Exchange(SocketAddress address, std::string bytes) {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+  if (!stream.ok()) co_return stream.status();
+  const IoResult sent = co_await stream->WriteAll(bytes);
+  if (!sent.ok()) co_return sent.status;
+  co_return co_await ReadAll(&*stream);
+}
+
+// The server still answers.
+Task<absl::Status> ExpectServes(SocketAddress address) {
+  const Request request("PING");
+  const absl::StatusOr<Reply> reply = co_await Ask(address, request);
+  if (!reply.ok()) co_return reply.status();
+  EXPECT_EQ(*reply, Reply::String("PONG"));
+  co_return absl::OkStatus();
+}
+
+// Everybody but the one who asks is forgotten.
+Task<absl::Status> ExpectAlone(SocketAddress address) {
+  absl::Status status = co_await InfoBecomes(address, "connected_clients", 1);
+  if (status.ok()) status = co_await InfoBecomes(address, "mem_clients_normal", 0);
+  co_return status;
+}
+
+// --- Malformed requests ---
+
+Task<absl::Status> SendMalformedRequests(SocketAddress address) {
+  const std::string malformed[] = {"*x\r\n",
+                                   "*1\r\n+PING\r\n",
+                                   "*2\r\n$4\r\nECHO\r\n:1\r\n",
+                                   "*1\r\n$-7\r\n",
+                                   "*1\r\n$4\r\nPINGxx",
+                                   "SET key \"unbalanced\r\n",
+                                   std::string(100'000, 'a'),
+                                   absl::StrCat("*", std::string(100, '1'))};
+  for (const std::string& bytes : malformed) {
+    const absl::StatusOr<std::string> reply = co_await Exchange(address, bytes);
+    if (!reply.ok()) co_return reply.status();
+    EXPECT_TRUE(absl::StartsWith(*reply, "-ERR Protocol error: ") && absl::EndsWith(*reply, "\r\n"))
+        << bytes.substr(0, 40) << " got " << *reply;
+    const absl::Status served = co_await ExpectServes(address);
+    if (!served.ok()) co_return served;
+  }
+  const absl::StatusOr<int64_t> errors = co_await Info(address, "protocol_errors");
+  if (!errors.ok()) co_return errors.status();
+  EXPECT_EQ(*errors, static_cast<int64_t>(std::size(malformed)));
+  co_return co_await ExpectAlone(address);
+}
+
+TEST(KvServerTest, MalformedRequestsGetAnErrorAndTheEnd) { EXPECT_OK(WithServer(Options(), SendMalformedRequests)); }
+
+Task<absl::Status> SendRequestsBeforeAMalformedOne(SocketAddress address) {
+  const absl::StatusOr<std::string> reply = co_await Exchange(address, "PING\r\n*1\r\n$4\r\nPING\r\n*x\r\nPING\r\n");
+  if (!reply.ok()) co_return reply.status();
+  EXPECT_TRUE(absl::StartsWith(*reply, "+PONG\r\n+PONG\r\n-ERR Protocol error: ")) << *reply;
+  EXPECT_EQ(std::count(reply->begin(), reply->end(), '\n'), 3) << *reply;
+  co_return absl::OkStatus();
+}
+
+TEST(KvServerTest, RequestsBeforeAMalformedOneAreAnswered) {
+  EXPECT_OK(WithServer(Options(), SendRequestsBeforeAMalformedOne));
+}
+
+// --- Giant lengths ---
+
+Task<absl::Status> SendGiantLengths(SocketAddress address) {
+  for (const absl::string_view giant : {"*2147483648\r\n", "*1\r\n$99999999999\r\n", "*1\r\n$600000000\r\n",
+                                        "*2\r\n$4\r\nECHO\r\n$18446744073709551615\r\n"}) {
+    // The error comes through although the client goes on sending.
+    const absl::StatusOr<std::string> reply =
+        co_await Exchange(address, absl::StrCat(giant, std::string(size_t{4} << 20, 'x')));
+    if (!reply.ok()) co_return reply.status();
+    EXPECT_TRUE(absl::StartsWith(*reply, "-ERR Protocol error: ")) << giant << " got " << *reply;
+    const absl::Status served = co_await ExpectServes(address);
+    if (!served.ok()) co_return served;
+  }
+  co_return co_await ExpectAlone(address);
+}
+
+TEST(KvServerTest, GiantLengthsAreRefusedWhileTheClientSends) {
+  EXPECT_OK(WithServer(Options().set_max_request_bytes(size_t{1} << 20), SendGiantLengths));
+}
+
+Task<absl::Status> AnnounceMuch(SocketAddress address) {
+  std::vector<TcpStream> streams;
+  for (int i = 0; i < 50; ++i) {
+    absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+    if (!stream.ok()) co_return stream.status();
+    streams.push_back(*std::move(stream));
+    const IoResult sent = co_await streams.back().WriteAll("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000000\r\nonly this");
+    if (!sent.ok()) co_return sent.status;
+  }
+  const absl::Status all_there = co_await InfoBecomes(address, "connected_clients", 51);
+  if (!all_there.ok()) co_return all_there;
+  const absl::StatusOr<int64_t> bytes = co_await Info(address, "mem_clients_normal");
+  if (!bytes.ok()) co_return bytes.status();
+  EXPECT_LT(*bytes, 1 << 20);
+  co_return co_await ExpectServes(address);
+}
+
+TEST(KvServerTest, MemoryFollowsWhatWasSentNotWhatWasAnnounced) { EXPECT_OK(WithServer(Options(), AnnounceMuch)); }
+
+Task<absl::Status> SendUnfinishedRequests(SocketAddress address) {
+  const std::string unfinished = absl::StrCat("*2\r\n$4\r\nECHO\r\n$1000000\r\n", std::string(200'000, 'x'));
+  absl::StatusOr<TcpStream> first = co_await TcpStream::Connect(address);
+  if (!first.ok()) co_return first.status();
+  const IoResult sent = co_await first->WriteAll(unfinished);
+  if (!sent.ok()) co_return sent.status;
+  // Until the server has got it.
+  for (;;) {
+    const absl::StatusOr<int64_t> held = co_await Info(address, "mem_clients_normal");
+    if (!held.ok()) co_return held.status();
+    if (*held > 200'000) break;
+  }
+  const absl::StatusOr<std::string> reply = co_await Exchange(address, unfinished);
+  if (!reply.ok()) co_return reply.status();
+  EXPECT_TRUE(absl::StartsWith(*reply, "-ERR the requests of all clients together are too large")) << *reply;
+  co_return co_await ExpectServes(address);
+}
+
+TEST(KvServerTest, UnfinishedRequestsOfAllClientsAreLimited) {
+  EXPECT_OK(WithServer(Options().set_max_client_buffer_bytes(300'000), SendUnfinishedRequests));
+}
+
+// --- Connections that say nothing ---
+
+Task<absl::Status> SayNothing(SocketAddress address) {
+  absl::StatusOr<TcpStream> silent = co_await TcpStream::Connect(address);
+  if (!silent.ok()) co_return silent.status();
+  absl::StatusOr<TcpStream> unfinished = co_await TcpStream::Connect(address);
+  if (!unfinished.ok()) co_return unfinished.status();
+  const IoResult sent = co_await unfinished->WriteAll("*2\r\n$4\r\nECHO\r\n$5\r\nhal");
+  if (!sent.ok()) co_return sent.status;
+  absl::Status status = co_await InfoBecomes(address, "timed_out_connections", 2);
+  if (status.ok()) status = co_await ExpectAlone(address);
+  if (!status.ok()) co_return status;
+  for (TcpStream* stream : {&*silent, &*unfinished}) {
+    const absl::StatusOr<std::string> rest = co_await ReadAll(stream);
+    if (!rest.ok()) co_return rest.status();
+    EXPECT_EQ(*rest, "");
+  }
+  co_return absl::OkStatus();
+}
+
+// A half-open connection, whose peer is gone without a word, looks the same to the server.
+TEST(KvServerTest, SilentConnectionsAreClosedAfterTheIdleTimeout) {
+  EXPECT_OK(WithServer(Options().set_idle_timeout(absl::Milliseconds(200)), SayNothing));
+}
+
+constexpr int kSilentClients = 10'000;
+// What a test process may have open: both ends of each connection are here.
+int ConnectionsThatFit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kSilentClients;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t fit = (std::min<rlim_t>(limit.rlim_max, 1'000'000) - 200) / 2;
+  return static_cast<int>(std::min<rlim_t>(fit, kSilentClients));
+}
+
+Task<absl::Status> SayNothingManyTimes(SocketAddress address) {
+  std::vector<TcpStream> streams;
+  const int count = ConnectionsThatFit();
+  for (int i = 0; i < count; ++i) {
+    absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+    if (!stream.ok()) co_return stream.status();
+    streams.push_back(*std::move(stream));
+  }
+  absl::Status status = co_await InfoBecomes(address, "connected_clients", count + 1);
+  if (status.ok()) status = co_await ExpectServes(address);
+  if (status.ok()) status = co_await InfoBecomes(address, "mem_clients_normal", 0);
+  streams.clear();
+  if (status.ok()) status = co_await ExpectAlone(address);
+  co_return status;
+}
+
+TEST(KvServerTest, TenThousandSilentConnectionsDisturbNobody) {
+  EXPECT_OK(WithServer(Options().set_max_clients(kSilentClients + 10), SayNothingManyTimes));
+}
+
+// --- A client that never reads ---
+
+Task<absl::Status> NeverRead(SocketAddress address) {
+  constexpr int kRude = 20;
+  constexpr int kRequests = 2000;
+  const Request set("SET", "large", std::string(10'000, 'l'));
+  const absl::StatusOr<Reply> stored = co_await Ask(address, set);
+  if (!stored.ok()) co_return stored.status();
+  const Request get("GET", "large");
+  std::string wire;
+  for (int i = 0; i < kRequests; ++i) wire.append(get.wire());
+  std::vector<TcpStream> streams;
+  for (int i = 0; i < kRude; ++i) {
+    absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+    if (!stream.ok()) co_return stream.status();
+    streams.push_back(*std::move(stream));
+    const IoResult sent = co_await streams.back().WriteAll(wire);
+    if (!sent.ok()) co_return sent.status;
+  }
+  // 400 MB of replies are asked for. Everybody else is served meanwhile.
+  int64_t most = 0;
+  for (int i = 0; i < 20; ++i) {
+    const absl::StatusOr<int64_t> bytes = co_await Info(address, "mem_clients_normal");
+    if (!bytes.ok()) co_return bytes.status();
+    most = std::max(most, *bytes);
+    const absl::Status slept = co_await Sleep(absl::Milliseconds(5));
+    if (!slept.ok()) co_return slept;
+  }
+  EXPECT_GT(most, 0);
+  EXPECT_LT(most, kRude * 100'000);
+  // In the end they are cut off.
+  absl::Status status = co_await InfoBecomes(address, "timed_out_connections", kRude);
+  if (status.ok()) status = co_await ExpectAlone(address);
+  co_return status;
+}
+
+TEST(KvServerTest, AClientThatNeverReadsHoldsLittleMemoryAndIsCutOff) {
+  EXPECT_OK(WithServer(Options().set_write_timeout(absl::Milliseconds(500)), NeverRead));
+}
+
+Task<absl::Status> ReadSlowly(SocketAddress address) {
+  const std::string large(size_t{8} << 20, 'l');
+  const Request set("SET", "large", large);
+  const absl::StatusOr<Reply> stored = co_await Ask(address, set);
+  if (!stored.ok()) co_return stored.status();
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+  if (!stream.ok()) co_return stream.status();
+  const IoResult sent = co_await stream->WriteAll("GET large\r\nPING\r\n");
+  if (!sent.ok()) co_return sent.status;
+  const std::string expected = absl::StrCat("$", large.size(), "\r\n", large, "\r\n+PONG\r\n");
+  std::string all;
+  while (all.size() < expected.size()) {
+    const absl::StatusOr<Buffer> chunk = co_await stream->Receive();
+    if (!chunk.ok()) co_return chunk.status();
+    if (chunk->empty()) break;
+    const size_t before = all.size();
+    all.append(chunk->view());
+    // A pause after each megabyte.
+    if ((before >> 20) == (all.size() >> 20)) continue;
+    const absl::Status slept = co_await Sleep(absl::Milliseconds(60));
+    if (!slept.ok()) co_return slept;
+  }
+  EXPECT_TRUE(all == expected) << all.size() << " bytes of " << expected.size();
+  co_return absl::OkStatus();
+}
+
+// Each pause is shorter than the timeout, all together are longer.
+TEST(KvServerTest, AClientThatReadsSlowlyGetsEverything) {
+  EXPECT_OK(WithServer(Options().set_write_timeout(absl::Milliseconds(300)), ReadSlowly));
+}
+
+// --- Too many clients ---
+
+Task<absl::Status> ComeInGreatNumber(SocketAddress address) {
+  std::vector<Client> clients;
+  for (int i = 0; i < 3; ++i) {
+    absl::StatusOr<Client> client = co_await Client::Connect(address, kPatience);
+    if (!client.ok()) co_return client.status();
+    clients.push_back(*std::move(client));
+  }
+  const Request ping("PING");
+  for (Client& client : clients) {
+    const absl::StatusOr<Reply> reply = co_await client.Command(ping, kPatience);
+    if (!reply.ok()) co_return reply.status();
+    EXPECT_EQ(*reply, Reply::String("PONG"));
+  }
+  const absl::StatusOr<std::string> refused = co_await Exchange(address, "PING\r\n");
+  if (!refused.ok()) co_return refused.status();
+  EXPECT_EQ(*refused, "-ERR max number of clients reached\r\n");
+  clients.pop_back();
+  // There is room again as soon as the server has noticed.
+  for (;;) {
+    const absl::StatusOr<Reply> reply = co_await Ask(address, ping);
+    if (!reply.ok()) co_return reply.status();
+    if (!reply->is_error()) break;
+  }
+  co_return absl::OkStatus();
+}
+
+TEST(KvServerTest, ClientsBeyondTheLimitGetAnError) {
+  EXPECT_OK(WithServer(Options().set_max_clients(3), ComeInGreatNumber));
+}
+
+// --- What good clients do ---
+
+Task<absl::Status> SendLargeValue(SocketAddress address) {
+  std::string large(size_t{16} << 20, '\0');
+  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>(i * 7 + i / 251);
+  absl::StatusOr<Client> client = co_await Client::Connect(address, kPatience);
+  if (!client.ok()) co_return client.status();
+  std::vector<Request> requests;
+  requests.push_back(Request("SET", "large", large));
+  requests.push_back(Request("GET", "large"));
+  requests.push_back(Request("STRLEN", "large"));
+  requests.push_back(Request("MGET", "large", "none", "large"));
+  const absl::StatusOr<std::vector<Reply>> replies = co_await client->Pipeline(std::move(requests), kPatience);
+  if (!replies.ok()) co_return replies.status();
+  EXPECT_EQ((*replies)[0], Reply::String("OK"));
+  EXPECT_TRUE((*replies)[1].text == large);
+  EXPECT_EQ((*replies)[2], Reply::Integer(static_cast<int64_t>(large.size())));
+  EXPECT_TRUE((*replies)[3].elements[0].text == large && (*replies)[3].elements[2].text == large);
+  EXPECT_TRUE((*replies)[3].elements[1].is_null());
+  co_return absl::OkStatus();
+}
+
+TEST(KvServerTest, LargeValuesComeBackWhole) { EXPECT_OK(WithServer(Options(), SendLargeValue)); }
+
+Task<absl::Status> SendThenEnd(SocketAddress address) {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+  if (!stream.ok()) co_return stream.status();
+  std::string wire;
+  std::string expected;
+  for (int i = 0; i < 5000; ++i) {
+    absl::StrAppend(&wire, "ECHO ", i, "\r\n");
+    const std::string text = absl::StrCat(i);
+    absl::StrAppend(&expected, "$", text.size(), "\r\n", text, "\r\n");
+  }
+  const IoResult sent = co_await stream->WriteAll(wire);
+  if (!sent.ok()) co_return sent.status;
+  const absl::Status ended = co_await stream->ShutdownWrite();
+  if (!ended.ok()) co_return ended;
+  const absl::StatusOr<std::string> all = co_await ReadAll(&*stream);
+  if (!all.ok()) co_return all.status();
+  EXPECT_TRUE(*all == expected);
+  co_return absl::OkStatus();
+}
+
+TEST(KvServerTest, APipelineIsAnsweredInOrderAfterItsSenderHasEnded) { EXPECT_OK(WithServer(Options(), SendThenEnd)); }
+
+Task<absl::Status> Quit(SocketAddress address) {
+  const absl::StatusOr<std::string> all = co_await Exchange(address, "PING\r\nQUIT\r\nPING\r\n");
+  if (!all.ok()) co_return all.status();
+  EXPECT_EQ(*all, "+PONG\r\n+OK\r\n");
+  co_return co_await ExpectAlone(address);
+}
+
+TEST(KvServerTest, QuitAnswersAndCloses) { EXPECT_OK(WithServer(Options(), Quit)); }
+
+Task<absl::Status> LetKeysExpire(SocketAddress address) {
+  absl::StatusOr<Client> client = co_await Client::Connect(address, kPatience);
+  if (!client.ok()) co_return client.status();
+  std::vector<Request> requests;
+  for (int i = 0; i < 5000; ++i) requests.push_back(Request("SET", absl::StrCat("key", i), "v", "PX", "50"));
+  requests.push_back(Request("SET", "stays", "v", "EX", "10000"));
+  const absl::StatusOr<std::vector<Reply>> replies = co_await client->Pipeline(std::move(requests), kPatience);
+  if (!replies.ok()) co_return replies.status();
+  const Request count("DBSIZE");  // Looks no key up.
+  for (;;) {
+    const absl::StatusOr<Reply> size = co_await client->Command(count, kPatience);
+    if (!size.ok()) co_return size.status();
+    if (size->integer == 1) break;
+    const absl::Status slept = co_await Sleep(absl::Milliseconds(20));
+    if (!slept.ok()) co_return slept;
+  }
+  co_return absl::OkStatus();
+}
+
+TEST(KvServerTest, KeysThatNobodyLooksUpExpire) { EXPECT_OK(WithServer(Options(), LetKeysExpire)); }
+
+// --- The end ---
+
+Task<absl::Status> Shutdown(SocketAddress address) {
+  const absl::StatusOr<std::string> all = co_await Exchange(address, "PING\r\nSHUTDOWN NOSAVE\r\nPING\r\n");
+  if (!all.ok()) co_return all.status();
+  EXPECT_EQ(*all, "+PONG\r\n");
+  // Nobody listens any more, or will in a moment.
+  for (;;) {
+    const absl::Status status = co_await ExpectServes(address);
+    if (!status.ok()) co_return absl::OkStatus();
+  }
+}
+
+TEST(KvServerTest, ShutdownEndsTheServerWell) { EXPECT_OK(WithServer(Options(), Shutdown)); }
+
+Task<absl::Status> ServeIn(CancelScope* scope, TcpListener listener) {
+  const Options options;
+  const absl::Status status = co_await scope->Run(Serve(std::move(listener), options));
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> StopWhileReplying(CancelScope* scope, SocketAddress address) {
+  const std::string large(size_t{16} << 20, 'l');
+  const Request set("SET", "large", large);
+  const absl::StatusOr<Reply> stored = co_await Ask(address, set);
+  if (!stored.ok()) co_return stored.status();
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+  if (!stream.ok()) co_return stream.status();
+  // More than the sockets hold, and requests that follow.
+  std::string wire = "GET large\r\n";
+  for (int i = 0; i < 10'000; ++i) wire.append("PING\r\n");
+  const IoResult sent = co_await stream->WriteAll(wire);
+  if (!sent.ok()) co_return sent.status;
+  absl::StatusOr<Buffer> first = co_await stream->Receive();
+  if (!first.ok()) co_return first.status();
+  scope->Cancel();
+  std::string all(first->view());
+  first->Reset();
+  const absl::StatusOr<std::string> rest = co_await ReadAll(&*stream);
+  if (!rest.ok()) co_return rest.status();
+  all.append(*rest);
+  const std::string reply = absl::StrCat("$", large.size(), "\r\n", large, "\r\n");
+  EXPECT_TRUE(absl::StartsWith(all, reply)) << all.size() << " bytes of " << reply.size();
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> StopUnderLoad() {
+  Options options;
+  options.set_address(SocketAddress::LoopbackIpv4(0));
+  absl::StatusOr<TcpListener> listener = Listen(options);
+  if (!listener.ok()) co_return listener.status();
+  CancelScope scope;
+  auto body = [&scope, &listener](TaskGroup& group) {
+    const SocketAddress address = listener->LocalAddress();
+    group.Spawn(ServeIn, &scope, *std::move(listener));
+    return StopWhileReplying(&scope, address);
+  };
+  co_return co_await WithTaskGroup(body);
+}
+
+TEST(KvServerTest, AServerThatIsStoppedSendsTheRepliesOfWhatItExecuted) {
+  Runtime runtime;
+  EXPECT_OK(runtime.BlockOn(StopUnderLoad()));
+}
+
+}  // namespace
+}  // namespace tandem::kv

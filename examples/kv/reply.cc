@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "examples/kv/reply.h"
+
+#include <charconv>
+#include <utility>
+
+namespace tandem::kv {
+namespace {
+
+// Text capacity that Clear() keeps, so that a busy connection does not allocate for each batch of replies.
+constexpr size_t kRetainedBytes = size_t{16} << 10;
+
+// A type byte, the longest int64_t with its sign, and the line end.
+constexpr size_t kMaxHeaderBytes = 1 + 20 + 2;
+
+}  // namespace
+
+void ReplyBuffer::Header(char type, int64_t value) {
+  char line[kMaxHeaderBytes];
+  line[0] = type;
+  char* end = std::to_chars(line + 1, line + sizeof(line), value).ptr;
+  *end++ = '\r';
+  *end++ = '\n';
+  text_.append(line, static_cast<size_t>(end - line));
+}
+
+void ReplyBuffer::SimpleString(std::string_view text) {
+  text_.push_back('+');
+  text_.append(text);
+  text_.append("\r\n");
+}
+
+void ReplyBuffer::Error(std::string_view text) {
+  ++error_count_;
+  text_.push_back('-');
+  for (const char c : text) text_.push_back(c == '\r' || c == '\n' ? ' ' : c);
+  text_.append("\r\n");
+}
+
+void ReplyBuffer::Integer(int64_t value) { Header(':', value); }
+
+void ReplyBuffer::Bulk(std::string_view bytes) {
+  Header('$', static_cast<int64_t>(bytes.size()));
+  text_.append(bytes);
+  text_.append("\r\n");
+}
+
+void ReplyBuffer::Bulk(std::string&& bytes) { Bulk(Value(std::move(bytes))); }
+
+void ReplyBuffer::Bulk(const Value& value) {
+  std::shared_ptr<const std::string> shared = value.shared();
+  if (shared == nullptr) {
+    Bulk(value.view());
+    return;
+  }
+  Header('$', static_cast<int64_t>(shared->size()));
+  shared_bytes_ += shared->size();
+  shared_.push_back({text_.size(), std::move(shared)});
+  text_.append("\r\n");
+}
+
+void ReplyBuffer::NullBulk() { text_.append("$-1\r\n"); }
+
+void ReplyBuffer::NullArray() { text_.append("*-1\r\n"); }
+
+void ReplyBuffer::Array(size_t count) { Header('*', static_cast<int64_t>(count)); }
+
+void ReplyBuffer::RollBack(const Mark& mark) {
+  text_.resize(mark.text_size);
+  shared_.erase(shared_.begin() + static_cast<std::ptrdiff_t>(mark.shared_count), shared_.end());
+  shared_bytes_ = mark.shared_bytes;
+}
+
+void ReplyBuffer::AppendPieces(std::vector<std::string_view>& pieces) const {
+  const std::string_view text = text_;
+  size_t sent = 0;
+  for (const Shared& shared : shared_) {
+    if (shared.text_before > sent) pieces.push_back(text.substr(sent, shared.text_before - sent));
+    pieces.push_back(*shared.bytes);
+    sent = shared.text_before;
+  }
+  if (sent < text.size()) pieces.push_back(text.substr(sent));
+}
+
+void ReplyBuffer::Clear() {
+  text_.clear();
+  if (text_.capacity() > kRetainedBytes) std::string().swap(text_);
+  std::vector<Shared>().swap(shared_);
+  shared_bytes_ = 0;
+}
+
+std::string ReplyBuffer::Flatten() const {
+  std::vector<std::string_view> pieces;
+  AppendPieces(pieces);
+  std::string all;
+  all.reserve(size());
+  for (const std::string_view piece : pieces) all.append(piece);
+  return all;
+}
+
+}  // namespace tandem::kv

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Replies in RESP2, gathered for one vectored write.
+//
+// A ReplyBuffer is a sequence of bytes kept as one string plus references to large values that belong between its
+// bytes. So the replies to a pipeline of small commands are one string, and a value of 64 MiB is sent from where the
+// store keeps it.
+
+#ifndef TANDEM_EXAMPLES_KV_REPLY_H_
+#define TANDEM_EXAMPLES_KV_REPLY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "examples/kv/value.h"
+
+namespace tandem::kv {
+
+class ReplyBuffer {
+ public:
+  // A position to which RollBack() can return.
+  struct Mark {
+    size_t text_size;
+    size_t shared_count;
+    size_t shared_bytes;
+  };
+
+  ReplyBuffer() = default;
+  ReplyBuffer(const ReplyBuffer&) = delete;
+  ReplyBuffer& operator=(const ReplyBuffer&) = delete;
+  ReplyBuffer(ReplyBuffer&&) = default;
+  ReplyBuffer& operator=(ReplyBuffer&&) = default;
+
+  // `+text`. `text` must not contain a line end.
+  void SimpleString(std::string_view text);
+  // `-text`, where `text` begins with the error's code, such as "ERR". Line ends in it become spaces.
+  void Error(std::string_view text);
+  void Integer(int64_t value);
+  void Bulk(std::string_view bytes);
+  // The same for bytes that the caller gives away: large ones are not copied.
+  void Bulk(std::string&& bytes);
+  void Bulk(const char* text) { Bulk(std::string_view(text)); }
+  void Bulk(const Value& value);
+  void NullBulk();
+  void NullArray();
+  // The header of an array; `count` replies follow.
+  void Array(size_t count);
+
+  bool empty() const { return size() == 0; }
+  // All bytes, the shared ones included.
+  size_t size() const { return text_.size() + shared_bytes_; }
+  // The bytes that this buffer itself holds in memory.
+  size_t copied_bytes() const { return text_.size(); }
+
+  // How many errors were ever added.
+  uint64_t error_count() const { return error_count_; }
+
+  Mark mark() const { return {text_.size(), shared_.size(), shared_bytes_}; }
+  // Takes back everything that was added since `mark` was taken.
+  void RollBack(const Mark& mark);
+
+  // Appends the pieces to send, in order, none empty, to `pieces`. They stay valid until the buffer changes.
+  void AppendPieces(std::vector<std::string_view>& pieces) const;
+  // Empties the buffer, for the next replies. Keeps a little capacity.
+  void Clear();
+  // All bytes in one string.
+  std::string Flatten() const;
+
+ private:
+  struct Shared {
+    size_t text_before;  // The bytes of text_ that precede it.
+    std::shared_ptr<const std::string> bytes;
+  };
+
+  void Header(char type, int64_t value);
+
+  std::string text_;
+  std::vector<Shared> shared_;
+  size_t shared_bytes_ = 0;
+  uint64_t error_count_ = 0;
+};
+
+}  // namespace tandem::kv
+
+#endif  // TANDEM_EXAMPLES_KV_REPLY_H_
