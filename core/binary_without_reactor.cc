@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program without a world: it must fail to link, on a symbol whose name says what to add. tools/same_objects builds it.
+// A program without a world: it must fail to link, on a symbol whose name says what to add. tools/same_objects builds
+// it.
 
 #include "absl/status/status.h"
 #include "core/async/task.h"
