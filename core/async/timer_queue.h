@@ -53,7 +53,8 @@ class TimerQueue {
   void Arm(Timer& timer, Instant deadline);
   // Does nothing when `timer` is not armed.
   void Disarm(Timer& timer);
-  // Fires every timer with a deadline at or before `now` that was armed before this call, earliest first.
+  // Fires the timers with a deadline at or before `now`, earliest first, up to the first one that was armed during this
+  // call: a timer that arms itself anew for the past waits, with those behind it, for the next call.
   void FireUntil(Instant now);
   // The earliest deadline, InfiniteFuture() when nothing is armed.
   Instant next_deadline() const { return heap_.empty() ? Instant::InfiniteFuture() : heap_[0]->deadline_; }
