@@ -12,6 +12,7 @@
 #include <ctime>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
@@ -97,7 +98,10 @@ Task<absl::Status> Serve(SocketAddress address, bool by_receive) {
 
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage("A TCP echo server. SIGINT or SIGTERM stops it.");
-  absl::ParseCommandLine(argc, argv);
+  if (const std::vector<char*> rest = absl::ParseCommandLine(argc, argv); rest.size() > 1) {
+    std::fprintf(stderr, "unknown argument '%s'; flags have the form --port=6379, and --help lists them\n", rest[1]);
+    return 1;
+  }
   const auto address = tandem::SocketAddress::ParseHost(absl::GetFlag(FLAGS_bind), absl::GetFlag(FLAGS_port));
   if (!address.ok()) {
     std::fprintf(stderr, "--bind: %s\n", std::string(address.status().message()).c_str());

@@ -147,8 +147,8 @@ void CommandContext::WrongArity(std::string_view full_command_name) {
 
 void CommandContext::UnknownSubcommand() {
   const Command* const command = FindCommand(arg(0));
-  reply.Error(absl::StrCat("ERR unknown subcommand '", arg(1).substr(0, kQuotedBytes), "'. Try ",
-                           absl::AsciiStrToUpper(command->name), " HELP."));
+  reply.Error(absl::StrCat("ERR unknown subcommand '", arg(1).substr(0, kQuotedBytes), "'. Try COMMAND DOCS ",
+                           absl::AsciiStrToUpper(command->name), "."));
 }
 
 void CommandContext::ValueOrNull(const Store::Entry* entry) {

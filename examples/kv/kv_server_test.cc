@@ -224,6 +224,31 @@ TEST(KvServerTest, TenThousandSilentConnectionsDisturbNobody) {
 
 // --- A client that never reads ---
 
+// The reply of an ECHO is the argument itself: memory that no key accounts for.
+Task<absl::Status> LeaveALargeEchoUnread(SocketAddress address) {
+  absl::StatusOr<TcpStream> rude = co_await TcpStream::Connect(address);
+  if (!rude.ok()) co_return rude.status();
+  const IoResult sent = co_await rude->WriteAll(Request("ECHO", std::string(30'000'000, 'e')).wire());
+  if (!sent.ok()) co_return sent.status;
+  // Until the server has executed it.
+  for (;;) {
+    const absl::StatusOr<int64_t> held = co_await Info(address, "mem_clients_normal");
+    if (!held.ok()) co_return held.status();
+    if (*held >= 30'000'000) break;
+    const absl::Status slept = co_await Sleep(absl::Milliseconds(2));
+    if (!slept.ok()) co_return slept;
+  }
+  const std::string large = absl::StrCat("*2\r\n$4\r\nECHO\r\n$2000000\r\n", std::string(1'900'000, 'x'));
+  const absl::StatusOr<std::string> reply = co_await Exchange(address, large);
+  if (!reply.ok()) co_return reply.status();
+  EXPECT_TRUE(absl::StartsWith(*reply, "-ERR the requests of all clients together are too large")) << *reply;
+  co_return co_await ExpectServes(address);
+}
+
+TEST(KvServerTest, UnreadRepliesCountTowardsTheLimitOfAllClients) {
+  EXPECT_OK(WithServer(Options().set_max_client_buffer_bytes(31'000'000), LeaveALargeEchoUnread));
+}
+
 Task<absl::Status> NeverRead(SocketAddress address) {
   constexpr int kRude = 20;
   constexpr int kRequests = 2000;

@@ -72,6 +72,14 @@ void ReplyBuffer::RollBack(const Mark& mark) {
   shared_bytes_ = mark.shared_bytes;
 }
 
+size_t ReplyBuffer::owned_bytes() const {
+  size_t bytes = text_.size();
+  for (const Shared& shared : shared_) {
+    if (shared.bytes.use_count() == 1) bytes += shared.bytes->size();
+  }
+  return bytes;
+}
+
 void ReplyBuffer::AppendPieces(std::vector<std::string_view>& pieces) const {
   const std::string_view text = text_;
   size_t sent = 0;

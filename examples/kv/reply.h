@@ -55,6 +55,8 @@ class ReplyBuffer {
   size_t size() const { return text_.size() + shared_bytes_; }
   // The bytes that this buffer itself holds in memory.
   size_t copied_bytes() const { return text_.size(); }
+  // The same, and the shared values that nobody else holds: what ECHO was given, or what was replaced meanwhile.
+  size_t owned_bytes() const;
 
   // How many errors were ever added.
   uint64_t error_count() const { return error_count_; }

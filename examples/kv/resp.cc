@@ -271,7 +271,10 @@ RequestParser::Result RequestParser::ParseBulkHeader() {
   int64_t length = 0;
   const Result result = ParseHeaderLine("too big bulk count string", kInvalid, &length);
   if (result != Result::kRequest) return result;
-  if (length < 0 || length > static_cast<int64_t>(limits_.max_bulk_bytes)) return Fail(kInvalid);
+  if (length < 0) return Fail(kInvalid);
+  if (length > static_cast<int64_t>(limits_.max_bulk_bytes)) {
+    return Fail(absl::StrCat("bulk string exceeds ", limits_.max_bulk_bytes, " bytes"));
+  }
   if (request_bytes() + static_cast<size_t>(length) + 2 > limits_.max_request_bytes) {
     return Fail(absl::StrCat("request exceeds ", limits_.max_request_bytes, " bytes"));
   }

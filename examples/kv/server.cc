@@ -147,7 +147,7 @@ Server::Client::~Client() {
 }
 
 void Server::Client::CountBytes() {
-  const size_t bytes = parser.held_bytes() + reply.copied_bytes();
+  const size_t bytes = parser.held_bytes() + reply.owned_bytes();
   server.statistics_.client_buffer_bytes += bytes - counted_bytes;
   counted_bytes = bytes;
 }

@@ -55,7 +55,8 @@ std::vector<std::pair<std::string_view, std::string>> Configuration(const Settin
       {"maxclients", absl::StrCat(settings.max_clients)},
       {"maxmemory", absl::StrCat(settings.max_memory_bytes)},
       {"port", absl::StrCat(settings.port)},
-      {"proto-max-bulk-len", absl::StrCat(settings.request_limits.max_bulk_bytes)},
+      {"proto-max-bulk-len",
+       absl::StrCat(std::min(settings.request_limits.max_bulk_bytes, settings.request_limits.max_request_bytes))},
       {"save", ""},
       {"timeout", absl::StrCat(settings.idle_timeout_s)},
   };
