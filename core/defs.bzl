@@ -10,7 +10,6 @@ load("@rules_cc//cc:defs.bzl", "cc_binary")
 REACTORS = {
     "sim": Label("//sim:reactor"),
     "uring": Label("//uring:reactor"),
-    "epoll": Label("//posix:reactor"),
 }
 
 def reactor_label(reactor):
@@ -25,8 +24,8 @@ def tandem_binary(name, deps = [], reactor = None, **kwargs):
     Args:
       name: The name of the binary.
       deps: Libraries; none of them names a reactor.
-      reactor: "sim", "uring" or "epoll". None: the one of the flag //core:reactor, which --config=sim|uring|epoll
-        sets and which is uring otherwise.
+      reactor: "sim" or "uring". None: the one of the flag //core:reactor, which --config=sim|uring sets and which is
+        uring otherwise.
       **kwargs: Passed to cc_binary.
     """
     cc_binary(
