@@ -260,20 +260,26 @@ TEST(WorldTest, HostsHaveNamesAndAddresses) {
   EXPECT_EQ(world.Resolve("first:65536").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST(WorldTest, ClocksOfTheProcessAreThoseOfTheHostThatRuns) {
-  World world;
+struct ClockReadings {
   std::vector<std::chrono::system_clock::time_point> wall;
   std::vector<absl::Time> wall_now;
   std::vector<std::chrono::steady_clock::time_point> steady;
-  const auto look = [&](absl::Duration delay) -> Task<absl::Status> {
-    absl::Status status = co_await Sleep(delay);
-    wall.push_back(std::chrono::system_clock::now());
-    wall_now.push_back(WallNow());
-    steady.push_back(std::chrono::steady_clock::now());
-    co_return status;
-  };
-  world.AddHost("right", [&] { return look(absl::Seconds(1)); });
-  Host& wrong = world.AddHost("wrong", [&] { return look(absl::Seconds(2)); });
+};
+
+Task<absl::Status> ReadClocksAfter(absl::Duration delay, ClockReadings* readings) {
+  absl::Status status = co_await Sleep(delay);
+  readings->wall.push_back(std::chrono::system_clock::now());
+  readings->wall_now.push_back(WallNow());
+  readings->steady.push_back(std::chrono::steady_clock::now());
+  co_return status;
+}
+
+TEST(WorldTest, ClocksOfTheProcessAreThoseOfTheHostThatRuns) {
+  World world;
+  ClockReadings readings;
+  const auto& [wall, wall_now, steady] = readings;
+  world.AddHost("right", [&] { return ReadClocksAfter(absl::Seconds(1), &readings); });
+  Host& wrong = world.AddHost("wrong", [&] { return ReadClocksAfter(absl::Seconds(2), &readings); });
   wrong.SetClockOffset(absl::Hours(1));
 
   ASSERT_TRUE(world.RunUntilDone(wrong, absl::Minutes(1)).ok());
@@ -320,20 +326,21 @@ struct Counters {
 };
 HostLocal<Counters> counters;
 
+Task<absl::Status> CountStartAndSleep(int* starts, std::vector<std::string>* events) {
+  ++*starts;
+  counters->value = *starts;
+  Witness witness(events, "main");
+  (void)co_await Sleep(absl::Seconds(10));
+  events->push_back("woke up");
+  co_return absl::OkStatus();
+}
+
 TEST(WorldTest, ACrashDestroysTasksThenHostLocalsAndNothingGetsOut) {
   Counters::made = Counters::destroyed = 0;
   World world;
   std::vector<std::string> events;
   int starts = 0;
-  const auto body = [&]() -> Task<absl::Status> {
-    ++starts;
-    counters->value = starts;
-    Witness witness(&events, "main");
-    (void)co_await Sleep(absl::Seconds(10));
-    events.push_back("woke up");
-    co_return absl::OkStatus();
-  };
-  Host& host = world.AddHost("host", body);
+  Host& host = world.AddHost("host", [&] { return CountStartAndSleep(&starts, &events); });
   world.After(absl::Seconds(1), [&] {
     host.Crash();
     EXPECT_FALSE(host.alive());
@@ -428,14 +435,16 @@ TEST(WorldTest, AHostThatCrashesItselfFinishesItsTurn) {
   EXPECT_FALSE(host.alive());
 }
 
+Task<absl::Status> SleepAndNote(Instant* woke) {
+  absl::Status status = co_await Sleep(absl::Seconds(2));
+  *woke = Now();
+  co_return status;
+}
+
 TEST(WorldTest, APausedProcessDoesNotRunAndMissesNothing) {
   World world;
   Instant woke;
-  Host& host = world.AddHost("host", [&]() -> Task<absl::Status> {
-    absl::Status status = co_await Sleep(absl::Seconds(2));
-    woke = Now();
-    co_return status;
-  });
+  Host& host = world.AddHost("host", [&] { return SleepAndNote(&woke); });
   const Instant start = world.Now();
   world.After(absl::Seconds(1), [&] { host.Pause(absl::Seconds(10)); });
   world.After(absl::Seconds(2), [&] { host.Pause(absl::Seconds(1)); });  // Ends earlier: changes nothing.
@@ -445,6 +454,11 @@ TEST(WorldTest, APausedProcessDoesNotRunAndMissesNothing) {
   EXPECT_EQ(woke - start, absl::Seconds(11));
 }
 
+Task<absl::Status> WitnessTheEnd(std::vector<std::string>* events) {
+  Witness witness(events, "destroyed");
+  co_return co_await SleepUntil(Instant::InfiniteFuture());
+}
+
 TEST(WorldTest, AWorldThatEndsEarlyDestroysWhatRuns) {
   std::vector<std::string> events;
   {
@@ -452,10 +466,7 @@ TEST(WorldTest, AWorldThatEndsEarlyDestroysWhatRuns) {
     int failures = 0;
     world.AddHost("server", [] { return Serve(); });
     world.AddHost("client", [&] { return Ping("server:7", 1'000'000, &failures); });
-    world.AddHost("witness", [&]() -> Task<absl::Status> {
-      Witness witness(&events, "destroyed");
-      co_return co_await SleepUntil(Instant::InfiniteFuture());
-    });
+    world.AddHost("witness", [&] { return WitnessTheEnd(&events); });
     ASSERT_TRUE(world.RunFor(absl::Seconds(1)).ok());
     world.After(absl::Hours(1), [] {});
   }
@@ -569,20 +580,22 @@ TEST(WorldTest, TheSameSeedGivesTheSameDigest) {
 }
 
 // What the packets of one link do, whatever happens on another: the times at which `from` hears its echoes.
+Task<absl::Status> PingAndNote(std::vector<int64_t>* times, int* failures) {
+  for (int round = 0; round < 50; ++round) {
+    absl::Status status = co_await Ping("server:7", 1, failures);
+    if (!status.ok()) co_return status;
+    times->push_back(Now().nanoseconds());
+  }
+  co_return absl::OkStatus();
+}
+
 std::vector<int64_t> EchoTimes(const std::string& plan) {
   World world(WorldOptions().set_seed(3).set_schedule(ScheduleKind::kFifo));
   std::vector<int64_t> times;
   int failures = 0;
   world.AddHost("server", [] { return Serve(); });
   world.AddHost("other", [] { return Serve(); });
-  Host& client = world.AddHost("client", [&]() -> Task<absl::Status> {
-    for (int round = 0; round < 50; ++round) {
-      absl::Status status = co_await Ping("server:7", 1, &failures);
-      if (!status.ok()) co_return status;
-      times.push_back(Now().nanoseconds());
-    }
-    co_return absl::OkStatus();
-  });
+  Host& client = world.AddHost("client", [&] { return PingAndNote(&times, &failures); });
   int other_failures = 0;
   world.AddHost("bystander", [&] { return Ping("other:7", 1000, &other_failures); });
   world.Inject(*FaultPlan::Parse(plan));
@@ -606,13 +619,15 @@ Task<void> Append(std::vector<int>* order, int number) {
   order->push_back(number);
 }
 
+Task<absl::Status> SpawnTenTasks(std::vector<int>* order) {
+  for (int number = 0; number < 10; ++number) Spawn(&Append, order, number);
+  co_return co_await Sleep(absl::Seconds(2));
+}
+
 std::vector<int> OrderOfTenTasks(uint64_t seed, ScheduleKind kind) {
   World world(WorldOptions().set_seed(seed).set_schedule(kind));
   std::vector<int> order;
-  Host& host = world.AddHost("host", [&]() -> Task<absl::Status> {
-    for (int number = 0; number < 10; ++number) Spawn(&Append, &order, number);
-    co_return co_await Sleep(absl::Seconds(2));
-  });
+  Host& host = world.AddHost("host", [&] { return SpawnTenTasks(&order); });
   EXPECT_TRUE(world.RunUntilDone(host, absl::Minutes(1)).ok());
   return order;
 }

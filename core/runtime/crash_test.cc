@@ -118,26 +118,32 @@ TEST(ShardTest, MainStartsWithTheTimeAtWhichItStarts) {
   shard.Drain();
 }
 
+struct Progress {
+  int64_t rounds = 0;
+  bool end = false;
+};
+
+Task<void> IgnoreCancellation(Progress* progress) {
+  for (; !progress->end; ++progress->rounds) (void)co_await Sleep(absl::Seconds(1));
+}
+
+Task<void> SpawnStubbornTask(Progress* progress) {
+  Spawn(IgnoreCancellation, progress);
+  (void)co_await Sleep(absl::Seconds(1));
+}
+
 TEST(ShardTest, ALoopThatIgnoresCancellationLetsTheShardTurn) {
   FakeShard shard;
-  static int64_t rounds;
-  static bool end;
-  rounds = 0;
-  end = false;
-  shard.Start([]() -> Task<void> {
-    Spawn([]() -> Task<void> {
-      for (; !end; ++rounds) (void)co_await Sleep(absl::Seconds(1));
-    });
-    (void)co_await Sleep(absl::Seconds(1));
-  }());
+  Progress progress;
+  shard.Start(SpawnStubbornTask(&progress));
   shard.RunUntilEnd();
   shard.shard().BeginShutdown();
 
   for (int i = 0; i < 100; ++i) (void)shard.shard().Turn(Instant::InfinitePast());
-  EXPECT_GE(rounds, 100 / 2 * (Executor::kReadyAwaitsInARow - 1));
-  EXPECT_LE(rounds, 102 * Executor::kReadyAwaitsInARow);
+  EXPECT_GE(progress.rounds, 100 / 2 * (Executor::kReadyAwaitsInARow - 1));
+  EXPECT_LE(progress.rounds, 102 * Executor::kReadyAwaitsInARow);
 
-  end = true;
+  progress.end = true;
   shard.Drain();
 }
 

@@ -228,7 +228,10 @@ TEST(KvServerTest, TenThousandSilentConnectionsDisturbNobody) {
 Task<absl::Status> LeaveALargeEchoUnread(SocketAddress address) {
   absl::StatusOr<TcpStream> rude = co_await TcpStream::Connect(address);
   if (!rude.ok()) co_return rude.status();
-  const IoResult sent = co_await rude->WriteAll(Request("ECHO", std::string(30'000'000, 'e')).wire());
+  std::string argument;
+  argument.resize(30'000'000, 'e');
+  const Request echo("ECHO", argument);
+  const IoResult sent = co_await rude->WriteAll(echo.wire());
   if (!sent.ok()) co_return sent.status;
   // Until the server has executed it.
   for (;;) {
