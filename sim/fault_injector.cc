@@ -136,7 +136,8 @@ void FaultInjector::Record(const Fault& fault, bool begins) {
   world_.trace().Record(TraceKind::kFault, world_.queue().now_ns(), 0,
                         static_cast<uint64_t>(entry.kind) << 1 | (begins ? 1 : 0),
                         HashCombine(HashName(entry.target), HashName(entry.other)), entry.strength);
-  if (world_.trace().tracing()) world_.trace().Note((begins ? "fault begins: " : "fault ends: ") + entry.ToString());
+  // Also when nobody reads it: a traced run must not allocate more than another.
+  world_.trace().Note((begins ? "fault begins: " : "fault ends: ") + entry.ToString());
 }
 
 void FaultInjector::UpdateLinks() {
@@ -215,7 +216,13 @@ void FaultInjector::ClogLinks(const Fault& fault) {
   for (size_t from = 0; from < network.host_count(); ++from) {
     for (size_t to = 0; to < network.host_count(); ++to) {
       if (from == to || !fault.Hits(network.host(from), network.host(to))) continue;
-      network.Clog(network.host(from), network.host(to), VirtualTime(fault.entry().to));
+      // Another clog of this link may last longer.
+      absl::Duration until = fault.entry().to;
+      for (const std::unique_ptr<Fault>& other : faults_) {
+        const bool clogs = other->holds() && other->kind() == FaultKind::kClog;
+        if (clogs && other->Hits(network.host(from), network.host(to))) until = std::max(until, other->entry().to);
+      }
+      network.Clog(network.host(from), network.host(to), VirtualTime(until));
     }
   }
 }

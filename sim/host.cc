@@ -185,6 +185,8 @@ void Host::Pause(absl::Duration duration) {
 
 void Host::OnPauseEnd() {
   paused_ = false;
+  // What could not run could not drain either.
+  if (shutting_down_) give_up_ = std::max(give_up_, world_.Now() + kGrace);
   if (HasWork()) return OnRunnable();
   ArmWakeUp();
 }

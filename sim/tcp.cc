@@ -228,7 +228,12 @@ bool TcpSocket::OnAcknowledgement(const Packet& packet) {
   if (acknowledgement < unacknowledged_) return true;
   const uint64_t window_end = acknowledgement + packet.window;
   const bool window_moved = window_end > window_end_;
-  if (window_moved) window_end_ = window_end;
+  if (window_moved) {
+    // A closed window has opened: the back-off of its probes, which were answered, does not count against what is sent
+    // now. (Where something is in flight, no probes were sent.)
+    if (highest_sent_ == unacknowledged_) tries_ = 0;
+    window_end_ = window_end;
+  }
   unanswered_probes_ = 0;
   if (acknowledgement > unacknowledged_) return OnNewAcknowledgement(packet);
   const bool pure = packet.size == 0 && !packet.has(Packet::kFin) && !packet.has(Packet::kSyn);

@@ -690,6 +690,21 @@ TEST(TcpStreamTest, AReaderThatPausesIsWokenByProbesWhenAWindowUpdateIsLost) {
   EXPECT_EQ(send.result, 180'000);
 }
 
+TEST(TcpStreamTest, ProbesOfAClosedWindowDoNotCountAsLossesAfterwards) {
+  World world;
+  const World::Pair pair = world.Connected();
+  const std::string bytes(120'000, 'x');
+  EXPECT_EQ(world.Send(world.client, pair.client, bytes), 120'000);
+  EXPECT_EQ(world.Close(world.client, pair.client), 0);
+  world.room.RunFor(200 * kSecond);  // More probes than a closed socket has tries.
+  world.room.network.Block(world.client.stack(), world.server.stack());
+  std::string got = world.Receive(world.server, pair.server, kSecond / 20);
+  world.room.network.Unblock(world.client.stack(), world.server.stack());
+
+  got += world.Receive(world.server, pair.server, kSecond);
+  EXPECT_EQ(got, bytes + "|EOF");
+}
+
 TEST(TcpStreamTest, ABudgetEndsTheArmingAtExactlyThatManyBytes) {
   World world;
   const World::Pair pair = world.Connected();
