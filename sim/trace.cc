@@ -2,6 +2,7 @@
 
 #include "sim/trace.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -103,11 +104,17 @@ absl::string_view TraceKindName(TraceKind kind) {
 std::string TraceDigest::ToString() const { return absl::StrFormat("%016x%016x", high, low); }
 
 std::string FormatTraceRecord(const TraceRecord& record) {
+  char text[kTraceRecordTextMax];
+  return std::string(text, FormatTraceRecord(record, text));
+}
+
+size_t FormatTraceRecord(const TraceRecord& record, char (&text)[kTraceRecordTextMax]) {
   constexpr int64_t kSecond = 1'000'000'000;
-  return absl::StrFormat("#%d t=%d.%09d host=%d %s a=%d b=%d c=%d", record.ordinal, record.time_ns / kSecond,
-                         record.time_ns % kSecond, record.host, TraceKindName(record.kind),
-                         static_cast<int64_t>(record.a), static_cast<int64_t>(record.b),
-                         static_cast<int64_t>(record.c));
+  const int size =
+      absl::SNPrintF(text, sizeof(text), "#%d t=%d.%09d host=%d %s a=%d b=%d c=%d", record.ordinal,
+                     record.time_ns / kSecond, record.time_ns % kSecond, record.host, TraceKindName(record.kind),
+                     static_cast<int64_t>(record.a), static_cast<int64_t>(record.b), static_cast<int64_t>(record.c));
+  return std::min<size_t>(static_cast<size_t>(size), sizeof(text) - 1);
 }
 
 TraceDigest Trace::digest() const {

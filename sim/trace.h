@@ -98,6 +98,10 @@ struct TraceRecord {
 
 // "#12 t=1.000015000 host=0 packet_delivered a=4294967297 b=64 c=1000000001".
 std::string FormatTraceRecord(const TraceRecord& record);
+// Writes the same into `text`, without the final zero, and returns its length; it has at most kTraceRecordTextMax
+// characters. Allocates nothing, so that a run that is traced has the same addresses as one that is not.
+inline constexpr size_t kTraceRecordTextMax = 256;
+size_t FormatTraceRecord(const TraceRecord& record, char (&text)[kTraceRecordTextMax]);
 
 // Sees every record, with the digest that includes it.
 class TraceSink {
@@ -128,11 +132,11 @@ class Trace {
     }
   }
 
-  // Only for people; `text` is built by the caller when tracing() says that somebody reads it.
+  // Only for people. The caller builds `text` whether or not somebody reads it: a run that is traced must not allocate
+  // more than one that is not.
   void Note(absl::string_view text) {
     if (sink_ != nullptr) sink_->OnNote(text);
   }
-  bool tracing() const { return sink_ != nullptr; }
 
   uint64_t records() const { return records_; }
   TraceDigest digest() const;

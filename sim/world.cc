@@ -96,7 +96,6 @@ Host* World::FindHost(absl::string_view name) {
 
 std::vector<std::string> World::HostNames() const {
   std::vector<std::string> names;
-  names.reserve(hosts_.size());
   for (const std::unique_ptr<Host>& host : hosts_) names.push_back(host->name());
   return names;
 }
@@ -224,7 +223,7 @@ void World::FailAsLivelock() {
 void World::Fail(absl::Status status) {
   if (failed()) return;
   failure_ = std::move(status);
-  if (trace_.tracing()) trace_.Note(failure_.message());
+  trace_.Note(failure_.message());
 }
 
 std::string World::DescribeTasks() const {

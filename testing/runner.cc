@@ -145,6 +145,7 @@ std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed
   if (run.flags.max_events != kDefaultMaxEvents) {
     absl::StrAppend(&command, prefix, "--max_events=", run.flags.max_events);
   }
+  if (run.flags.wall_limit_s != 0) absl::StrAppend(&command, prefix, "--wall_limit_s=", run.flags.wall_limit_s);
   if (run.flags.check_determinism) absl::StrAppend(&command, prefix, "--check_determinism");
   if (run.flags.aslr) absl::StrAppend(&command, prefix, "--aslr");
   return command;

@@ -103,6 +103,9 @@ absl::Status ParseArgument(const std::vector<FlagEntry>& entries, absl::string_v
 }
 
 absl::Status CheckTogether(const RunnerFlags& flags) {
+  if (flags.seeds == 0 && !flags.seed.has_value()) {
+    return absl::InvalidArgumentError("0 seeds would test nothing: give --seeds=N (or TANDEM_SEEDS=N) with N from 1");
+  }
   if (!flags.trace.empty() && !flags.seed.has_value()) {
     return absl::InvalidArgumentError("--trace needs --seed: the traces of several seeds would mix");
   }
