@@ -84,9 +84,6 @@ class CommandExecutor {
   Statistics* const statistics_;
 };
 
-// The reply to a connection beyond max_clients, without the leading '-' and the line end.
-inline constexpr char kMaxClientsError[] = "ERR max number of clients reached";
-
 }  // namespace tandem::kv
 
 #endif  // TANDEM_EXAMPLES_KV_COMMANDS_H_

@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "examples/kv/client.h"
+#include "examples/kv/connection_errors.h"
 #include "examples/kv/server.h"
 #include "examples/kv/server_for_test.h"
 #include "gtest/gtest.h"
@@ -181,7 +182,7 @@ Task<absl::Status> SayNothing(SocketAddress address) {
   for (TcpStream* stream : {&*silent, &*unfinished}) {
     const absl::StatusOr<std::string> rest = co_await ReadAll(stream);
     if (!rest.ok()) co_return rest.status();
-    EXPECT_EQ(*rest, "");
+    EXPECT_EQ(*rest, absl::StrCat("-", kIdleTimeoutError, "\r\n"));
   }
   co_return absl::OkStatus();
 }

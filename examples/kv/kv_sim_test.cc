@@ -32,7 +32,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "examples/kv/client.h"
-#include "examples/kv/commands.h"
+#include "examples/kv/connection_errors.h"
 #include "examples/kv/server.h"
 #include "gtest/gtest.h"
 #include "sim/faults.h"

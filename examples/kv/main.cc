@@ -34,7 +34,7 @@ ABSL_FLAG(uint64_t, max_memory_bytes, 0, "size of the data from which writes are
 ABSL_FLAG(uint64_t, max_client_buffer_bytes, uint64_t{1} << 30,
           "unfinished requests and unsent replies of all clients together");
 ABSL_FLAG(absl::Duration, idle_timeout, absl::Minutes(5),
-          "a client that sends nothing for so long is closed; 0: never");
+          "a client that sends nothing for so long gets an error and is closed; 0: never");
 ABSL_FLAG(absl::Duration, write_timeout, absl::Minutes(1),
           "a client that takes no reply for so long is closed; 0: never");
 

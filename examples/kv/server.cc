@@ -15,6 +15,7 @@
 #include "absl/log/check.h"
 #include "absl/types/span.h"
 #include "examples/kv/commands.h"
+#include "examples/kv/connection_errors.h"
 #include "examples/kv/reply.h"
 #include "examples/kv/store.h"
 
@@ -201,8 +202,15 @@ Task<void> Server::TalkTo(TcpStream stream) {
   Next next = Next::kGoOn;
   while (next == Next::kGoOn) {
     const absl::StatusOr<Buffer> chunk = co_await client.stream.Receive().By(DeadlineAfter(options_.idle_timeout()));
-    if (absl::IsDeadlineExceeded(chunk.status())) ++statistics_.connections_timed_out;
-    // Nothing is unsent here, so there is nothing to add when the peer is gone, silent, or the server stops.
+    if (absl::IsDeadlineExceeded(chunk.status())) {
+      ++statistics_.connections_timed_out;
+      client.reply.Error(kIdleTimeoutError);
+      const absl::Status sent = co_await Flush(&client);
+      if (!sent.ok()) co_return;
+      next = Next::kLinger;
+      break;
+    }
+    // Nothing is unsent here, so there is nothing to add when the peer is gone or the server stops.
     if (!chunk.ok() || chunk->empty()) co_return;
     statistics_.input_bytes += chunk->size();
     next = co_await Process(&client, chunk->view());

@@ -61,8 +61,8 @@ class Options {
     max_memory_bytes_ = bytes;
     return *this;
   }
-  // A client that sends nothing for so long is closed, which also ends connections whose peer vanished without a word.
-  // Zero means never.
+  // A client that sends nothing for so long gets an error and is closed, which also ends connections whose peer
+  // vanished without a word. Zero means never.
   absl::Duration idle_timeout() const { return idle_timeout_; }
   Options& set_idle_timeout(absl::Duration timeout) {
     idle_timeout_ = timeout;
