@@ -96,6 +96,7 @@ Host* World::FindHost(absl::string_view name) {
 
 std::vector<std::string> World::HostNames() const {
   std::vector<std::string> names;
+  names.reserve(hosts_.size());
   for (const std::unique_ptr<Host>& host : hosts_) names.push_back(host->name());
   return names;
 }
