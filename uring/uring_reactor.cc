@@ -20,6 +20,9 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "core/io/errors.h"
 #include "posix/clock.h"
 #include "posix/random_seed.h"
 #include "posix/socket_address.h"
@@ -45,6 +48,11 @@ constexpr size_t kHeapReceiveBytes = 65536;
 // No descriptor for an accept: the first and the longest pause.
 constexpr int64_t kBackOffMinNs = 5'000'000;
 constexpr int64_t kBackOffMaxNs = 100'000'000;
+
+// No memory for the rings at start-up: the first and the longest pause before the next try, and for how long to try.
+constexpr absl::Duration kSetupRetryFirst = absl::Milliseconds(1);
+constexpr absl::Duration kSetupRetryLongest = absl::Milliseconds(100);
+constexpr absl::Duration kSetupRetryLimit = absl::Seconds(2);
 
 static_assert(sizeof(IoSlice) == sizeof(iovec) && offsetof(IoSlice, data) == offsetof(iovec, iov_base) &&
               offsetof(IoSlice, size) == offsetof(iovec, iov_len));
@@ -80,7 +88,19 @@ bool ConcernsOneConnection(int error) {
 
 // --- Life ------------------------------------------------------------------------------------------------------------
 
+// The kernel gives the locked memory of a closed ring back a little later, so a process that starts right after others
+// of its user have ended may find RLIMIT_MEMLOCK used up by rings that are gone.
 absl::StatusOr<std::unique_ptr<UringReactor>> UringReactor::Create(const ReactorOptions& options) {
+  absl::Duration pause = kSetupRetryFirst;
+  for (absl::Duration waited = absl::ZeroDuration();;
+       waited += pause, pause = std::min(2 * pause, kSetupRetryLongest)) {
+    absl::StatusOr<std::unique_ptr<UringReactor>> reactor = CreateOnce(options);
+    if (ErrnoOf(reactor.status()) != ENOMEM || waited >= kSetupRetryLimit) return reactor;
+    absl::SleepFor(pause);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<UringReactor>> UringReactor::CreateOnce(const ReactorOptions& options) {
   const absl::StatusOr<Capabilities> capabilities = ProbeKernel();
   if (!capabilities.ok()) return capabilities.status();
   absl::StatusOr<std::unique_ptr<Ring>> ring = Ring::Create(options.ring_entries(), options.submission_thread());

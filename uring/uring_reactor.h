@@ -48,7 +48,8 @@ namespace tandem::uring {
 
 class UringReactor final : public Reactor {
  public:
-  // Errors: as SetupError() (uring/setup_error.h): the message names the cause and the cure.
+  // Errors: as SetupError() (uring/setup_error.h): the message names the cause and the cure. A lack of memory (ENOMEM)
+  // is reported after two seconds of trying again.
   static absl::StatusOr<std::unique_ptr<UringReactor>> Create(const ReactorOptions& options);
   // With nothing in flight, frees everything; CHECKs that every Buffer is back. With something in flight it closes the
   // ring, but leaks the slots and all buffers: the kernel cancels what is in flight only later, and may write until
@@ -131,6 +132,7 @@ class UringReactor final : public Reactor {
     };
   };
 
+  static absl::StatusOr<std::unique_ptr<UringReactor>> CreateOnce(const ReactorOptions& options);
   UringReactor(std::unique_ptr<Ring> ring, std::unique_ptr<BufferRing> buffers, Capabilities capabilities,
                int wake_descriptor, uint64_t random_seed);
 
