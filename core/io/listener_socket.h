@@ -59,8 +59,6 @@ class ListenerSocket final : public Counted<ListenerSocket> {
   bool closed() const { return closed_; }
   void WaitForClose(StreamSocket::Closer& closer) { closers_.PushBack(closer); }
 
-  size_t queued() const { return queue_.size(); }
-
  private:
   friend class Counted<ListenerSocket>;
 
