@@ -63,6 +63,7 @@ class Leaf : public ListLink<LeafListTag> {
   bool suspended() const { return suspended_; }
   // Why the call was stopped or never started. A call that has a result nevertheless returns the result.
   StopCause cause() const { return cause_; }
+  PromiseBase* promise() const { return promise_; }
 
   // The deadline of this call alone.
   void set_deadline(Instant deadline) {
