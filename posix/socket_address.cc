@@ -3,9 +3,14 @@
 #include "posix/socket_address.h"
 
 #include <netinet/in.h>
+#include <sys/un.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
+
+#include "absl/strings/string_view.h"
 
 namespace tandem::posix {
 
@@ -19,6 +24,8 @@ int ToDomain(AddressFamily family) {
       return AF_INET;
     case AddressFamily::kIpv6:
       return AF_INET6;
+    case AddressFamily::kUnix:
+      return AF_UNIX;
   }
   return AF_UNSPEC;
 }
@@ -41,6 +48,16 @@ socklen_t ToSockaddr(const SocketAddress& address, sockaddr_storage* storage) {
     std::memcpy(storage, &ipv6, sizeof(ipv6));
     return sizeof(ipv6);
   }
+  if (address.is_unix()) {
+    sockaddr_un name{};
+    static_assert(sizeof(name.sun_path) > SocketAddress::kMaxUnixName);
+    name.sun_family = AF_UNIX;
+    std::memcpy(name.sun_path, address.unix_name().data(), address.unix_name().size());
+    std::memcpy(storage, &name, sizeof(name));
+    // A path ends with a NUL; the length of an abstract name is part of it.
+    const size_t terminator = address.unix_name().front() == '\0' ? 0 : 1;
+    return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.unix_name().size() + terminator);
+  }
   return 0;
 }
 
@@ -58,6 +75,14 @@ SocketAddress FromSockaddr(const sockaddr_storage& storage, socklen_t length) {
     std::array<uint8_t, 16> bytes{};
     std::memcpy(bytes.data(), &ipv6.sin6_addr, bytes.size());
     return SocketAddress::Ipv6(bytes, ntohs(ipv6.sin6_port), ipv6.sin6_scope_id);
+  }
+  if (length > offsetof(sockaddr_un, sun_path) && storage.ss_family == AF_UNIX) {
+    sockaddr_un name{};
+    std::memcpy(&name, &storage, std::min<size_t>(length, sizeof(name)));
+    const absl::string_view bytes(name.sun_path, length - offsetof(sockaddr_un, sun_path));
+    const auto address = bytes.front() == '\0' ? SocketAddress::UnixAbstract(bytes.substr(1))
+                                               : SocketAddress::Unix(bytes.substr(0, bytes.find('\0')));
+    if (address.ok()) return *address;
   }
   return SocketAddress();
 }

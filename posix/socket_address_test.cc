@@ -5,7 +5,9 @@
 #include <netinet/in.h>
 
 #include <cstring>
+#include <string>
 
+#include "core/io/address.h"
 #include "gtest/gtest.h"
 
 namespace tandem::posix {
@@ -48,6 +50,22 @@ TEST(SocketAddressTest, ShortOrForeignSockaddrIsNone) {
 
   storage.ss_family = AF_UNIX;
   EXPECT_EQ(FromSockaddr(storage, sizeof(storage)), SocketAddress());
+}
+
+TEST(SocketAddressTest, UnixNamesGoThereAndBack) {
+  for (const SocketAddress& address : {*SocketAddress::Unix("/run/a"), *SocketAddress::UnixAbstract("a"),
+                                       *SocketAddress::Unix(std::string(SocketAddress::kMaxUnixName, 'x')),
+                                       *SocketAddress::UnixAbstract(std::string(SocketAddress::kMaxUnixName, 'x'))}) {
+    sockaddr_storage storage{};
+    const socklen_t length = ToSockaddr(address, &storage);
+    EXPECT_EQ(FromSockaddr(storage, length), address) << address.ToString();
+  }
+}
+
+TEST(SocketAddressTest, AUnixSocketWithoutANameHasNoAddress) {
+  sockaddr_storage storage{};
+  storage.ss_family = AF_UNIX;
+  EXPECT_EQ(FromSockaddr(storage, sizeof(sa_family_t)), SocketAddress());
 }
 
 }  // namespace

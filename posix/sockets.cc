@@ -43,12 +43,13 @@ OptionName NameOf(SocketOption option) {
       return {SOL_SOCKET, SO_REUSEPORT};
     case SocketOption::kIpv6Only:
       return {IPPROTO_IPV6, IPV6_V6ONLY};
-    case SocketOption::kResetOnClose:
+    case SocketOption::kLinger:
       return {SOL_SOCKET, SO_LINGER};
     case SocketOption::kError:
       return {SOL_SOCKET, SO_ERROR};
+    default:
+      return {};
   }
-  return {};
 }
 
 // getsockname and getpeername have one signature.
@@ -63,10 +64,11 @@ int ReadAddress(int (*call)(int, sockaddr*, socklen_t*), SocketId socket, Socket
 
 }  // namespace
 
-int64_t OpenStreamSocket(AddressFamily family) {
+int64_t OpenSocket(AddressFamily family, SocketType type) {
   const int domain = ToDomain(family);
   if (domain == AF_UNSPEC) return -EAFNOSUPPORT;
-  return Retry([&] { return socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP); });
+  const int kind = type == SocketType::kStream ? SOCK_STREAM : SOCK_DGRAM;
+  return Retry([&] { return socket(domain, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
 }
 
 int Bind(SocketId socket, const SocketAddress& address) {
@@ -90,21 +92,20 @@ int Shutdown(SocketId socket, ShutdownHow how) {
 int SetOption(SocketId socket, SocketOption option, int value) {
   if (option == SocketOption::kError) return -EINVAL;
   const OptionName name = NameOf(option);
-  if (option == SocketOption::kResetOnClose) {
-    // A time of 0 discards what is unsent; a positive one would make the close wait, even of a non-blocking socket.
-    const linger discard{.l_onoff = value != 0 ? 1 : 0, .l_linger = 0};
-    return Retry([&] { return setsockopt(socket, name.level, name.name, &discard, sizeof(discard)); });
+  if (option == SocketOption::kLinger) {
+    const linger state{.l_onoff = value >= 0 ? 1 : 0, .l_linger = value >= 0 ? value : 0};
+    return Retry([&] { return setsockopt(socket, name.level, name.name, &state, sizeof(state)); });
   }
   return Retry([&] { return setsockopt(socket, name.level, name.name, &value, sizeof(value)); });
 }
 
 int GetOption(SocketId socket, SocketOption option, int* value) {
   const OptionName name = NameOf(option);
-  if (option == SocketOption::kResetOnClose) {
+  if (option == SocketOption::kLinger) {
     linger state{};
     socklen_t length = sizeof(state);
     const int result = Retry([&] { return getsockopt(socket, name.level, name.name, &state, &length); });
-    if (result == 0) *value = state.l_onoff != 0 && state.l_linger == 0 ? 1 : 0;
+    if (result == 0) *value = state.l_onoff != 0 ? state.l_linger : -1;
     return result;
   }
   socklen_t length = sizeof(*value);

@@ -14,7 +14,7 @@
 
 namespace tandem::posix {
 
-int64_t OpenStreamSocket(AddressFamily family);
+int64_t OpenSocket(AddressFamily family, SocketType type);
 int Bind(SocketId socket, const SocketAddress& address);
 int Listen(SocketId socket, int backlog);
 int Shutdown(SocketId socket, ShutdownHow how);

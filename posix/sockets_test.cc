@@ -14,7 +14,7 @@ namespace {
 class SocketsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    const int64_t opened = OpenStreamSocket(AddressFamily::kIpv4);
+    const int64_t opened = OpenSocket(AddressFamily::kIpv4, SocketType::kStream);
     ASSERT_GE(opened, 0);
     socket_ = static_cast<SocketId>(opened);
   }
@@ -32,7 +32,9 @@ TEST_F(SocketsTest, OpensNonBlockingAndCloseOnExec) {
   EXPECT_NE(fcntl(socket_, F_GETFD) & FD_CLOEXEC, 0);
 }
 
-TEST_F(SocketsTest, OpenOfNoFamilyIsRefused) { EXPECT_EQ(OpenStreamSocket(AddressFamily::kNone), -EAFNOSUPPORT); }
+TEST_F(SocketsTest, OpenOfNoFamilyIsRefused) {
+  EXPECT_EQ(OpenSocket(AddressFamily::kNone, SocketType::kStream), -EAFNOSUPPORT);
+}
 
 TEST_F(SocketsTest, BindToPortZeroPicksAPort) {
   SocketAddress local;
@@ -55,14 +57,24 @@ TEST_F(SocketsTest, UnconnectedSocketHasNoPeerAndCannotShutDown) {
 
 TEST_F(SocketsTest, OptionsReadBack) {
   int value = -1;
-  for (const SocketOption option :
-       {SocketOption::kNoDelay, SocketOption::kReuseAddress, SocketOption::kReusePort, SocketOption::kResetOnClose}) {
+  for (const SocketOption option : {SocketOption::kNoDelay, SocketOption::kReuseAddress, SocketOption::kReusePort}) {
     ASSERT_EQ(SetOption(socket_, option, 1), 0);
     ASSERT_EQ(GetOption(socket_, option, &value), 0);
     EXPECT_NE(value, 0) << static_cast<int>(option);
     ASSERT_EQ(SetOption(socket_, option, 0), 0);
     ASSERT_EQ(GetOption(socket_, option, &value), 0);
     EXPECT_EQ(value, 0) << static_cast<int>(option);
+  }
+}
+
+TEST_F(SocketsTest, LingerReadsBack) {
+  int value = 7;
+  ASSERT_EQ(GetOption(socket_, SocketOption::kLinger, &value), 0);
+  EXPECT_EQ(value, -1);
+  for (const int seconds : {0, 5, -1}) {
+    ASSERT_EQ(SetOption(socket_, SocketOption::kLinger, seconds), 0);
+    ASSERT_EQ(GetOption(socket_, SocketOption::kLinger, &value), 0);
+    EXPECT_EQ(value, seconds);
   }
 }
 

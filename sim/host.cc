@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <utility>
 #include <vector>
 
@@ -191,9 +192,11 @@ void Host::OnPauseEnd() {
   ArmWakeUp();
 }
 
-void Host::DeliverStopSignal() {
+void Host::DeliverSignal(int signal) {
   if (!alive()) return;
-  if (!reactor_->DeliverStopSignal()) Kill();
+  // Signals that are ignored unless a program asks for them (signal(7)).
+  const bool ignored = signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT;
+  if (!reactor_->DeliverSignal(signal) && !ignored) Kill();
 }
 
 void Host::SetClockOffset(absl::Duration offset) {

@@ -532,10 +532,10 @@ int HostStack::SetOption(SocketId id, SocketOption option, int value) {
       if (socket->bound_) return -EINVAL;
       socket->ipv6_only_ = value != 0;
       return 0;
-    case SocketOption::kResetOnClose:
-      socket->reset_on_close_ = value != 0;
+    case SocketOption::kLinger:
+      socket->linger_seconds_ = value;
       return 0;
-    case SocketOption::kError:
+    default:
       return -ENOPROTOOPT;
   }
   return -ENOPROTOOPT;
@@ -564,12 +564,14 @@ int HostStack::GetOption(SocketId id, SocketOption option, int* value) {
       if (socket->family_ != AddressFamily::kIpv6) return -ENOPROTOOPT;
       *value = socket->ipv6_only_;
       return 0;
-    case SocketOption::kResetOnClose:
-      *value = socket->reset_on_close_;
+    case SocketOption::kLinger:
+      *value = socket->linger_seconds_;
       return 0;
     case SocketOption::kError:
       *value = std::exchange(socket->error_, 0);
       return 0;
+    default:
+      return -ENOPROTOOPT;
   }
   return -ENOPROTOOPT;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -49,8 +50,9 @@ void SimReactor::Abandon() {
   if (stack_.observer() == this) stack_.set_observer(nullptr);
   for (const std::unique_ptr<DelayedReport>& delayed : delayed_) network_.events().Cancel(*delayed);
   reports_.clear();
-  woken_ = stop_signalled_ = false;
-  stop_handler_ = nullptr;
+  woken_ = false;
+  pending_signals_ = 0;
+  signal_handler_ = nullptr;
   while (in_flight() > 0) {
     // The callbacks may submit anew; that is abandoned as well.
     for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
@@ -66,10 +68,13 @@ void SimReactor::Abandon() {
   }
 }
 
-bool SimReactor::DeliverStopSignal() {
-  if (abandoned_ || stop_handler_ == nullptr || stop_signalled_) return false;
-  network_.trace().Record(TraceKind::kStopSignal, network_.now_ns(), stack_.index());
-  stop_signalled_ = true;
+bool SimReactor::DeliverSignal(int signal) {
+  CHECK(signal > 0 && signal < static_cast<int>(watched_signals_.size())) << "not a signal: " << signal;
+  SignalWatch& watch = watched_signals_[static_cast<size_t>(signal)];
+  if (abandoned_ || watch == SignalWatch::kOff) return false;
+  network_.trace().Record(TraceKind::kSignal, network_.now_ns(), stack_.index(), static_cast<uint64_t>(signal));
+  if (watch == SignalWatch::kOnce) watch = SignalWatch::kOff;
+  pending_signals_ |= uint64_t{1} << (signal - 1);
   NotifyRunnable();
   return true;
 }
@@ -86,9 +91,11 @@ bool SimReactor::Poll(Instant) {
   polling_ = true;
   told_waker_ = false;
   woken_ = false;
-  if (std::exchange(stop_signalled_, false)) {
-    const std::function<void()> handler = std::exchange(stop_handler_, nullptr);
-    if (handler != nullptr) handler();
+  uint64_t signals = std::exchange(pending_signals_, 0);
+  for (int signal = 1; signals != 0; ++signal, signals >>= 1) {
+    if ((signals & 1) == 0 || signal_handler_ == nullptr) continue;
+    const std::function<void(int signal)> handler = signal_handler_;  // It may uninstall itself.
+    handler(signal);
   }
   polled_.swap(reports_);
   for (const Report& report : polled_) {
@@ -117,7 +124,18 @@ void SimReactor::Wake() {
   NotifyRunnable();
 }
 
-void SimReactor::SetStopSignalHandler(std::function<void()> handler) { stop_handler_ = std::move(handler); }
+void SimReactor::SetSignalHandler(std::function<void(int signal)> handler) {
+  signal_handler_ = std::move(handler);
+  if (signal_handler_ == nullptr) watched_signals_.fill(SignalWatch::kOff);
+}
+
+int SimReactor::WatchSignal(int signal, SignalWatch watch) {
+  if (signal <= 0 || signal >= static_cast<int>(watched_signals_.size()) || signal == SIGKILL || signal == SIGSTOP) {
+    return -EINVAL;
+  }
+  if (!abandoned_) watched_signals_[static_cast<size_t>(signal)] = watch;
+  return 0;
+}
 
 void SimReactor::NotifyRunnable() {
   if (polling_ || told_waker_ || waker_ == nullptr) return;
@@ -239,6 +257,8 @@ void SimReactor::SubmitOperation(Operation& operation) {
     case OperationKind::kClose:
       StartClose(operation);
       return;
+    default:
+      CHECK(false) << "not an operation of the simulator yet";
   }
 }
 
@@ -478,7 +498,10 @@ void SimReactor::EndSource(Descriptor& descriptor, SourceEnd end, int error) {
 
 // --- Sockets ---
 
-int64_t SimReactor::OpenStreamSocket(AddressFamily family) { return abandoned_ ? -EBADF : stack_.Open(family); }
+int64_t SimReactor::OpenSocket(AddressFamily family, SocketType type) {
+  if (type != SocketType::kStream) return -EOPNOTSUPP;
+  return abandoned_ ? -EBADF : stack_.Open(family);
+}
 
 int SimReactor::Bind(SocketId socket, const SocketAddress& address) {
   return abandoned_ ? -EBADF : stack_.Bind(socket, address);

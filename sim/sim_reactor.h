@@ -12,6 +12,7 @@
 #ifndef TANDEM_SIM_SIM_REACTOR_H_
 #define TANDEM_SIM_SIM_REACTOR_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -65,15 +66,14 @@ class SimReactor : public Reactor, private StackObserver {
   // --- For the World ---
 
   // True when Poll() would report something.
-  bool has_pending() const { return !reports_.empty() || woken_ || stop_signalled_; }
+  bool has_pending() const { return !reports_.empty() || woken_ || pending_signals_ != 0; }
   // The host crashed or its process was killed: OnAbandon() for every operation and source, in a fixed order.
   // Afterwards Submit and Arm are traced no-ops that never report; call Abandon() again after the program's frames are
   // destroyed, to give back what they submitted. Poll() reports nothing.
   void Abandon();
   bool abandoned() const { return abandoned_; }
-  // SIGTERM: the next Poll() calls the stop handler. False when there is none or it has been used up: the default
-  // action, the end of the process, is then the caller's.
-  bool DeliverStopSignal();
+  // The next Poll() reports `signal`. False when it is not watched: its default action is then the caller's.
+  bool DeliverSignal(int signal);
   // What is added to the clocks of this host.
   void set_clock_offset_ns(int64_t offset_ns) { clock_offset_ns_ = offset_ns; }
   int64_t clock_offset_ns() const { return clock_offset_ns_; }
@@ -88,8 +88,9 @@ class SimReactor : public Reactor, private StackObserver {
   // Reports what was there when it was called; `until` does not matter. Always true.
   [[nodiscard]] bool Poll(Instant until) override;
   void Wake() override;
-  void SetStopSignalHandler(std::function<void()> handler) override;
-  int64_t OpenStreamSocket(AddressFamily family) override;
+  void SetSignalHandler(std::function<void(int signal)> handler) override;
+  int WatchSignal(int signal, SignalWatch watch) override;
+  int64_t OpenSocket(AddressFamily family, SocketType type) override;
   int Bind(SocketId socket, const SocketAddress& address) override;
   int Listen(SocketId socket, int backlog) override;
   int Shutdown(SocketId socket, ShutdownHow how) override;
@@ -191,10 +192,11 @@ class SimReactor : public Reactor, private StackObserver {
   bool abandoned_ = false;
   bool polling_ = false;
   bool woken_ = false;
-  bool stop_signalled_ = false;
   bool told_waker_ = false;
   bool accepts_starved_ = false;  // An accept source waits for a descriptor.
-  std::function<void()> stop_handler_;
+  std::function<void(int signal)> signal_handler_;
+  std::array<SignalWatch, 65> watched_signals_{};  // By number.
+  uint64_t pending_signals_ = 0;                   // Bit `signal - 1`.
 
   struct Slot {
     Operation* operation = nullptr;

@@ -55,7 +55,7 @@ void TcpSocket::StartPassive(TcpSocket& listener, const Packet& syn) {
   reuse_address_ = listener.reuse_address_;
   reuse_port_ = listener.reuse_port_;
   ipv6_only_ = listener.ipv6_only_;
-  reset_on_close_ = listener.reset_on_close_;
+  linger_seconds_ = listener.linger_seconds_;
   receive_buffer_ = listener.receive_buffer_;
   send_buffer_ = listener.send_buffer_;
   local_ = bound_to_ = syn.destination;
@@ -748,7 +748,7 @@ void TcpSocket::CloseDescriptor() {
       break;
   }
   // As Linux: what the program will never read, and a linger of zero, end the connection at once.
-  if (!received_.empty() || reset_on_close_) {
+  if (!received_.empty() || linger_seconds_ == 0) {
     SendReset();
     Die(0);
     return;

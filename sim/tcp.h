@@ -207,7 +207,7 @@ class TcpSocket final : public Event, public ListLink<PortListTag> {
   bool reuse_address_ = false;
   bool reuse_port_ = false;
   bool ipv6_only_ = false;
-  bool reset_on_close_ = false;
+  int linger_seconds_ = -1;
   int receive_buffer_ = kDefaultReceiveBuffer;
   int send_buffer_ = kDefaultSendBuffer;
 

@@ -64,7 +64,7 @@ void BM_EchoRoundTrip(benchmark::State& state) {
   MachineRoom room(1);
   TestHost server(room.events, room.network, "server", SocketAddress::Ipv4({10, 0, 0, 1}, 0));
   TestHost client(room.events, room.network, "client", SocketAddress::Ipv4({10, 0, 0, 2}, 0));
-  const auto listener = static_cast<SocketId>(server.reactor().OpenStreamSocket(AddressFamily::kIpv4));
+  const auto listener = static_cast<SocketId>(server.reactor().OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
   server.reactor().Bind(listener, SocketAddress::AnyIpv4(80));
   server.reactor().Listen(listener, 4096);
   TestSource accept(Source::Kind::kAccept);
@@ -75,7 +75,7 @@ void BM_EchoRoundTrip(benchmark::State& state) {
   for (size_t i = 0; i < pairs; ++i) {
     TestOperation connect;
     connect.kind = OperationKind::kConnect;
-    connect.socket = static_cast<SocketId>(client.reactor().OpenStreamSocket(AddressFamily::kIpv4));
+    connect.socket = static_cast<SocketId>(client.reactor().OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
     connect.address = server.Address(80);
     client.reactor().Submit(connect);
     room.RunUntil([&] { return connect.completions == 1 && accept.accepted.size() == i + 1; });

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -46,7 +47,7 @@ class World {
   }
 
   static SocketId Open(TestHost& host, AddressFamily family = AddressFamily::kIpv4) {
-    const int64_t id = host.reactor().OpenStreamSocket(family);
+    const int64_t id = host.reactor().OpenSocket(family, SocketType::kStream);
     EXPECT_GE(id, 0);
     return static_cast<SocketId>(id);
   }
@@ -428,7 +429,7 @@ TEST(TcpListenTest, AResetBeforeAcceptIsSeenAfterIt) {
   const SocketId c = World::Open(world.client);
   ASSERT_EQ(world.Connect(world.client, c, world.server.Address(kPort)), 0);
   world.Settle();
-  world.client.reactor().SetOption(c, SocketOption::kResetOnClose, 1);
+  world.client.reactor().SetOption(c, SocketOption::kLinger, 0);
   world.Close(world.client, c);
   world.Settle();
 
@@ -472,7 +473,7 @@ TEST(TcpListenTest, AFullDescriptorTableDelaysAccepts) {
   }
   world.Settle();
   ASSERT_EQ(source.accepted.size(), 1u);
-  EXPECT_EQ(world.server.reactor().OpenStreamSocket(AddressFamily::kIpv4), -EMFILE);
+  EXPECT_EQ(world.server.reactor().OpenSocket(AddressFamily::kIpv4, SocketType::kStream), -EMFILE);
 
   world.Close(world.server, source.accepted.front());
   world.Settle();
@@ -525,7 +526,7 @@ TEST(TcpStreamTest, CloseWithUnreadDataResetsAndWhatWasSentIsStillRead) {
 TEST(TcpStreamTest, ResetOnCloseIsReportedOnceWhoeverAsksFirst) {
   World world;
   const World::Pair pair = world.Connected();
-  world.server.reactor().SetOption(pair.server, SocketOption::kResetOnClose, 1);
+  world.server.reactor().SetOption(pair.server, SocketOption::kLinger, 0);
   world.Close(world.server, pair.server);
   world.Settle();
 
@@ -926,16 +927,24 @@ TEST(TcpFaultTest, ConnectsCanBeRefusedOrTimedOut) {
   EXPECT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(kPort)), 0);
 }
 
-TEST(TcpFaultTest, StopSignalsReachTheHandlerOnce) {
+TEST(TcpFaultTest, WatchedSignalsReachTheHandler) {
   World world;
-  int calls = 0;
-  EXPECT_FALSE(world.client.reactor().DeliverStopSignal());
-  world.client.reactor().SetStopSignalHandler([&] { ++calls; });
-  EXPECT_TRUE(world.client.reactor().DeliverStopSignal());
+  std::vector<int> calls;
+  EXPECT_FALSE(world.client.reactor().DeliverSignal(SIGTERM));
+  world.client.reactor().SetSignalHandler([&](int signal) { calls.push_back(signal); });
+  EXPECT_FALSE(world.client.reactor().DeliverSignal(SIGTERM));
+  EXPECT_EQ(world.client.reactor().WatchSignal(SIGKILL, SignalWatch::kAlways), -EINVAL);
+  ASSERT_EQ(world.client.reactor().WatchSignal(SIGTERM, SignalWatch::kOnce), 0);
+  ASSERT_EQ(world.client.reactor().WatchSignal(SIGHUP, SignalWatch::kAlways), 0);
+  EXPECT_TRUE(world.client.reactor().DeliverSignal(SIGTERM));
   world.Settle();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(world.client.reactor().DeliverSignal(SIGHUP));
+    world.Settle();
+  }
 
-  EXPECT_EQ(calls, 1);
-  EXPECT_FALSE(world.client.reactor().DeliverStopSignal());
+  EXPECT_EQ(calls, (std::vector<int>{SIGTERM, SIGHUP, SIGHUP}));
+  EXPECT_FALSE(world.client.reactor().DeliverSignal(SIGTERM));
 }
 
 // --- Every byte, in order, whatever the network does ---

@@ -73,7 +73,7 @@ absl::string_view TraceKindName(TraceKind kind) {
       return "abandon";
     case TraceKind::kSubmitDead:
       return "submit_dead";
-    case TraceKind::kStopSignal:
+    case TraceKind::kSignal:
       return "stop_signal";
     case TraceKind::kHostStart:
       return "host_start";

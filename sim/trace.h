@@ -59,7 +59,7 @@ enum class TraceKind : uint16_t {
   kDisarm = 54,      // a = Source::Kind, b = socket id.
   kAbandon = 55,     // a = operations, b = sources.
   kSubmitDead = 56,  // Submitted or armed after the crash: a = 0 operation, 1 source.
-  kStopSignal = 57,
+  kSignal = 57,
   // Hosts (world.h).
   kHostStart = 80,
   kHostCrash = 81,  // a = 0 machine, 1 process.

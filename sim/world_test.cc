@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -308,7 +309,7 @@ TEST(WorldTest, HostsTalkOverTcp) {
 TEST(WorldTest, AStopSignalCancelsMain) {
   World world;
   Host& server = world.AddHost("server", [] { return Serve(); });
-  world.After(absl::Seconds(1), [&] { server.DeliverStopSignal(); });
+  world.After(absl::Seconds(1), [&] { server.DeliverSignal(SIGTERM); });
 
   absl::Status status = world.RunUntilDone(server, absl::Minutes(1));
 

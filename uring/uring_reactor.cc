@@ -128,7 +128,7 @@ UringReactor::UringReactor(std::unique_ptr<Ring> ring, std::unique_ptr<BufferRin
 }
 
 UringReactor::~UringReactor() {
-  stop_signals_.reset();
+  signals_.reset();
   const bool drained = in_flight() == 0;
   ring_.reset();
   close(wake_descriptor_);
@@ -152,7 +152,7 @@ ReactorStatistics UringReactor::statistics() const {
 
 // --- Sockets ---------------------------------------------------------------------------------------------------------
 
-int64_t UringReactor::OpenStreamSocket(AddressFamily family) { return posix::OpenStreamSocket(family); }
+int64_t UringReactor::OpenSocket(AddressFamily family, SocketType type) { return posix::OpenSocket(family, type); }
 int UringReactor::Bind(SocketId socket, const SocketAddress& address) { return posix::Bind(socket, address); }
 int UringReactor::Listen(SocketId socket, int backlog) { return posix::Listen(socket, backlog); }
 int UringReactor::Shutdown(SocketId socket, ShutdownHow how) { return posix::Shutdown(socket, how); }
@@ -182,10 +182,7 @@ bool UringReactor::Poll(Instant until) {
   Enter(reported || has_reports() ? Instant::InfinitePast() : LimitWait(until));
   TakeCompletions();
   if (!ended_.empty()) ReportEnded();
-  if (stop_signals_ != nullptr && stop_signals_->TakeRequest()) {
-    const std::function<void()> handler = stop_handler_;  // It may uninstall itself.
-    handler();
-  }
+  if (signals_ != nullptr && signals_->pending()) ReportSignals();
   polling_ = false;
   return true;
 }
@@ -236,12 +233,25 @@ void UringReactor::Wake() {
   errno = saved_errno;
 }
 
-void UringReactor::SetStopSignalHandler(std::function<void()> handler) {
-  stop_signals_.reset();
-  stop_handler_ = std::move(handler);
-  if (stop_handler_ == nullptr) return;
-  stop_signals_ =
-      std::make_unique<posix::StopSignals>([](void* reactor) { static_cast<UringReactor*>(reactor)->Wake(); }, this);
+void UringReactor::SetSignalHandler(std::function<void(int signal)> handler) {
+  signals_.reset();
+  signal_handler_ = std::move(handler);
+  if (signal_handler_ == nullptr) return;
+  signals_ = std::make_unique<posix::Signals>([](void* reactor) { static_cast<UringReactor*>(reactor)->Wake(); }, this);
+}
+
+int UringReactor::WatchSignal(int signal, SignalWatch watch) {
+  CHECK(signals_ != nullptr) << "no signal handler is set";
+  return signals_->Watch(signal, watch);
+}
+
+void UringReactor::ReportSignals() {
+  uint64_t pending = signals_->TakePending();
+  for (int signal = 1; pending != 0; ++signal, pending >>= 1) {
+    if ((pending & 1) == 0 || signal_handler_ == nullptr) continue;
+    const std::function<void(int signal)> handler = signal_handler_;  // It may uninstall itself.
+    handler(signal);
+  }
 }
 
 // --- Slots -----------------------------------------------------------------------------------------------------------
@@ -326,6 +336,8 @@ void UringReactor::SubmitOperation(Operation& operation) {
     case OperationKind::kClose:
       kind = Kind::kClose;
       break;
+    default:
+      CHECK(false) << "not an operation of this reactor yet";
   }
   Slot& slot = TakeSlot(kind);
   slot.operation = &operation;

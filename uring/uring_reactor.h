@@ -39,7 +39,7 @@
 #include "core/io/address.h"
 #include "core/io/buffer.h"
 #include "core/io/reactor.h"
-#include "posix/stop_signals.h"
+#include "posix/signals.h"
 #include "uring/buffer_ring.h"
 #include "uring/probe.h"
 #include "uring/ring.h"
@@ -62,9 +62,10 @@ class UringReactor final : public Reactor {
 
   [[nodiscard]] bool Poll(Instant until) override;
   void Wake() override;
-  void SetStopSignalHandler(std::function<void()> handler) override;
+  void SetSignalHandler(std::function<void(int signal)> handler) override;
+  int WatchSignal(int signal, SignalWatch watch) override;
 
-  int64_t OpenStreamSocket(AddressFamily family) override;
+  int64_t OpenSocket(AddressFamily family, SocketType type) override;
   int Bind(SocketId socket, const SocketAddress& address) override;
   int Listen(SocketId socket, int backlog) override;
   int Shutdown(SocketId socket, ShutdownHow how) override;
@@ -193,6 +194,7 @@ class UringReactor final : public Reactor {
   Instant LimitWait(Instant until) const;
   void Enter(Instant until);
   bool GoToSleep();
+  void ReportSignals();
 
   std::unique_ptr<Ring> ring_;
   std::unique_ptr<BufferRing> buffers_;
@@ -224,8 +226,8 @@ class UringReactor final : public Reactor {
   std::atomic<uint32_t> wake_state_{kAwake};
   bool watching_wakes_ = false;
 
-  std::unique_ptr<posix::StopSignals> stop_signals_;
-  std::function<void()> stop_handler_;
+  std::unique_ptr<posix::Signals> signals_;
+  std::function<void(int signal)> signal_handler_;
 
   bool polling_ = false;
   ReactorStatistics statistics_;

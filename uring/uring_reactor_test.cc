@@ -118,7 +118,7 @@ class UringReactorTest : public ::testing::Test {
   }
 
   SocketId Listener(SocketAddress* address) {
-    const SocketId socket = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+    const SocketId socket = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
     EXPECT_EQ(reactor_->Bind(socket, SocketAddress::LoopbackIpv4(0)), 0);
     EXPECT_EQ(reactor_->Listen(socket, 1024), 0);
     EXPECT_EQ(reactor_->LocalAddress(socket, address), 0);
@@ -129,7 +129,7 @@ class UringReactorTest : public ::testing::Test {
   std::pair<SocketId, SocketId> Connection() {
     SocketAddress address;
     const SocketId listener = Listener(&address);
-    const SocketId client = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+    const SocketId client = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
     EXPECT_EQ(Connect(client, address), 0);
     const SocketId server = Keep(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     return {client, server};
@@ -227,7 +227,7 @@ TEST_F(UringReactorTest, AcceptConnectSendReceiveCloseRoundTrip) {
   SocketAddress address;
   TestSource accept(Source::Kind::kAccept);
   Arm(&accept, Listener(&address));
-  const SocketId client = static_cast<SocketId>(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+  const SocketId client = static_cast<SocketId>(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
 
   ASSERT_EQ(Connect(client, address), 0);
   ASSERT_TRUE(RunUntil([&] { return !accept.accepted.empty(); }));
@@ -254,26 +254,26 @@ TEST_F(UringReactorTest, AcceptConnectSendReceiveCloseRoundTrip) {
 TEST_F(UringReactorTest, RefusedConnectCompletesWithTheErrno) {
   Start();
   SocketAddress address;
-  const SocketId bound = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+  const SocketId bound = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
   ASSERT_EQ(reactor_->Bind(bound, SocketAddress::LoopbackIpv4(0)), 0);
   ASSERT_EQ(reactor_->LocalAddress(bound, &address), 0);
 
-  EXPECT_EQ(Connect(Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4)), address), -ECONNREFUSED);
-  EXPECT_EQ(Connect(Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4)), SocketAddress()), -EAFNOSUPPORT);
+  EXPECT_EQ(Connect(Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)), address), -ECONNREFUSED);
+  EXPECT_EQ(Connect(Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)), SocketAddress()), -EAFNOSUPPORT);
 }
 
 TEST_F(UringReactorTest, CancelEndsAConnectThatWaits) {
   Start();
   // A full backlog of a listener that nobody accepts from leaves further connects waiting.
   SocketAddress address;
-  const SocketId listener = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+  const SocketId listener = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
   ASSERT_EQ(reactor_->Bind(listener, SocketAddress::LoopbackIpv4(0)), 0);
   ASSERT_EQ(reactor_->Listen(listener, 0), 0);
   ASSERT_EQ(reactor_->LocalAddress(listener, &address), 0);
-  ASSERT_EQ(Connect(Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4)), address), 0);
+  ASSERT_EQ(Connect(Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)), address), 0);
   TestOperation connect;
   connect.kind = OperationKind::kConnect;
-  connect.socket = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+  connect.socket = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
   connect.address = address;
   reactor_->Submit(connect);
   RunFor(absl::Milliseconds(20));
@@ -288,7 +288,7 @@ TEST_F(UringReactorTest, CancelEndsAConnectThatWaits) {
 TEST_F(UringReactorTest, SendToClosedPeerIsAnErrorAndNoSignal) {
   Start();
   auto [client, server] = Connection();
-  ASSERT_EQ(reactor_->SetOption(server, SocketOption::kResetOnClose, 1), 0);
+  ASSERT_EQ(reactor_->SetOption(server, SocketOption::kLinger, 0), 0);
   close(std::exchange(server, -1));
   sockets_.pop_back();
   absl::SleepFor(absl::Milliseconds(5));
@@ -427,7 +427,7 @@ TEST_F(UringReactorTest, ResetByPeerEndsTheReceiveWithTheErrno) {
   const auto [client, server] = Connection();
   TestSource receive(Source::Kind::kReceive);
   Arm(&receive, server);
-  ASSERT_EQ(reactor_->SetOption(client, SocketOption::kResetOnClose, 1), 0);
+  ASSERT_EQ(reactor_->SetOption(client, SocketOption::kLinger, 0), 0);
   TestOperation close_client;
   close_client.kind = OperationKind::kClose;
   close_client.socket = client;
@@ -567,7 +567,7 @@ TEST_F(UringReactorTest, AcceptWithoutDescriptorsBacksOffAndKeepsTheClient) {
   SocketAddress address;
   TestSource accept(Source::Kind::kAccept);
   Arm(&accept, Listener(&address));
-  const SocketId client = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+  const SocketId client = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
   DescriptorLimit limit;
   limit.Close();
   ASSERT_EQ(Connect(client, address), 0);
@@ -591,8 +591,8 @@ TEST_F(UringReactorTest, CloseOfASocketEndsTheBackOff) {
   SocketAddress address;
   TestSource accept(Source::Kind::kAccept);
   Arm(&accept, Listener(&address));
-  const SocketId client = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
-  const auto spare = static_cast<SocketId>(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+  const SocketId client = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
+  const auto spare = static_cast<SocketId>(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
   DescriptorLimit limit;
   limit.Close();
   ASSERT_EQ(Connect(client, address), 0);
@@ -617,7 +617,7 @@ TEST_F(UringReactorTest, DisarmDuringBackOffEndsTheAccept) {
   SocketAddress address;
   TestSource accept(Source::Kind::kAccept);
   Arm(&accept, Listener(&address));
-  const SocketId client = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+  const SocketId client = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
   DescriptorLimit limit;
   limit.Close();
   ASSERT_EQ(Connect(client, address), 0);
@@ -751,7 +751,7 @@ TEST_F(UringReactorTest, DisarmedAcceptLeavesLaterClientsInTheBacklog) {
   RunFor(absl::Milliseconds(2));
   Disarm(&accept);
 
-  ASSERT_EQ(Connect(Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4)), address), 0);
+  ASSERT_EQ(Connect(Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)), address), 0);
   RunFor(absl::Milliseconds(5));
   EXPECT_TRUE(accept.accepted.empty());
   Arm(&accept, listener);
@@ -854,10 +854,12 @@ TEST_F(UringReactorTest, TenThousandWakesFromAnotherThreadAreAllSeen) {
 TEST_F(UringReactorTest, StopSignalWakesThePollAndCallsTheHandler) {
   Start();
   int calls = 0;
-  reactor_->SetStopSignalHandler([&] {
+  reactor_->SetSignalHandler([&](int signal) {
+    EXPECT_EQ(signal, SIGTERM);
     ++calls;
-    reactor_->SetStopSignalHandler(nullptr);
+    reactor_->SetSignalHandler(nullptr);
   });
+  ASSERT_EQ(reactor_->WatchSignal(SIGTERM, SignalWatch::kOnce), 0);
   const pthread_t self = pthread_self();
   std::thread sender([self] {
     absl::SleepFor(absl::Milliseconds(10));
@@ -928,7 +930,7 @@ class TrafficTest : public UringReactorTest {
       connects.push_back(std::make_unique<TestOperation>());
       TestOperation& connect = *connects.back();
       connect.kind = OperationKind::kConnect;
-      connect.socket = Keep(reactor_->OpenStreamSocket(AddressFamily::kIpv4));
+      connect.socket = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
       connect.address = address;
       reactor_->Submit(connect);
     }

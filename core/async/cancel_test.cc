@@ -2,6 +2,7 @@
 
 #include "core/async/cancel.h"
 
+#include <csignal>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -476,7 +477,7 @@ TEST(StopTest, SignalCancelsTheMainTask) {
   shard.Start([](absl::Status* status) -> Task<void> { *status = co_await Sleep(absl::Hours(1)); }(&status));
   EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
 
-  shard.reactor().DeliverStopSignal();
+  shard.reactor().DeliverSignal(SIGTERM);
 
   EXPECT_TRUE(shard.RunUntilEnd());
   EXPECT_EQ(status.code(), kCancelled);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -150,6 +151,29 @@ SocketAddress SocketAddress::LoopbackIpv6(uint16_t port) {
 
 SocketAddress SocketAddress::AnyIpv6(uint16_t port) { return Ipv6({}, port); }
 
+absl::StatusOr<SocketAddress> SocketAddress::Unix(absl::string_view path) {
+  if (path.empty() || path.size() > kMaxUnixName || absl::StrContains(path, '\0')) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(path),
+                                                   "\" cannot be the path of a Unix socket: ", "expected 1 to ",
+                                                   kMaxUnixName, " bytes without NUL"));
+  }
+  SocketAddress address;
+  address.family_ = AddressFamily::kUnix;
+  address.unix_name_ = std::make_shared<const std::string>(path);
+  return address;
+}
+
+absl::StatusOr<SocketAddress> SocketAddress::UnixAbstract(absl::string_view name) {
+  if (name.empty() || name.size() > kMaxUnixName) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(name), "\" cannot be the abstract name of a ",
+                                                   "Unix socket: expected 1 to ", kMaxUnixName, " bytes"));
+  }
+  SocketAddress address;
+  address.family_ = AddressFamily::kUnix;
+  address.unix_name_ = std::make_shared<const std::string>(absl::StrCat(absl::string_view("\0", 1), name));
+  return address;
+}
+
 absl::StatusOr<SocketAddress> SocketAddress::Parse(absl::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == absl::string_view::npos) return Malformed(text);
@@ -185,7 +209,15 @@ bool SocketAddress::is_loopback() const {
   return is_ipv6() && bytes_ == LoopbackIpv6(0).bytes_;
 }
 
-bool SocketAddress::is_any() const { return family_ != AddressFamily::kNone && bytes_ == std::array<uint8_t, 16>{}; }
+bool SocketAddress::is_any() const { return (is_ipv4() || is_ipv6()) && bytes_ == std::array<uint8_t, 16>{}; }
+
+std::strong_ordering operator<=>(const SocketAddress& a, const SocketAddress& b) {
+  if (const auto order = a.family_ <=> b.family_; order != 0) return order;
+  if (const auto order = a.bytes_ <=> b.bytes_; order != 0) return order;
+  if (const auto order = a.port_ <=> b.port_; order != 0) return order;
+  if (const auto order = a.scope_id_ <=> b.scope_id_; order != 0) return order;
+  return a.unix_name().compare(b.unix_name()) <=> 0;
+}
 
 SocketAddress SocketAddress::WithPort(uint16_t port) const {
   SocketAddress address = *this;
@@ -201,12 +233,15 @@ std::string SocketAddress::HostToString() const {
       return absl::StrCat(bytes_[0], ".", bytes_[1], ".", bytes_[2], ".", bytes_[3]);
     case AddressFamily::kIpv6:
       return scope_id_ == 0 ? Ipv6ToString(bytes_) : absl::StrCat(Ipv6ToString(bytes_), "%", scope_id_);
+    case AddressFamily::kUnix:
+      if (unix_name().front() != '\0') return absl::StrCat("unix:", absl::CHexEscape(unix_name()));
+      return absl::StrCat("unix:@", absl::CHexEscape(unix_name().substr(1)));
   }
   return "(none)";
 }
 
 std::string SocketAddress::ToString() const {
-  if (family_ == AddressFamily::kNone) return "(none)";
+  if (family_ == AddressFamily::kNone || is_unix()) return HostToString();
   if (is_ipv6()) return absl::StrCat("[", HostToString(), "]:", port_);
   return absl::StrCat(HostToString(), ":", port_);
 }

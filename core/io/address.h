@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SocketAddress: an IPv4 or IPv6 address with a port. A small value type; compares and orders by family, bytes, port.
+// SocketAddress: an IPv4 or IPv6 address with a port, or the name of a Unix socket. A value type; compares and orders
+// by family, bytes, port, scope, name.
 
 #ifndef TANDEM_CORE_IO_ADDRESS_H_
 #define TANDEM_CORE_IO_ADDRESS_H_
@@ -8,6 +9,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -15,7 +17,7 @@
 
 namespace tandem {
 
-enum class AddressFamily : uint8_t { kNone, kIpv4, kIpv6 };
+enum class AddressFamily : uint8_t { kNone, kIpv4, kIpv6, kUnix };
 
 class SocketAddress {
  public:
@@ -33,6 +35,21 @@ class SocketAddress {
   static SocketAddress LoopbackIpv6(uint16_t port);
   static SocketAddress AnyIpv6(uint16_t port);
 
+  // The longest name of a Unix socket, in bytes.
+  static constexpr size_t kMaxUnixName = 107;
+
+  // A Unix socket (unix(7)) at the file `path`.
+  //
+  // Errors:
+  //   kInvalidArgument  `path` is empty, has a NUL, or is longer than kMaxUnixName.
+  static absl::StatusOr<SocketAddress> Unix(absl::string_view path);
+  // A Unix socket with an abstract name, which exists as long as a socket is bound to it and not in any folder. Any
+  // bytes.
+  //
+  // Errors:
+  //   kInvalidArgument  `name` is empty or longer than kMaxUnixName.
+  static absl::StatusOr<SocketAddress> UnixAbstract(absl::string_view name);
+
   // Parses "1.2.3.4:80" and "[2001:db8::1]:80" (RFC 5952 text, RFC 4291 section 2.2; "%3" sets a numeric scope id).
   // Names are not resolved.
   //
@@ -45,6 +62,9 @@ class SocketAddress {
   AddressFamily family() const { return family_; }
   bool is_ipv4() const { return family_ == AddressFamily::kIpv4; }
   bool is_ipv6() const { return family_ == AddressFamily::kIpv6; }
+  bool is_unix() const { return family_ == AddressFamily::kUnix; }
+  // The path of a Unix socket, or a NUL and its abstract name. Empty for other addresses.
+  absl::string_view unix_name() const { return unix_name_ == nullptr ? absl::string_view() : *unix_name_; }
   uint16_t port() const { return port_; }
   uint32_t scope_id() const { return scope_id_; }
   // The address in network order: 4 bytes are used for IPv4 (the rest is zero), 16 for IPv6.
@@ -55,12 +75,14 @@ class SocketAddress {
 
   SocketAddress WithPort(uint16_t port) const;
 
-  // "1.2.3.4:80", "[2001:db8::1]:80" in the canonical form of RFC 5952, or "(none)".
+  // "1.2.3.4:80", "[2001:db8::1]:80" in the canonical form of RFC 5952, "unix:/run/a", "unix:@name" (abstract; bytes
+  // that are not printable as \\xHH), or "(none)".
   std::string ToString() const;
   // The same without the port and the brackets.
   std::string HostToString() const;
 
-  friend auto operator<=>(const SocketAddress&, const SocketAddress&) = default;
+  friend std::strong_ordering operator<=>(const SocketAddress& a, const SocketAddress& b);
+  friend bool operator==(const SocketAddress& a, const SocketAddress& b) { return (a <=> b) == 0; }
 
   template <typename Sink>
   friend void AbslStringify(Sink& sink, const SocketAddress& address) {
@@ -72,6 +94,7 @@ class SocketAddress {
   std::array<uint8_t, 16> bytes_ = {};
   uint16_t port_ = 0;
   uint32_t scope_id_ = 0;
+  std::shared_ptr<const std::string> unix_name_;  // Null but for Unix sockets.
 };
 
 }  // namespace tandem

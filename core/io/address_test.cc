@@ -127,5 +127,39 @@ TEST(SocketAddressTest, HostHasNeitherPortNorBrackets) {
   EXPECT_EQ(SocketAddress::LoopbackIpv4(80).HostToString(), "127.0.0.1");
 }
 
+// --- Unix sockets ---
+
+TEST(SocketAddressTest, UnixNamesReadBack) {
+  const auto path = SocketAddress::Unix("/run/a");
+  ASSERT_TRUE(path.ok()) << path.status();
+  EXPECT_TRUE(path->is_unix());
+  EXPECT_EQ(path->unix_name(), "/run/a");
+  EXPECT_EQ(path->ToString(), "unix:/run/a");
+  EXPECT_EQ(path->port(), 0);
+  EXPECT_FALSE(path->is_any());
+  EXPECT_FALSE(path->is_loopback());
+  const auto abstract = SocketAddress::UnixAbstract(absl::string_view("a\0z", 3));
+  ASSERT_TRUE(abstract.ok()) << abstract.status();
+  EXPECT_EQ(abstract->unix_name(), absl::string_view("\0a\0z", 4));
+  EXPECT_EQ(abstract->ToString(), "unix:@a\\x00z");
+}
+
+TEST(SocketAddressTest, UnixNamesHaveLimits) {
+  EXPECT_TRUE(SocketAddress::Unix(std::string(SocketAddress::kMaxUnixName, 'x')).ok());
+  EXPECT_TRUE(SocketAddress::UnixAbstract(std::string(SocketAddress::kMaxUnixName, 'x')).ok());
+  for (const std::string& name : {std::string(), std::string(SocketAddress::kMaxUnixName + 1, 'x')}) {
+    EXPECT_EQ(SocketAddress::Unix(name).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(SocketAddress::UnixAbstract(name).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(SocketAddress::Unix(absl::string_view("a\0b", 3)).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(SocketAddressTest, UnixNamesCompare) {
+  EXPECT_EQ(*SocketAddress::Unix("a"), *SocketAddress::Unix("a"));
+  EXPECT_NE(*SocketAddress::Unix("a"), *SocketAddress::UnixAbstract("a"));
+  EXPECT_LT(*SocketAddress::Unix("a"), *SocketAddress::Unix("b"));
+  EXPECT_LT(SocketAddress::AnyIpv6(9), *SocketAddress::Unix("a"));
+}
+
 }  // namespace
 }  // namespace tandem

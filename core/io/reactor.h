@@ -4,12 +4,13 @@
 //
 // A reactor moves bytes and tells the time; it knows nothing of coroutines. It deals in two things:
 //
-//   Operation  one start, exactly one terminal completion (connect, send, close).
-//   Source     armed once, any number of items, exactly one end per arming (accept, receive).
+//   Operation  one start, exactly one terminal completion (connect, send, send a file, send datagrams, close, run
+//              blocking work, look up a name).
+//   Source     armed once, any number of items, exactly one end per arming (accept, receive, receive datagrams).
 //
-// Both live in socket states (stream_socket.h, listener_socket.h) that outlive every awaiter, so a cancelled call never
-// leaves memory of a destroyed frame in the kernel's hands. Queues, budgets, ordering and lossless cancellation are in
-// those states, above this seam: the simulator tests the code that ships.
+// Both live in socket states (stream_socket.h, listener_socket.h, datagram_socket.h) that outlive every awaiter, so a
+// cancelled call never leaves memory of a destroyed frame in the kernel's hands. Queues, budgets, ordering and lossless
+// cancellation are in those states, above this seam: the simulator tests the code that ships.
 //
 // Submit, Cancel, Arm and Disarm never call back. Everything is reported from Poll(), and the callbacks in turn only
 // change state and put coroutines into the ready queue; they may call Submit, Cancel, Arm and Disarm.
@@ -19,6 +20,7 @@
 #ifndef TANDEM_CORE_IO_REACTOR_H_
 #define TANDEM_CORE_IO_REACTOR_H_
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -34,6 +36,7 @@
 #include "core/base/instant.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
+#include "core/io/datagram.h"
 
 namespace tandem {
 
@@ -43,17 +46,57 @@ class Reactor;
 using SocketId = int32_t;
 inline constexpr SocketId kNoSocket = -1;
 
+enum class SocketType : uint8_t {
+  kStream,    // TCP, or a Unix stream socket.
+  kDatagram,  // UDP, or a Unix datagram socket.
+};
+
 // A run of bytes to send. Has the layout of struct iovec.
 struct IoSlice {
   const char* data = nullptr;
   size_t size = 0;
 };
 
+// A part of an open file, for kSendFile. `descriptor` is one of the program's own.
+struct FileRange {
+  int descriptor = -1;
+  uint64_t offset = 0;
+  uint64_t count = 0;  // Positive.
+};
+
+// Work that may block, for kRunBlocking.
+class BlockingWork {
+ public:
+  // Called once, on another thread than the shard's; in the simulator on the one thread, outside of any shard. Must
+  // neither throw nor touch tasks or sockets.
+  virtual void Run() = 0;
+
+ protected:
+  ~BlockingWork() = default;
+};
+
+// A name to look up, and what was found, for kResolve.
+struct NameLookup {
+  std::string host;  // A host name; not an address in text.
+  uint16_t port = 0;
+  std::vector<SocketAddress>
+      addresses;  // The result, best first, with `port`. Set when the operation completes with 0.
+};
+
 enum class OperationKind : uint8_t {
-  kConnect,  // Connects `socket` to `address`. Result 0.
+  kConnect,  // Connects the stream `socket` to `address`. Result 0.
   kSend,   // Sends `slices` in order, as MSG_WAITALL: result is the count sent, short only when the call was cancelled
-           // or the connection failed after some bytes. An error with no byte sent is -errno.
+           // or the connection failed after some bytes. An error with no byte sent is -errno. On a Unix stream socket
+           // `descriptors` travel with the first byte.
   kClose,  // Closes `socket`. Nothing else may be in flight on it. Result 0 or -errno; the socket is gone either way.
+           // With `may_block`, the close waits for the socket's linger time, which must not stop the loop.
+  kSendFile,       // As kSend, from `*file`. Short also when the file ends first; 0 when nothing is left in it.
+  kSendDatagrams,  // Sends `datagrams` in order, each whole or not at all: result is how many were sent, at least one;
+                   // it stops at the first that fails or at a cancel. -errno when the first one failed.
+  kRunBlocking,    // Calls `work->Run()`. Result 0; or -ECANCELED, and then it was not and will not be called. Once it
+                   // runs it cannot be cancelled.
+  kResolve,        // Looks `*lookup` up. Result 0; -ENOENT: there is no such name, or it has no address; -EAGAIN: the
+                   // name servers failed for now; -EIO: they failed. Cancelling ends it at once.
 };
 
 // One call in flight. The owner fills in the arguments while the operation is not in flight and keeps it, and what it
@@ -77,9 +120,16 @@ class Operation {
   // The arguments.
   OperationKind kind = OperationKind::kSend;
   SocketId socket = kNoSocket;
-  SocketAddress address;             // kConnect.
-  absl::Span<const IoSlice> slices;  // kSend. At most kMaxSlices, none empty.
+  bool may_block = false;                        // kClose.
+  SocketAddress address;                         // kConnect.
+  absl::Span<const IoSlice> slices;              // kSend. At most kMaxSlices, none empty.
+  absl::Span<const int> descriptors;             // kSend. At most kMaxDescriptors.
+  const FileRange* file = nullptr;               // kSendFile.
+  absl::Span<const OutgoingDatagram> datagrams;  // kSendDatagrams. At least one.
+  BlockingWork* work = nullptr;                  // kRunBlocking.
+  NameLookup* lookup = nullptr;                  // kResolve.
   static constexpr size_t kMaxSlices = 64;
+  static constexpr size_t kMaxDescriptors = 253;  // SCM_MAX_FD of Linux, unix(7).
 
   // For the reactor alone while in flight: where its own bookkeeping is.
   uint32_t reactor_slot = 0;
@@ -101,7 +151,7 @@ class Operation {
 // Why an arming ended.
 enum class SourceEnd : uint8_t {
   kEndOfStream,  // The peer closed its sending half. Nothing will follow.
-  kBudget,       // The byte budget is used up.
+  kBudget,       // The budget is used up.
   kDisarmed,     // Disarm() was called.
   kError,        // The errno says why.
 };
@@ -110,7 +160,7 @@ enum class SourceEnd : uint8_t {
 class Source {
  public:
   enum class State : uint8_t { kDisarmed, kArmed, kDisarming };
-  enum class Kind : uint8_t { kAccept, kReceive };
+  enum class Kind : uint8_t { kAccept, kReceive, kReceiveDatagrams };
 
   explicit Source(Kind kind) : kind_(kind) {}
   Source(const Source&) = delete;
@@ -124,8 +174,12 @@ class Source {
   // The arguments of Arm().
   SocketId socket = kNoSocket;
   // kReceive: how many bytes may be delivered before the arming ends with kBudget; a real reactor may overshoot by
-  // what it had in its completion queue. Positive.
+  // what it had in its completion queue. kReceiveDatagrams: how many datagrams, exactly; but those that the kernel has
+  // coalesced (UDP_GRO) come together. Positive.
   size_t budget = 0;
+  // kReceive on a Unix stream socket: deliver descriptors that come with the bytes (OnDescriptors()). Without it they
+  // are closed, as read(2) does.
+  bool wants_descriptors = false;
 
   // For the reactor alone while armed.
   uint32_t reactor_slot = 0;
@@ -138,6 +192,11 @@ class Source {
   virtual void OnAccepted(SocketId accepted) { CHECK(false) << "not an accept source: " << accepted; }
   // kReceive: bytes arrived. Never empty.
   virtual void OnReceived(Buffer) { CHECK(false) << "not a receive source"; }
+  // kReceive with wants_descriptors: these came with the bytes of the OnReceived() that follows.
+  virtual void OnDescriptors(std::vector<OwnedDescriptor>) { CHECK(false) << "not a source of descriptors"; }
+  // kReceiveDatagrams: a datagram arrived. May be empty. An error that the kernel reports between datagrams (ICMP, on
+  // a connected socket) ends the arming with kError and takes nothing with it: arming anew goes on.
+  virtual void OnDatagram(Datagram) { CHECK(false) << "not a datagram source"; }
   // The one end of an arming; `error` is positive for kError, else 0. The source is disarmed again when this is called
   // and may be armed anew or destroyed from here. Shortage of buffers (ENOBUFS) and of descriptors (EMFILE, ENFILE,
   // ENOMEM) does not end an arming: reactors back off, keep serving and resume by themselves.
@@ -152,14 +211,41 @@ class Source {
 };
 
 enum class SocketOption : uint8_t {
-  kNoDelay,            // 0 or 1. TCP_NODELAY.
-  kReceiveBufferSize,  // Bytes. SO_RCVBUF: Linux doubles the value and enforces a minimum; a get returns the result.
-  kSendBufferSize,     // Bytes. SO_SNDBUF, likewise.
-  kReuseAddress,       // 0 or 1. SO_REUSEADDR.
-  kReusePort,          // 0 or 1. SO_REUSEPORT.
-  kIpv6Only,           // 0 or 1. IPV6_V6ONLY.
-  kResetOnClose,       // 1: the close discards unsent bytes and sends RST. SO_LINGER {1, 0}.
-  kError,              // Get only: the pending error, which this clears. SO_ERROR.
+  kNoDelay,              // 0 or 1. TCP_NODELAY.
+  kReceiveBufferSize,    // Bytes. SO_RCVBUF: Linux doubles the value and enforces a minimum; a get returns the result.
+  kSendBufferSize,       // Bytes. SO_SNDBUF, likewise.
+  kReuseAddress,         // 0 or 1. SO_REUSEADDR.
+  kReusePort,            // 0 or 1. SO_REUSEPORT.
+  kIpv6Only,             // 0 or 1. IPV6_V6ONLY.
+  kLinger,               // Seconds, SO_LINGER: -1 off; 0: the close discards unsent bytes and sends RST; else the close
+                         // waits up to so long for unsent bytes to be acknowledged.
+  kError,                // Get only: the pending error, which this clears. SO_ERROR.
+  kKeepAlive,            // 0 or 1. SO_KEEPALIVE.
+  kKeepAliveIdle,        // Seconds of silence before the first probe. TCP_KEEPIDLE.
+  kKeepAliveInterval,    // Seconds between probes. TCP_KEEPINTVL.
+  kKeepAliveCount,       // Unanswered probes before the connection is given up. TCP_KEEPCNT.
+  kUserTimeout,          // Milliseconds that sent bytes may stay unacknowledged; 0: the system's. TCP_USER_TIMEOUT.
+  kQuickAck,             // 0 or 1; not permanent. TCP_QUICKACK.
+  kTrafficClass,         // The DSCP and ECN byte, 0..255. IP_TOS, IPV6_TCLASS.
+  kTimeToLive,           // 1..255. IP_TTL, IPV6_UNICAST_HOPS.
+  kBroadcast,            // 0 or 1. SO_BROADCAST.
+  kMulticastTimeToLive,  // 0..255. IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS.
+  kMulticastLoop,        // 0 or 1: this host's members get a copy. IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP.
+  kMulticastInterface,   // An interface's index, 0: the route decides. IP_MULTICAST_IF (ip_mreqn), IPV6_MULTICAST_IF.
+  kPacketInfo,           // 0 or 1: Datagram::destination and interface_index are set. IP_PKTINFO, IPV6_RECVPKTINFO.
+};
+
+// Who is at the other end of a Unix stream socket, when it was connected. SO_PEERCRED, unix(7).
+struct PeerCredentials {
+  int64_t process_id = 0;
+  uint32_t user_id = 0;
+  uint32_t group_id = 0;
+};
+
+enum class SignalWatch : uint8_t {
+  kOff,     // The signal has the action that it had before.
+  kOnce,    // The first one is reported, and the next has its default action, at once: a second SIGTERM kills.
+  kAlways,  // Each is reported.
 };
 
 enum class ShutdownHow : uint8_t { kRead, kWrite, kBoth };
@@ -207,9 +293,11 @@ class Reactor {
   [[nodiscard]] virtual bool Poll(Instant until) = 0;
   // Makes a Poll() that is waiting, or the next one, return soon. Thread-safe, async-signal-safe.
   virtual void Wake() = 0;
-  // `handler` is called from Poll() when the process was asked to stop (SIGINT, SIGTERM). After the first such signal
-  // the default action is back, so that a second one kills. Null uninstalls.
-  virtual void SetStopSignalHandler(std::function<void()> handler) = 0;
+  // Watched signals do not have their default action; `handler` is called from Poll() with the signal's number, once
+  // for any number of them that came since the last call. Null uninstalls, and un-watches all.
+  virtual void SetSignalHandler(std::function<void(int signal)> handler) = 0;
+  // 0, or -EINVAL: not a signal, or one that cannot be caught (signal(7)). REQUIRES a handler.
+  virtual int WatchSignal(int signal, SignalWatch watch) = 0;
 
   // --- Operations and sources ---
 
@@ -244,15 +332,31 @@ class Reactor {
 
   // --- Sockets: calls that do not wait. Return 0 or a value, or -errno. ---
 
-  // A new TCP socket, non-blocking, close-on-exec.
-  virtual int64_t OpenStreamSocket(AddressFamily family) = 0;
+  // A new socket, non-blocking, close-on-exec: TCP, UDP or Unix.
+  virtual int64_t OpenSocket(AddressFamily family, SocketType type) = 0;
+  // Two connected Unix sockets.
+  virtual int OpenSocketPair(SocketType, SocketId (&)[2]) { return -EOPNOTSUPP; }
   virtual int Bind(SocketId socket, const SocketAddress& address) = 0;
   virtual int Listen(SocketId socket, int backlog) = 0;
+  // Sets the peer of a datagram socket; no address: dissolves the association (connect(2), AF_UNSPEC).
+  virtual int ConnectDatagrams(SocketId, const SocketAddress&) { return -EOPNOTSUPP; }
   virtual int Shutdown(SocketId socket, ShutdownHow how) = 0;
   virtual int SetOption(SocketId socket, SocketOption option, int value) = 0;
   virtual int GetOption(SocketId socket, SocketOption option, int* value) = 0;
+  virtual int SetMembership(SocketId, const MulticastGroup&, bool /*join*/) { return -EOPNOTSUPP; }
   virtual int LocalAddress(SocketId socket, SocketAddress* address) = 0;
   virtual int PeerAddress(SocketId socket, SocketAddress* address) = 0;
+  virtual int GetPeerCredentials(SocketId, PeerCredentials*) { return -EOPNOTSUPP; }
+  // Closes a descriptor that came over a Unix socket.
+  virtual void CloseDescriptor(int /*descriptor*/) {}
+
+  // What is possible at once; -EAGAIN when that is nothing. REQUIRES that no source is armed and nothing is in flight
+  // in that direction.
+  virtual int64_t TryAccept(SocketId) { return -EOPNOTSUPP; }
+  virtual int64_t TryReceive(SocketId, absl::Span<char>) { return -EOPNOTSUPP; }  // 0: the end of the stream.
+  virtual int64_t TrySend(SocketId, absl::Span<const IoSlice>) { return -EOPNOTSUPP; }
+  virtual int TryReceiveDatagram(SocketId, Datagram*) { return -EOPNOTSUPP; }
+  virtual int64_t TrySendDatagrams(SocketId, absl::Span<const OutgoingDatagram>) { return -EOPNOTSUPP; }
 
   // --- Memory and statistics ---
 
@@ -286,6 +390,15 @@ class Reactor {
     CHECK(source.armed());
     source.delivered += buffer.size();
     source.OnReceived(std::move(buffer));
+  }
+  void ReportDescriptors(Source& source, std::vector<OwnedDescriptor> descriptors) {
+    CHECK(source.armed());
+    source.OnDescriptors(std::move(descriptors));
+  }
+  void ReportDatagram(Source& source, Datagram datagram) {
+    CHECK(source.armed());
+    ++source.delivered;
+    source.OnDatagram(std::move(datagram));
   }
   void ReportEnd(Source& source, SourceEnd end, int error) {
     CHECK(source.armed()) << "a second end for one arming";

@@ -302,7 +302,7 @@ void StreamSocket::ContinueClose() {
   if (close_submitted_ || send_.in_flight() || connect_.in_flight() || source_.armed()) return;
   close_submitted_ = true;
   // Read-ahead took these bytes from the kernel, which would have answered a close with them unread by RST.
-  if (reset_ || !unread_.empty()) Reactor::Current().SetOption(id_, SocketOption::kResetOnClose, 1);
+  if (reset_ || !unread_.empty()) Reactor::Current().SetOption(id_, SocketOption::kLinger, 0);
   unread_.Clear();
   AddRef();
   Reactor::Current().Submit(close_);

@@ -53,7 +53,7 @@ absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address, co
   Reactor& reactor = Reactor::Current();
   const std::string operation = absl::StrCat("listen ", address.ToString());
   if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation);
-  const int64_t opened = reactor.OpenStreamSocket(address.family());
+  const int64_t opened = reactor.OpenSocket(address.family(), SocketType::kStream);
   if (opened < 0) return ErrnoStatus(static_cast<int>(-opened), operation);
   const auto id = static_cast<SocketId>(opened);
   // From here on the handle closes the socket on failure.

@@ -64,7 +64,7 @@ bool ConnectOperation::Start() {
     error_ = EDESTADDRREQ;
     return true;
   }
-  const int64_t id = reactor.OpenStreamSocket(address_.family());
+  const int64_t id = reactor.OpenSocket(address_.family(), SocketType::kStream);
   if (id < 0) {
     error_ = static_cast<int>(-id);
     return true;

@@ -47,9 +47,10 @@ class FakeReactor final : public Reactor {
     return true;
   }
   void Wake() override { wakes_.fetch_add(1); }
-  void SetStopSignalHandler(std::function<void()> handler) override { stop_ = std::move(handler); }
+  void SetSignalHandler(std::function<void(int signal)> handler) override { signal_ = std::move(handler); }
+  int WatchSignal(int, SignalWatch) override { return 0; }
 
-  int64_t OpenStreamSocket(AddressFamily) override { return -ENOSYS; }
+  int64_t OpenSocket(AddressFamily, SocketType) override { return -ENOSYS; }
   int Bind(SocketId, const SocketAddress&) override { return -ENOSYS; }
   int Listen(SocketId, int) override { return -ENOSYS; }
   int Shutdown(SocketId, ShutdownHow) override { return -ENOSYS; }
@@ -60,10 +61,10 @@ class FakeReactor final : public Reactor {
   HeapBufferPool& heap_buffers() override { return buffers_; }
   ReactorStatistics statistics() const override { return statistics_; }
 
-  // For tests: moves the clock, completes an operation at the next Poll(), delivers SIGTERM.
+  // For tests: moves the clock, completes an operation at the next Poll(), delivers a signal.
   void Advance(absl::Duration duration) { clock_ += duration; }
   void Complete(Operation& operation, int64_t result) { completions_.emplace_back(&operation, result); }
-  void DeliverStopSignal() { stop_(); }
+  void DeliverSignal(int signal) { signal_(signal); }
   // Every operation that was submitted, in order.
   const std::vector<Operation*>& submitted() const { return submitted_; }
 
@@ -76,7 +77,7 @@ class FakeReactor final : public Reactor {
  private:
   Instant clock_ = Instant::FromNanoseconds(1'000'000'000);
   std::atomic<int> wakes_{0};
-  std::function<void()> stop_;
+  std::function<void(int signal)> signal_;
   std::vector<std::pair<Operation*, int64_t>> completions_;
   std::vector<Operation*> submitted_;
   HeapBufferPool buffers_;

@@ -3,6 +3,7 @@
 #include "core/runtime/shard.h"
 
 #include <algorithm>
+#include <csignal>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -31,15 +32,24 @@ Shard::Entered::~Entered() {
 
 Shard::Shard(std::unique_ptr<Reactor> reactor) : reactor_(std::move(reactor)) {
   set_now(reactor_->ReadClock());
-  reactor_->SetStopSignalHandler([this] { main_.scope().Cancel(); });
+  reactor_->SetSignalHandler([this](int signal) { OnSignal(signal); });
+  reactor_->WatchSignal(SIGINT, SignalWatch::kOnce);
+  reactor_->WatchSignal(SIGTERM, SignalWatch::kOnce);
 }
 
 Shard::~Shard() {
   CHECK(drained()) << "a shard ended with " << task_count() << " tasks and " << reactor_->in_flight() << " in flight";
-  reactor_->SetStopSignalHandler(nullptr);
+  reactor_->SetSignalHandler(nullptr);
   for (Letter* letter = mailbox_.exchange(nullptr); letter != nullptr;) {
     delete std::exchange(letter, letter->next);
   }
+}
+
+// Asked to stop: from now on both signals kill.
+void Shard::OnSignal(int) {
+  reactor_->WatchSignal(SIGINT, SignalWatch::kOff);
+  reactor_->WatchSignal(SIGTERM, SignalWatch::kOff);
+  main_.scope().Cancel();
 }
 
 void Shard::StartMain(Task<void> main) {

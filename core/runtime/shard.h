@@ -113,6 +113,7 @@ class Shard final : public Executor {
     Letter* next;
   };
 
+  void OnSignal(int signal);
   void DrainMailbox() noexcept;
   void DestroyLocals();
 

@@ -12,6 +12,7 @@
 // forgotten every client that is gone. Short reads and writes may go on then: they are no excuse.
 
 #include <algorithm>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -665,7 +666,7 @@ SIM_TEST(Kv, RepliesMatchRequestsUnderFaults) {
     // Stopped in the middle of everything and started anew; again after the faults, which may have held it up.
     const int64_t stop_ms = random.Between(1000, 12'000);
     world.At(cluster.At(absl::Milliseconds(stop_ms)), [&server] {
-      server.DeliverStopSignal();
+      server.DeliverSignal(SIGTERM);
       server.Restart(absl::Seconds(4));
     });
     world.At(cluster.At(kFaultsEnd + absl::Seconds(5)), [&server] { server.Restart(); });
@@ -679,7 +680,7 @@ SIM_TEST(Kv, RepliesMatchRequestsUnderFaults) {
   sim::Host& checker = world.AddHost("checker", [&cluster] { return RunChecker(&cluster); });
   const absl::Status checked = world.RunUntilDone(checker, kTimeLimit);
   EXPECT_TRUE(checked.ok()) << "checker: " << checked;
-  server.DeliverStopSignal();
+  server.DeliverSignal(SIGTERM);
   const absl::Status stopped = world.RunUntilDone(server, absl::Minutes(1));
   EXPECT_TRUE(absl::IsCancelled(stopped)) << "server: " << stopped;
   absl::PrintF("%d connections under faults, %d of them failed; %d right replies; the server was started %d times\n",

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/io/datagram.h"
+
+#include "core/io/reactor.h"
+
+namespace tandem {
+
+void OwnedDescriptor::Reset() {
+  if (descriptor_ >= 0) Reactor::Current().CloseDescriptor(std::exchange(descriptor_, -1));
+}
+
+}  // namespace tandem

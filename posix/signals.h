@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Signals: signals of this process as a set of flags that a reactor looks at.
+//
+// The signal handler only sets a flag and wakes the owner. SIGPIPE is ignored while a Signals exists.
+//
+// Signals belong to the process, so at most one Signals exists at a time (CHECKed). The handler may run on any thread;
+// everything else belongs to one.
+
+#ifndef TANDEM_POSIX_SIGNALS_H_
+#define TANDEM_POSIX_SIGNALS_H_
+
+#include <signal.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "core/io/reactor.h"
+
+namespace tandem::posix {
+
+class Signals {
+ public:
+  // `wake(context)` is called from the signal handler: it must be async-signal-safe, and `context` must live as long
+  // as this object.
+  Signals(void (*wake)(void*), void* context);
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  // Puts back the actions that were there before, and waits for a handler that is running on another thread.
+  ~Signals();
+
+  // As Reactor::WatchSignal().
+  int Watch(int signal, SignalWatch watch);
+
+  bool pending() const { return pending_.load(std::memory_order_relaxed) != 0; }
+  // The signals that came since the last call: bit `signal - 1`.
+  uint64_t TakePending() { return pending_.exchange(0, std::memory_order_acquire); }
+
+ private:
+  static constexpr int kLastSignal = 64;
+
+  static void OnSignal(int signal);
+
+  void (*const wake_)(void*);
+  void* const context_;
+  std::atomic<uint64_t> pending_{0};
+  struct Watched {
+    SignalWatch watch = SignalWatch::kOff;
+    struct sigaction old_action = {};
+  };
+  std::array<Watched, kLastSignal + 1> watched_;  // By number.
+  struct sigaction old_pipe_ = {};
+};
+
+}  // namespace tandem::posix
+
+#endif  // TANDEM_POSIX_SIGNALS_H_
