@@ -17,10 +17,25 @@
 #include "core/io/errors.h"           // IWYU pragma: export
 #include "core/io/reactor.h"          // IWYU pragma: export
 #include "core/net/buffered.h"        // IWYU pragma: export
+#include "core/net/copy.h"            // IWYU pragma: export
+#include "core/net/framing.h"         // IWYU pragma: export
+#include "core/net/pipe.h"            // IWYU pragma: export
+#include "core/net/stream.h"          // IWYU pragma: export
 #include "core/net/tcp_listener.h"    // IWYU pragma: export
 #include "core/net/tcp_stream.h"      // IWYU pragma: export
+#include "core/net/udp_socket.h"      // IWYU pragma: export
+#include "core/net/unix_datagram.h"   // IWYU pragma: export
+#include "core/net/unix_listener.h"   // IWYU pragma: export
+#include "core/net/unix_stream.h"     // IWYU pragma: export
 #include "core/runtime/host_local.h"  // IWYU pragma: export
 #include "core/runtime/runtime.h"     // IWYU pragma: export
 #include "core/runtime/shard.h"       // IWYU pragma: export
+#include "core/sync/channel.h"        // IWYU pragma: export
+#include "core/sync/event.h"          // IWYU pragma: export
+#include "core/sync/mutex.h"          // IWYU pragma: export
+#include "core/sync/rate_limiter.h"   // IWYU pragma: export
+#include "core/sync/semaphore.h"      // IWYU pragma: export
+#include "core/sync/ticker.h"         // IWYU pragma: export
+#include "core/sync/wait_group.h"     // IWYU pragma: export
 
 #endif  // TANDEM_TANDEM_H_

@@ -10,6 +10,7 @@ load("@rules_cc//cc:defs.bzl", "cc_binary")
 REACTORS = {
     "sim": Label("//sim:reactor"),
     "uring": Label("//uring:reactor"),
+    "epoll": Label("//posix:reactor"),
 }
 
 def reactor_label(reactor):
@@ -24,8 +25,8 @@ def tandem_binary(name, deps = [], reactor = None, **kwargs):
     Args:
       name: The name of the binary.
       deps: Libraries; none of them names a reactor.
-      reactor: "sim" or "uring". None: the one of the flag //core:reactor, which --config=sim|uring sets and which is
-        uring otherwise.
+      reactor: "sim", "uring" (which falls back to epoll) or "epoll". None: the one of the flag //core:reactor, which
+        --config=sim|uring|epoll sets and which is uring otherwise.
       **kwargs: Passed to cc_binary.
     """
     cc_binary(

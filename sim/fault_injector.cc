@@ -101,12 +101,16 @@ void FaultInjector::Begin(Fault& fault) {
     case FaultKind::kLoss:
     case FaultKind::kPartition:
     case FaultKind::kPartitionOneWay:
+    case FaultKind::kDuplicate:
+    case FaultKind::kReorder:
       return UpdateLinks();
     case FaultKind::kShortReads:
     case FaultKind::kShortWrites:
     case FaultKind::kJitter:
     case FaultKind::kConnectRefused:
     case FaultKind::kConnectTimedOut:
+    case FaultKind::kLookupFailed:
+    case FaultKind::kLookupSlow:
       return UpdateStacks();
     case FaultKind::kClog:
       return ClogLinks(fault);
@@ -153,16 +157,19 @@ void FaultInjector::UpdateLink(HostStack& from, HostStack& to) {
   Network& network = world_.network();
   const auto key = std::make_pair(from.index(), to.index());
   bool partitioned = false;
-  bool impaired = false;
   int64_t added_latency_ns = 0;
   uint64_t loss = 0;
+  uint64_t duplicate = 0;
+  uint64_t reorder = 0;
   for (const std::unique_ptr<Fault>& fault : faults_) {
     if (!fault->holds() || !HitsLinks(fault->kind()) || !fault->Hits(from, to)) continue;
     if (fault->kind() == FaultKind::kPartition || fault->kind() == FaultKind::kPartitionOneWay) partitioned = true;
     if (fault->kind() == FaultKind::kLatency) added_latency_ns += static_cast<int64_t>(fault->entry().strength);
     if (fault->kind() == FaultKind::kLoss) loss = std::max(loss, fault->entry().strength);
-    impaired |= fault->kind() == FaultKind::kLatency || fault->kind() == FaultKind::kLoss;
+    if (fault->kind() == FaultKind::kDuplicate) duplicate = std::max(duplicate, fault->entry().strength);
+    if (fault->kind() == FaultKind::kReorder) reorder = std::max(reorder, fault->entry().strength);
   }
+  const bool impaired = added_latency_ns > 0 || loss > 0 || duplicate > 0 || reorder > 0;
 
   if (partitioned && link_blocked_.emplace(key, network.blocked(from, to)).second) network.Block(from, to);
   if (const auto before = link_blocked_.find(key); !partitioned && before != link_blocked_.end()) {
@@ -181,6 +188,8 @@ void FaultInjector::UpdateLink(HostStack& from, HostStack& to) {
     conditions.latency.p99_ns += added.p99_ns;
     conditions.latency.max_ns += added.max_ns;
     if (loss > 0) conditions.loss = Parts(loss);
+    if (duplicate > 0) conditions.datagram_duplicate = Parts(duplicate);
+    if (reorder > 0) conditions.datagram_reorder = Parts(reorder);
   }
   network.SetConditions(from, to, conditions);
 }
@@ -203,6 +212,8 @@ void FaultInjector::UpdateStacks() {
       if (fault->kind() == FaultKind::kJitter) faults.completion_jitter_max_ns = static_cast<int64_t>(strength);
       if (fault->kind() == FaultKind::kConnectRefused) faults.connect_refused = Parts(strength);
       if (fault->kind() == FaultKind::kConnectTimedOut) faults.connect_timed_out = Parts(strength);
+      if (fault->kind() == FaultKind::kLookupFailed) faults.lookup_failed = Parts(strength);
+      if (fault->kind() == FaultKind::kLookupSlow) faults.lookup_slow = Parts(strength);
     }
     if (!hit && before == stack_faults_.end()) continue;
     if (hit) stack_faults_.emplace(stack.index(), stack.faults());

@@ -48,6 +48,10 @@ constexpr KindTraits kKinds[kFaultKindCount] = {
     {FaultKind::kCrash, "crash", Hits::kHost, true, 0, 0},
     {FaultKind::kKill, "kill", Hits::kHost, true, 0, 0},
     {FaultKind::kPause, "pause", Hits::kHost, true, 0, 0},
+    {FaultKind::kDuplicate, "duplicate", Hits::kLink, true, 1'000, kMillion / 2},
+    {FaultKind::kReorder, "reorder", Hits::kLink, true, 1'000, kMillion / 2},
+    {FaultKind::kLookupFailed, "lookup-failed", Hits::kHost, true, 50'000, kMillion},
+    {FaultKind::kLookupSlow, "lookup-slow", Hits::kHost, true, 50'000, kMillion},
 };
 
 const KindTraits& TraitsOf(FaultKind kind) {

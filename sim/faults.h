@@ -41,8 +41,12 @@ enum class FaultKind : uint8_t {
   kCrash,            // `target`: the machine loses power at `from` and starts again at `to`.
   kKill,             // `target`: the process is killed at `from` and started again at `to`; the kernel stays.
   kPause,            // `target`: the process does not run; its kernel does.
+  kDuplicate,        // `target` and `other`: datagrams arrive twice. Strength: parts in a million.
+  kReorder,          // `target` and `other`: datagrams are overtaken by later ones. Strength: parts in a million.
+  kLookupFailed,     // `target`: names that it looks up get no answer. Strength: parts in a million.
+  kLookupSlow,       // `target`: names that it looks up take up to 30 s. Strength: parts in a million.
 };
-inline constexpr size_t kFaultKindCount = 14;
+inline constexpr size_t kFaultKindCount = 18;
 
 // The name in a plan's text: "latency", "partition-one-way", ...
 absl::string_view FaultKindName(FaultKind kind);
@@ -97,7 +101,7 @@ class Faults {
  public:
   // No kind: the start of a selection of single kinds.
   static Faults None() { return Faults(); }
-  // Everything that links and connections can suffer.
+  // Everything that links, connections, datagrams and lookups of names can suffer.
   static Faults Network();
   // Crash, kill and pause: of any host, or of these alone.
   static Faults Hosts();

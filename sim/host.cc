@@ -214,6 +214,16 @@ void Host::OnRunnable() {
   world_.runnable_.push_back(this);
 }
 
+int64_t Host::RunWork(BlockingWork& work) {
+  CHECK(world_.running_ == nullptr && world_.slept_ns_ == 0);
+  world_.running_ = this;
+  world_.working_ = true;
+  work.Run();
+  world_.working_ = false;
+  world_.running_ = nullptr;
+  return std::exchange(world_.slept_ns_, 0);
+}
+
 bool Host::HasWork() const {
   return shard_->has_work() || reactor_->has_pending() || shard_->next_deadline() <= world_.Now();
 }

@@ -25,6 +25,7 @@
 #include "core/async/task.h"
 #include "core/base/instant.h"
 #include "core/io/address.h"
+#include "core/io/reactor.h"
 #include "core/runtime/shard.h"
 #include "sim/event_queue.h"
 #include "sim/network.h"
@@ -123,6 +124,8 @@ class Host final : private HostWaker {
 
   void Start();
   void OnRunnable() override;
+  int64_t RunWork(BlockingWork& work) override;
+  int64_t paused_until_ns() const override { return paused_ ? resume_.time_ns() : 0; }
   void OnWakeUp();
   void OnPauseEnd();
   // Enters the shard and turns it until it waits. Called by the world when this host is at the head of its list.

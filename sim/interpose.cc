@@ -147,10 +147,20 @@ void Fill(Mode mode, void* data, size_t size) {
   }
 }
 
-constexpr char kAwaitSleep[] = "it would stop every host; co_await tandem::Sleep() instead";
-constexpr char kUseTandem[] = "it would reach the real network; use Tandem's sockets instead";
+constexpr char kAwaitSleep[] =
+    "it would stop every host; co_await tandem::Sleep() instead, or do it in tandem::RunBlocking()";
+constexpr char kUseTandem[] = "it would reach the real network; use Tandem's sockets and tandem::Resolve() instead";
 constexpr char kOneThread[] =
     "a world has one thread; spawn a task instead, or keep what needs threads out of simulated programs";
+
+// In a world only blocking work may sleep.
+void SleepInWorld(const char* call, int64_t ns) {
+  if (g_hooks->sleep == nullptr || !g_hooks->sleep(g_hooks->context, std::max<int64_t>(ns, 0))) {
+    FailByName(call, kAwaitSleep);
+  }
+}
+
+int64_t FromTimespec(const timespec& time) { return int64_t{time.tv_sec} * kNsPerSecond + time.tv_nsec; }
 
 // Both outside a world and in the real mode sleeps are real: they take time and tell nothing.
 int SleepOnMachine(clockid_t clock, int flags, const timespec* request, timespec* remaining) {
@@ -308,21 +318,26 @@ __attribute__((visibility("default"))) random_device::result_type random_device:
 
 TANDEM_INTERPOSED int nanosleep(const timespec* request, timespec* remaining) {
   if (tandem::sim::Intercept(InterposedCall::kNanosleep) == Mode::kWorld) {
-    tandem::sim::FailByName("nanosleep()", tandem::sim::kAwaitSleep);
+    tandem::sim::SleepInWorld("nanosleep()", tandem::sim::FromTimespec(*request));
+    return 0;
   }
   return static_cast<int>(syscall(SYS_nanosleep, request, remaining));
 }
 
 TANDEM_INTERPOSED int clock_nanosleep(clockid_t clock, int flags, const timespec* request, timespec* remaining) {
   if (tandem::sim::Intercept(InterposedCall::kClockNanosleep) == Mode::kWorld) {
-    tandem::sim::FailByName("clock_nanosleep()", tandem::sim::kAwaitSleep);
+    int64_t ns = tandem::sim::FromTimespec(*request);
+    if ((flags & TIMER_ABSTIME) != 0) ns -= tandem::sim::SimulatedClockNs(Mode::kWorld, clock);
+    tandem::sim::SleepInWorld("clock_nanosleep()", ns);
+    return 0;
   }
   return tandem::sim::SleepOnMachine(clock, flags, request, remaining);
 }
 
 TANDEM_INTERPOSED int usleep(useconds_t us) {
   if (tandem::sim::Intercept(InterposedCall::kUsleep) == Mode::kWorld) {
-    tandem::sim::FailByName("usleep()", tandem::sim::kAwaitSleep);
+    tandem::sim::SleepInWorld("usleep()", int64_t{us} * 1000);
+    return 0;
   }
   const timespec request = tandem::sim::ToTimespec(int64_t{us} * 1000);
   return static_cast<int>(syscall(SYS_nanosleep, &request, nullptr));
@@ -330,7 +345,8 @@ TANDEM_INTERPOSED int usleep(useconds_t us) {
 
 TANDEM_INTERPOSED unsigned sleep(unsigned seconds) {
   if (tandem::sim::Intercept(InterposedCall::kSleep) == Mode::kWorld) {
-    tandem::sim::FailByName("sleep()", tandem::sim::kAwaitSleep);
+    tandem::sim::SleepInWorld("sleep()", int64_t{seconds} * tandem::sim::kNsPerSecond);
+    return 0;
   }
   const timespec request{.tv_sec = seconds, .tv_nsec = 0};
   timespec remaining{};

@@ -35,6 +35,8 @@ struct WorldHooks {
   int64_t (*realtime_ns)(void* context);   // With the host's offset and steps.
   int64_t (*monotonic_ns)(void* context);  // Without them; never goes back.
   uint64_t (*random)(void* context);       // The next draw of the host's own stream.
+  // Blocking work sleeps: its clocks show later times from now on. False when no blocking work runs. Null: none does.
+  bool (*sleep)(void* context, int64_t ns) = nullptr;
 };
 
 // Lets every call through to the machine until the process ends or enters a world.

@@ -41,4 +41,22 @@ Link::Outcome Link::Send(int64_t now_ns, uint32_t bytes) {
   return outcome;
 }
 
+Link::Outcome Link::SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments) {
+  Outcome outcome = Send(now_ns, bytes);
+  if (!conditions_.loss.is_never()) {
+    for (uint32_t fragment = 1; fragment < fragments && !outcome.dropped; ++fragment) {
+      outcome.dropped = conditions_.loss.Hits(HashCombine(Draw(kLoss, outcome.ordinal), fragment));
+    }
+  }
+  if (outcome.dropped) return outcome;
+  if (outcome.duplicate_arrival_ns == 0 &&
+      conditions_.datagram_duplicate.Hits(Draw(kDatagramDuplicate, outcome.ordinal))) {
+    outcome.duplicate_arrival_ns =
+        outcome.arrival_ns + conditions_.latency.Sample(Draw(kDuplicateLatency, outcome.ordinal));
+  }
+  outcome.reordered |= conditions_.datagram_reorder.Hits(Draw(kDatagramReorder, outcome.ordinal));
+  if (outcome.reordered) outcome.arrival_ns += conditions_.latency.Sample(Draw(kReorderLatency, outcome.ordinal));
+  return outcome;
+}
+
 }  // namespace tandem::sim

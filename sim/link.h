@@ -55,7 +55,11 @@ struct LinkConditions {
   uint64_t queue_limit_bytes = 0;  // Packets that find more waiting are dropped. 0: unlimited.
   Probability loss;
   Probability duplicate;
-  Probability reorder;  // Packets of one connection arrive in order, except those that this hits.
+  Probability reorder;  // Packets of one connection, or from one datagram socket, arrive in order, except those that
+                        // this hits.
+  // Of datagrams alone, in addition.
+  Probability datagram_duplicate;
+  Probability datagram_reorder;
 };
 
 // Why a packet did not arrive. In the trace.
@@ -92,9 +96,12 @@ class Link {
   };
   // Decides about the next packet, of `bytes` bytes, sent at `now_ns`.
   Outcome Send(int64_t now_ns, uint32_t bytes);
+  // The same for a datagram that travels in so many fragments: when one of them is lost, all of it is. A datagram that
+  // is reordered takes the latency twice.
+  Outcome SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments);
 
  private:
-  enum Purpose : uint64_t { kLatency = 1, kLoss, kDuplicate, kDuplicateLatency, kReorder };
+  enum Purpose : uint64_t { kLatency = 1, kLoss, kDuplicate, kDuplicateLatency, kReorder, kDatagramDuplicate, kDatagramReorder, kReorderLatency };
   uint64_t Draw(Purpose purpose, uint32_t ordinal) const {
     return HashCombine(key_, static_cast<uint64_t>(purpose) << 32 | ordinal);
   }

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "absl/log/check.h"
+#include "sim/ip.h"
 #include "sim/tcp.h"
+#include "sim/udp.h"
 
 namespace tandem::sim {
 namespace {
@@ -15,50 +17,14 @@ namespace {
 constexpr int64_t kLoopbackLatencyNs = 15'000;
 constexpr int kMaxBacklog = 4096;      // net.core.somaxconn.
 constexpr uint32_t kHeaderBytes = 66;  // Ethernet, IP, TCP with time stamps: what a packet costs beside its payload.
-
-constexpr std::array<uint8_t, 12> kMappedPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-// ::ffff:a.b.c.d as a.b.c.d; everything else unchanged.
-SocketAddress Unmap(const SocketAddress& address) {
-  if (!address.is_ipv6() || !std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), address.bytes().begin())) {
-    return address;
-  }
-  const auto& bytes = address.bytes();
-  return SocketAddress::Ipv4({bytes[12], bytes[13], bytes[14], bytes[15]}, address.port());
-}
-
-// How a socket of `family` shows `address` to its program.
-SocketAddress ToFamily(const SocketAddress& address, AddressFamily family) {
-  if (family != AddressFamily::kIpv6 || !address.is_ipv4()) return address;
-  if (address.is_any()) return SocketAddress::AnyIpv6(address.port());
-  std::array<uint8_t, 16> bytes = {};
-  std::copy(kMappedPrefix.begin(), kMappedPrefix.end(), bytes.begin());
-  std::copy_n(address.bytes().begin(), 4, bytes.begin() + 12);
-  return SocketAddress::Ipv6(bytes, address.port());
-}
-
-SocketAddress AnyAddress(AddressFamily family, uint16_t port) {
-  return family == AddressFamily::kIpv6 ? SocketAddress::AnyIpv6(port) : SocketAddress::AnyIpv4(port);
-}
-
-// True when a socket bound to `local` takes what is sent to `address`. Ports are not looked at.
-bool Covers(const SocketAddress& local, bool ipv6_only, const SocketAddress& address) {
-  if (!local.is_any()) return local.WithPort(0) == address.WithPort(0);
-  return local.family() == address.family() || (local.is_ipv6() && !ipv6_only);
-}
-
-uint64_t HashAddress(const SocketAddress& address) {
-  uint64_t hash = address.port();
-  uint64_t word = 0;
-  for (size_t i = 0; i < address.bytes().size(); ++i) {
-    word = word << 8 | address.bytes()[i];
-    if (i % 8 == 7) hash = HashCombine(hash, word);
-  }
-  return hash;
-}
+constexpr uint32_t kDatagramHeaderBytes = 42;    // Ethernet, IP, UDP.
+constexpr uint32_t kFragmentPayloadBytes = 1480;  // Of an IP packet that is not more than 1500 bytes.
 
 uint64_t Pair(uint32_t high, uint32_t low) { return uint64_t{high} << 32 | low; }
 uint64_t FromInt(int64_t value) { return static_cast<uint64_t>(value); }
+
+// What a packet is, for the trace.
+uint64_t Kind(const Packet& packet) { return Pair(packet.flags | uint32_t{packet.protocol} << 8, packet.size); }
 
 }  // namespace
 
@@ -86,6 +52,7 @@ HostStack::HostStack(Network& network, uint32_t index, std::string name, std::ve
   const uint64_t ports = kLastEphemeralPort - kFirstEphemeralPort + 1;
   next_ephemeral_port_ = static_cast<uint16_t>(kFirstEphemeralPort +
                                                ReduceToRange(HashCombine(seed_, HashName("ephemeral ports")), ports));
+  udp_ = std::make_unique<UdpStack>(*this);
 }
 
 HostStack::~HostStack() { DropAllSockets(); }
@@ -107,7 +74,7 @@ void HostStack::StartMachine() { up_ = true; }
 void HostStack::KillProcess() {
   observer_ = nullptr;
   for (size_t id = 0; id < descriptors_.size(); ++id) {
-    if (descriptors_[id] != nullptr) Close(static_cast<SocketId>(id));
+    if (descriptors_[id].in_use()) Close(static_cast<SocketId>(id));
   }
   descriptors_.clear();
   free_descriptors_.clear();
@@ -117,6 +84,7 @@ void HostStack::DropAllSockets() {
   for (const std::unique_ptr<TcpSocket>& socket : sockets_) {
     if (socket->in_use_) FreeSocket(*socket);
   }
+  udp_->DropAllSockets();
   descriptors_.clear();
   free_descriptors_.clear();
   open_descriptors_ = 0;
@@ -176,6 +144,7 @@ TcpSocket* HostStack::NewSocket() {
 
 void HostStack::FreeSocket(TcpSocket& socket) {
   CHECK(socket.in_use_);
+  socket.EndLinger();
   network_.events_.Cancel(socket);
   RemoveConnection(socket);
   RemoveFromPort(socket);
@@ -192,24 +161,29 @@ void HostStack::FreeSocket(TcpSocket& socket) {
   free_sockets_.push_back(std::construct_at(&socket, *this, index, generation));
 }
 
-SocketId HostStack::AddDescriptor(TcpSocket& socket) {
+SocketId HostStack::AddDescriptor(const Descriptor& descriptor) {
   SocketId id;
   if (free_descriptors_.empty()) {
     id = static_cast<SocketId>(descriptors_.size());
-    descriptors_.push_back(&socket);
+    descriptors_.push_back(descriptor);
   } else {
     id = free_descriptors_.back();
     free_descriptors_.pop_back();
-    descriptors_[static_cast<size_t>(id)] = &socket;
+    descriptors_[static_cast<size_t>(id)] = descriptor;
   }
   ++open_descriptors_;
-  socket.id_ = id;
   return id;
 }
 
+SocketId HostStack::AddDescriptor(TcpSocket& socket) {
+  socket.id_ = AddDescriptor(Descriptor{&socket, nullptr});
+  return socket.id_;
+}
+
 void HostStack::RemoveDescriptor(SocketId id) {
-  descriptors_[static_cast<size_t>(id)]->id_ = kNoSocket;
-  descriptors_[static_cast<size_t>(id)] = nullptr;
+  Descriptor& descriptor = descriptors_[static_cast<size_t>(id)];
+  if (descriptor.stream != nullptr) descriptor.stream->id_ = kNoSocket;
+  descriptor = Descriptor();
   free_descriptors_.push_back(id);
   --open_descriptors_;
 }
@@ -315,7 +289,18 @@ int64_t HostStack::Open(AddressFamily family) {
   return id;
 }
 
+int64_t HostStack::OpenDatagrams(AddressFamily family) {
+  if (family == AddressFamily::kNone) return -EAFNOSUPPORT;
+  if (open_descriptors_ >= descriptor_limit_) return -EMFILE;
+  UdpSocket& socket = udp_->Open(family);
+  const SocketId id = AddDescriptor(Descriptor{nullptr, &socket});
+  socket.set_id(id);
+  network_.trace_.Record(TraceKind::kOpen, network_.now_ns(), index_, FromInt(id), 1);
+  return id;
+}
+
 int HostStack::Bind(SocketId id, const SocketAddress& address) {
+  if (UdpSocket* datagrams = FindDatagrams(id)) return datagrams->Bind(address);
   TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   const auto bind = [&]() -> int {
@@ -342,6 +327,7 @@ int HostStack::Bind(SocketId id, const SocketAddress& address) {
 }
 
 int HostStack::Listen(SocketId id, int backlog) {
+  if (FindDatagrams(id) != nullptr) return -EOPNOTSUPP;
   TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   const auto listen = [&]() -> int {
@@ -466,6 +452,7 @@ int HostStack::Connect(SocketId id, const SocketAddress& address) {
 }
 
 int64_t HostStack::Accept(SocketId id) {
+  if (FindDatagrams(id) != nullptr) return -EOPNOTSUPP;
   TcpSocket* listener = Find(id);
   if (listener == nullptr) return -EBADF;
   if (listener->state_ != TcpState::kListen) return -EINVAL;
@@ -484,6 +471,7 @@ int64_t HostStack::Accept(SocketId id) {
 }
 
 int HostStack::Shutdown(SocketId id, ShutdownHow how) {
+  if (UdpSocket* datagrams = FindDatagrams(id)) return datagrams->Shutdown(how);
   TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   const int result = socket->Shutdown(how);
@@ -492,17 +480,25 @@ int HostStack::Shutdown(SocketId id, ShutdownHow how) {
   return result;
 }
 
-int HostStack::Close(SocketId id) {
+int HostStack::Close(SocketId id, uint64_t ticket) {
+  if (UdpSocket* datagrams = FindDatagrams(id)) {
+    network_.trace_.Record(TraceKind::kClose, network_.now_ns(), index_, FromInt(id));
+    RemoveDescriptor(id);
+    udp_->Close(*datagrams);
+    if (observer_ != nullptr) observer_->OnDescriptorFree();
+    return 0;
+  }
   TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   network_.trace_.Record(TraceKind::kClose, network_.now_ns(), index_, FromInt(id));
   RemoveDescriptor(id);
-  socket->CloseDescriptor();
+  const bool lingers = socket->CloseDescriptor(ticket);
   if (observer_ != nullptr) observer_->OnDescriptorFree();
-  return 0;
+  return lingers ? -EINPROGRESS : 0;
 }
 
 int HostStack::SetOption(SocketId id, SocketOption option, int value) {
+  if (UdpSocket* datagrams = FindDatagrams(id)) return datagrams->SetOption(option, value);
   TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   network_.trace_.Record(TraceKind::kSocketOption, network_.now_ns(), index_, FromInt(id),
@@ -533,15 +529,16 @@ int HostStack::SetOption(SocketId id, SocketOption option, int value) {
       socket->ipv6_only_ = value != 0;
       return 0;
     case SocketOption::kLinger:
-      socket->linger_seconds_ = value;
+      socket->linger_seconds_ = std::max(value, -1);
       return 0;
     default:
-      return -ENOPROTOOPT;
+      return socket->SetOption(option, value);
   }
   return -ENOPROTOOPT;
 }
 
 int HostStack::GetOption(SocketId id, SocketOption option, int* value) {
+  if (UdpSocket* datagrams = FindDatagrams(id)) return datagrams->GetOption(option, value);
   TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   switch (option) {
@@ -571,12 +568,13 @@ int HostStack::GetOption(SocketId id, SocketOption option, int* value) {
       *value = std::exchange(socket->error_, 0);
       return 0;
     default:
-      return -ENOPROTOOPT;
+      return socket->GetOption(option, value);
   }
   return -ENOPROTOOPT;
 }
 
 int HostStack::LocalAddress(SocketId id, SocketAddress* address) {
+  if (const UdpSocket* datagrams = FindDatagrams(id)) return datagrams->LocalAddress(address);
   const TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   *address = ToFamily(socket->local_, socket->family_);
@@ -584,6 +582,7 @@ int HostStack::LocalAddress(SocketId id, SocketAddress* address) {
 }
 
 int HostStack::PeerAddress(SocketId id, SocketAddress* address) {
+  if (const UdpSocket* datagrams = FindDatagrams(id)) return datagrams->PeerAddress(address);
   const TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   switch (socket->state_) {
@@ -601,6 +600,7 @@ int HostStack::PeerAddress(SocketId id, SocketAddress* address) {
 // --- HostStack: packets ---
 
 void HostStack::OnPacket(Packet& packet) {
+  if (packet.protocol != Packet::kTcp) return udp_->OnPacket(packet);
   TcpSocket* socket = packet.receiver;
   if (socket == nullptr || socket->generation_ != packet.receiver_generation || !socket->connected_) {
     socket = FindConnection(packet.destination, packet.source);
@@ -667,6 +667,10 @@ HostStack& Network::AddHost(absl::string_view name, std::vector<SocketAddress> a
     CHECK(!address.is_loopback() && !address.is_any()) << address.ToString();
     CHECK(hosts_by_address_.try_emplace(address, &host).second) << "two hosts with " << address.HostToString();
   }
+  const bool only_loopback = host.addresses().empty();
+  names_.SetDefault(name, only_loopback ? std::vector<SocketAddress>{SocketAddress::LoopbackIpv6(0),
+                                                                     SocketAddress::LoopbackIpv4(0)}
+                                        : host.addresses());
   return host;
 }
 
@@ -722,24 +726,34 @@ Packet& Network::NewPacket() {
 
 void Network::FreePacket(Packet& packet) {
   if (packet.payload != nullptr) buffers_.Release(std::exchange(packet.payload, nullptr));
+  packet.protocol = Packet::kTcp;
   packet.sender = packet.receiver = nullptr;
   packet.sequence = packet.acknowledgement = 0;
   packet.size = packet.window = 0;
   packet.next = std::exchange(free_packets_, &packet);
 }
 
+Link::Outcome Network::PutOnLink(const Packet& packet) {
+  Link& link = packet.from->LinkTo(*packet.to);
+  if (packet.protocol == Packet::kTcp) return link.Send(now_ns(), packet.size + kHeaderBytes);
+  const uint32_t fragments =
+      packet.from == packet.to ? 1 : std::max(1u, (packet.size + kFragmentPayloadBytes - 1) / kFragmentPayloadBytes);
+  return link.SendDatagram(now_ns(), packet.size + fragments * kDatagramHeaderBytes, fragments);
+}
+
 void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
   const int64_t now = now_ns();
   ++statistics_.packets_sent;
   if (packet.to == nullptr) {
-    trace_.Record(TraceKind::kPacketUnreachable, now, packet.from->index(), packet.flags, packet.size, packet.sequence);
+    trace_.Record(TraceKind::kPacketUnreachable, now, packet.from->index(), Kind(packet) >> 32, packet.size,
+                  packet.sequence);
     FreePacket(packet);
     return;
   }
-  const Link::Outcome outcome = packet.from->LinkTo(*packet.to).Send(now, packet.size + kHeaderBytes);
+  const Link::Outcome outcome = PutOnLink(packet);
   packet.link_ordinal = outcome.ordinal;
   trace_.Record(TraceKind::kPacketSent, now, packet.from->index(), Pair(packet.to->index(), outcome.ordinal),
-                Pair(packet.flags, packet.size), packet.sequence);
+                Kind(packet), packet.sequence);
   if (outcome.dropped) {
     Drop(packet, outcome.reason);
     return;
@@ -759,6 +773,8 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
     copy.window = packet.window;
     copy.size = packet.size;
     copy.flags = packet.flags;
+    copy.protocol = packet.protocol;
+    copy.interface_index = packet.interface_index;
     copy.link_ordinal = packet.link_ordinal;
     if (packet.payload != nullptr) {
       const absl::string_view bytes(packet.payload->memory + packet.payload->begin, packet.size);
@@ -785,7 +801,7 @@ void Network::Deliver(Packet& packet) {
   }
   ++statistics_.packets_delivered;
   trace_.Record(TraceKind::kPacketDelivered, now_ns(), packet.to->index(),
-                Pair(packet.from->index(), packet.link_ordinal), Pair(packet.flags, packet.size), packet.sequence);
+                Pair(packet.from->index(), packet.link_ordinal), Kind(packet), packet.sequence);
   packet.to->OnPacket(packet);
   FreePacket(packet);
 }

@@ -29,6 +29,7 @@
 #include "core/io/reactor.h"
 #include "sim/event_queue.h"
 #include "sim/link.h"
+#include "sim/names.h"
 #include "sim/trace.h"
 
 namespace tandem::sim {
@@ -36,9 +37,11 @@ namespace tandem::sim {
 class HostStack;
 class Network;
 class TcpSocket;
+class UdpSocket;
+class UdpStack;
 struct PortListTag;
 
-// A segment on its way, or waiting in a receiver for those before it.
+// A segment or datagram on its way, or a segment waiting in a receiver for those before it.
 class Packet final : public Event {
  public:
   enum Flag : uint8_t {
@@ -48,6 +51,11 @@ class Packet final : public Event {
     kReset = 8,
     kProbe = 16,        // Of a closed window; asks for an acknowledgement.
     kRefuseFault = 32,  // A fault: the receiver answers as if nobody listened.
+  };
+  enum Protocol : uint8_t {
+    kTcp,
+    kUdp,
+    kUnreachable,  // ICMP: nobody has the port to which `destination` sent a datagram at `source`.
   };
 
   bool has(Flag flag) const { return (flags & flag) != 0; }
@@ -68,6 +76,8 @@ class Packet final : public Event {
   BufferBlock* payload = nullptr;
   uint32_t link_ordinal = 0;
   uint8_t flags = 0;
+  Protocol protocol = kTcp;
+  uint8_t interface_index = 0;  // kUdp: where it arrives.
   Packet* next = nullptr;  // In the free list or among the segments that came too early.
 
  private:
@@ -88,10 +98,14 @@ class StackObserver {
   virtual void OnAcceptable(SocketId socket) = 0;
   // A descriptor was closed.
   virtual void OnDescriptorFree() = 0;
+  // The Close() that returned -EINPROGRESS for `ticket` is over.
+  virtual void OnLingerEnd(uint64_t ticket) = 0;
 
  protected:
   ~StackObserver() = default;
 };
+
+inline constexpr int64_t kSlowLookupMaxNs = 30'000'000'000;
 
 // Faults inside one host.
 struct StackFaults {
@@ -101,6 +115,14 @@ struct StackFaults {
   Probability short_write;        // Of sends: reported short after a random part.
   Probability slow_write;         // Of sends: the send buffer takes a few bytes at a time.
   int64_t completion_jitter_max_ns = 0;  // Completions and items show up this much later, at random.
+  // What the contract of core/io/reactor.h allows and a quiet machine seldom does; see chaos.h.
+  Probability late_cancel;  // Of cancels and disarms: what is cancelled goes on for a while, and may win.
+  Probability stall;        // Of looks at a Source: nothing is delivered for a while, as when no buffer is free.
+  Probability overshoot;    // Of deliveries to a Source: the budget does not bound this one.
+  Probability late_end;     // Of ends of an arming: some time after the last item.
+  Probability lookup_failed;             // Of names looked up: EAGAIN, as when the name servers do not answer.
+  Probability lookup_missing;            // Of names looked up: ENOENT, as if there were no such name.
+  Probability lookup_slow;               // Of names looked up: the answer takes kSlowLookupMaxNs more, at most.
 };
 
 class HostStack {
@@ -142,7 +164,10 @@ class HostStack {
 
   // --- System calls. 0 or a value, or -errno. ---
 
+  // A TCP socket, or one for datagrams. Calls that datagram sockets do not have say -EOPNOTSUPP or, where they are
+  // only reached by mistake, -EBADF.
   int64_t Open(AddressFamily family);
+  int64_t OpenDatagrams(AddressFamily family);
   int Bind(SocketId id, const SocketAddress& address);
   int Listen(SocketId id, int backlog);
   // -EINPROGRESS: the observer is told. REQUIRES an observer.
@@ -150,15 +175,17 @@ class HostStack {
   // The next connection of a listener, or -EAGAIN, -EINVAL, -EMFILE.
   int64_t Accept(SocketId id);
   int Shutdown(SocketId id, ShutdownHow how);
-  int Close(SocketId id);
+  // With a `ticket` (not 0), waits for the socket's linger time where that is positive: -EINPROGRESS, and the observer
+  // is told when all bytes are acknowledged, the connection has ended or the time is over. The descriptor is free at
+  // once.
+  int Close(SocketId id, uint64_t ticket = 0);
   int SetOption(SocketId id, SocketOption option, int value);
   int GetOption(SocketId id, SocketOption option, int* value);
   int LocalAddress(SocketId id, SocketAddress* address);
   int PeerAddress(SocketId id, SocketAddress* address);
-  // Null when `id` is not open.
-  TcpSocket* Find(SocketId id) const {
-    return id >= 0 && static_cast<size_t>(id) < descriptors_.size() ? descriptors_[static_cast<size_t>(id)] : nullptr;
-  }
+  // Null when `id` is not open, or another kind of socket.
+  TcpSocket* Find(SocketId id) const { return FindDescriptor(id).stream; }
+  UdpSocket* FindDatagrams(SocketId id) const { return FindDescriptor(id).datagrams; }
 
   void set_observer(StackObserver* observer) { observer_ = observer; }
   StackObserver* observer() const { return observer_; }
@@ -167,8 +194,17 @@ class HostStack {
   friend class Network;
   friend class Packet;
   friend class TcpSocket;
+  friend class UdpSocket;
+  friend class UdpStack;
 
   struct PortBucket;
+  // What is open; at most one of them.
+  struct Descriptor {
+    TcpSocket* stream = nullptr;
+    UdpSocket* datagrams = nullptr;
+
+    bool in_use() const { return stream != nullptr || datagrams != nullptr; }
+  };
   using ConnectionKey = std::pair<SocketAddress, SocketAddress>;  // Local, remote.
 
   static constexpr uint16_t kFirstEphemeralPort = 32768;
@@ -177,6 +213,11 @@ class HostStack {
   Link& LinkTo(HostStack& to);
   TcpSocket* NewSocket();
   void FreeSocket(TcpSocket& socket);
+  Descriptor FindDescriptor(SocketId id) const {
+    return id >= 0 && static_cast<size_t>(id) < descriptors_.size() ? descriptors_[static_cast<size_t>(id)]
+                                                                    : Descriptor();
+  }
+  SocketId AddDescriptor(const Descriptor& descriptor);
   SocketId AddDescriptor(TcpSocket& socket);
   void RemoveDescriptor(SocketId id);
 
@@ -213,13 +254,14 @@ class HostStack {
   std::vector<std::unique_ptr<Link>> links_;  // By the index of the destination; made when first used.
   std::vector<std::unique_ptr<TcpSocket>> sockets_;
   std::vector<TcpSocket*> free_sockets_;
-  std::vector<TcpSocket*> descriptors_;
+  std::vector<Descriptor> descriptors_;
   std::vector<SocketId> free_descriptors_;
   size_t open_descriptors_ = 0;
   std::map<uint16_t, std::unique_ptr<PortBucket>> ports_;
   std::map<ConnectionKey, TcpSocket*> connections_;
   std::map<uint32_t, uint64_t> connects_to_;  // Connects so far, by the index of the destination.
   uint16_t next_ephemeral_port_;
+  std::unique_ptr<UdpStack> udp_;
 };
 
 class Network {
@@ -241,6 +283,8 @@ class Network {
   HostStack& AddHost(absl::string_view name, std::vector<SocketAddress> addresses);
   size_t host_count() const { return hosts_.size(); }
   HostStack& host(size_t index) { return *hosts_[index]; }
+  // The names of the world. Hosts are in it.
+  NameTable& names() { return names_; }
   // Who has `address` (any port), or null. Not for loopback addresses.
   HostStack* FindHost(const SocketAddress& address) const;
 
@@ -262,6 +306,7 @@ class Network {
     uint64_t packets_delivered = 0;
     uint64_t packets_lost = 0;
     uint64_t retransmissions = 0;
+    uint64_t datagrams_dropped = 0;  // Delivered, and the socket's receive buffer was full.
   };
   const Statistics& statistics() const { return statistics_; }
 
@@ -269,6 +314,8 @@ class Network {
   friend class HostStack;
   friend class Packet;
   friend class TcpSocket;
+  friend class UdpSocket;
+  friend class UdpStack;
 
   static constexpr size_t kPacketsPerSlab = 256;
 
@@ -278,6 +325,7 @@ class Network {
   // Puts `packet` on the link from `packet.from`. `last_arrival_ns` keeps the packets of a connection in order; may be
   // null.
   void Send(Packet& packet, int64_t* last_arrival_ns);
+  Link::Outcome PutOnLink(const Packet& packet);
   void Deliver(Packet& packet);
   void Drop(Packet& packet, DropReason reason);
 
@@ -289,6 +337,7 @@ class Network {
   HeapBufferPool buffers_;  // Outlives the hosts.
   std::vector<std::unique_ptr<std::array<Packet, kPacketsPerSlab>>> slabs_;
   Packet* free_packets_ = nullptr;
+  NameTable names_;
   std::map<SocketAddress, HostStack*> hosts_by_address_;
   std::vector<std::unique_ptr<HostStack>> hosts_;
 };

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The simulated world for a program with a plain main(): one host, `main`, with its loopback addresses and nothing
-// else. Linking this library is what chooses the world (see Runtime).
+// else. Linking this library is what chooses the world (see Runtime). It knows the names `main` and `localhost`; all
+// other names are missing.
 //
 // Here the reactor drives the world instead of the other way round: a Poll() that waits runs the events up to the first
-// that concerns the program. The seed is TANDEM_SEED, by default 1.
+// that concerns the program. The seed is TANDEM_SEED, by default 1; the program can have TANDEM_DESCRIPTORS sockets open
+// at a time, by default a million.
 
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include "absl/log/check.h"
 #include "absl/status/status.h"
@@ -18,6 +21,7 @@
 #include "core/base/instant.h"
 #include "core/base/random.h"
 #include "core/io/reactor.h"
+#include "core/runtime/shard.h"
 #include "sim/event_queue.h"
 #include "sim/interpose.h"
 #include "sim/network.h"
@@ -46,20 +50,32 @@ class PlainMachine {
 
  protected:
   static int64_t RealtimeNs(void* self) { return kEpochRealtimeNs + MonotonicNs(self); }
-  static int64_t MonotonicNs(void* self) { return static_cast<PlainMachine*>(self)->queue_.now_ns(); }
+  static int64_t MonotonicNs(void* self) {
+    const PlainMachine& machine = *static_cast<PlainMachine*>(self);
+    return machine.queue_.now_ns() + machine.slept_ns_;
+  }
   static uint64_t OsRandom(void* self) { return static_cast<PlainMachine*>(self)->os_random_.Next(); }
+  static bool Sleep(void* self, int64_t ns) {
+    PlainMachine& machine = *static_cast<PlainMachine*>(self);
+    if (machine.working_) machine.slept_ns_ += ns;
+    return machine.working_;
+  }
 
   EventQueue queue_;
   Trace trace_;
   Network network_;
   HostStack& host_stack_;
   RandomStream os_random_;
-  const WorldHooks hooks_{this, &RealtimeNs, &MonotonicNs, &OsRandom};
+  bool working_ = false;  // Blocking work runs...
+  int64_t slept_ns_ = 0;  // ...and has slept for so long, which its clocks show.
+  const WorldHooks hooks_{this, &RealtimeNs, &MonotonicNs, &OsRandom, &Sleep};
 };
 
-class PlainReactor final : private PlainMachine, public SimReactor {
+class PlainReactor final : private PlainMachine, private HostWaker, public SimReactor {
  public:
-  explicit PlainReactor(uint64_t seed) : PlainMachine(seed), SimReactor(host_stack_, nullptr) {}
+  PlainReactor(uint64_t seed, uint64_t descriptors) : PlainMachine(seed), SimReactor(host_stack_, this) {
+    host_stack_.set_descriptor_limit(descriptors);
+  }
 
   [[nodiscard]] bool Poll(Instant until) override {
     RunDueEvents();
@@ -77,6 +93,16 @@ class PlainReactor final : private PlainMachine, public SimReactor {
   }
 
  private:
+  // Poll() looks by itself.
+  void OnRunnable() override {}
+  // Events run in the middle of the shard's turn, which blocking work must not see.
+  int64_t RunWork(BlockingWork& work) override {
+    const Shard::Left outside;
+    working_ = true;
+    work.Run();
+    working_ = false;
+    return std::exchange(slept_ns_, 0);
+  }
   // What arrives at one instant is reported together.
   void RunDueEvents() {
     while (!queue_.empty() && queue_.next_time_ns() <= queue_.now_ns()) queue_.RunNext();
@@ -91,13 +117,13 @@ class PlainReactor final : private PlainMachine, public SimReactor {
   uint64_t polls_at_instant_ = 0;
 };
 
-absl::StatusOr<uint64_t> SeedFromEnvironment() {
-  const char* text = std::getenv("TANDEM_SEED");
-  uint64_t seed = 1;
-  if (text != nullptr && !absl::SimpleAtoi(text, &seed)) {
-    return absl::InvalidArgumentError(absl::StrCat("TANDEM_SEED=", text, ": expected a number from 0 to 2^64 - 1"));
+absl::StatusOr<uint64_t> NumberFromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  uint64_t number = otherwise;
+  if (text != nullptr && !absl::SimpleAtoi(text, &number)) {
+    return absl::InvalidArgumentError(absl::StrCat(name, "=", text, ": expected a number from 0 to 2^64 - 1"));
   }
-  return seed;
+  return number;
 }
 
 }  // namespace
@@ -105,9 +131,11 @@ absl::StatusOr<uint64_t> SeedFromEnvironment() {
 
 absl::StatusOr<std::unique_ptr<Reactor>> CreateReactor_add_a_reactor_such_as_uring_reactor_to_deps(
     const ReactorOptions&) {
-  absl::StatusOr<uint64_t> seed = sim::SeedFromEnvironment();
+  absl::StatusOr<uint64_t> seed = sim::NumberFromEnvironment("TANDEM_SEED", 1);
   if (!seed.ok()) return seed.status();
-  return std::make_unique<sim::PlainReactor>(*seed);
+  absl::StatusOr<uint64_t> descriptors = sim::NumberFromEnvironment("TANDEM_DESCRIPTORS", 1 << 20);
+  if (!descriptors.ok()) return descriptors.status();
+  return std::make_unique<sim::PlainReactor>(*seed, *descriptors);
 }
 
 }  // namespace tandem

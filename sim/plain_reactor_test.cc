@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,13 +15,16 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/async/combinators.h"
+#include "core/async/executor.h"
 #include "core/async/spawn.h"
 #include "core/async/task.h"
 #include "core/base/instant.h"
 #include "core/base/result.h"
 #include "core/io/address.h"
+#include "core/net/resolver.h"
 #include "core/net/tcp_listener.h"
 #include "core/net/tcp_stream.h"
+#include "core/runtime/run_blocking.h"
 #include "core/runtime/runtime.h"
 #include "core/runtime/shard.h"
 #include "gtest/gtest.h"
@@ -104,6 +109,43 @@ TEST(PlainReactorDeathTest, NothingToWaitForEndsTheProgramWithTheTasksThatWait) 
         runtime.BlockOn(WaitForNothing());
       },
       testing::ExitedWithCode(3), "plain_reactor_test.cc:");
+}
+
+bool SleepOutsideOfTheShard() {
+  std::this_thread::sleep_for(std::chrono::hours(1));
+  return !Executor::HasCurrent();
+}
+
+Task<void> SleepInBlockingWork(bool* outside) {
+  const Instant start = Now();
+  absl::StatusOr<bool> result = co_await RunBlocking(&SleepOutsideOfTheShard);
+  EXPECT_TRUE(result.ok()) << result.status();
+  EXPECT_GE(Now() - start, absl::Hours(1));
+  *outside = result.value_or(false);
+}
+
+TEST(PlainReactorTest, BlockingWorkMaySleepAndIsOutsideOfTheShard) {
+  bool outside = false;
+  Runtime runtime;
+  runtime.BlockOn(SleepInBlockingWork(&outside));
+  EXPECT_TRUE(outside);
+}
+
+Task<void> ResolveNames() {
+  absl::StatusOr<std::vector<SocketAddress>> local = co_await Resolve("localhost", 80);
+  EXPECT_TRUE(local.ok()) << local.status();
+  if (local.ok()) {
+    EXPECT_EQ(local->size(), 2u);
+  }
+  absl::StatusOr<std::vector<SocketAddress>> own = co_await Resolve("main", 80);
+  EXPECT_TRUE(own.ok()) << own.status();
+  absl::StatusOr<std::vector<SocketAddress>> missing = co_await Resolve("does-not-exist.invalid", 80);
+  EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(PlainReactorTest, KnowsItsOwnNames) {
+  Runtime runtime;
+  runtime.BlockOn(ResolveNames());
 }
 
 }  // namespace

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <utility>
 
 #include "absl/log/check.h"
+#include "absl/types/span.h"
+#include "sim/file_read.h"
+#include "sim/ip.h"
 #include "sim/tcp.h"
+#include "sim/udp.h"
+
 
 namespace tandem::sim {
 namespace {
@@ -21,12 +25,48 @@ constexpr uint64_t kDrawShortWrite = 4;
 constexpr uint64_t kDrawShortWriteSize = 5;
 constexpr uint64_t kDrawSlowWrite = 6;
 constexpr uint64_t kDrawSlowWriteSize = 7;
+constexpr uint64_t kDrawWork = 32;
+constexpr uint64_t kDrawWorkWait = 33;
+constexpr uint64_t kDrawLookup = 34;
+constexpr uint64_t kDrawLookupFailed = 35;
+constexpr uint64_t kDrawLookupMissing = 36;
+constexpr uint64_t kDrawLookupSlow = 37;
+constexpr uint64_t kDrawLookupSlowTime = 38;
 
+constexpr uint64_t kDrawOvershoot = 8;
+constexpr uint64_t kDrawOvershootSize = 9;
+constexpr uint64_t kDrawLate = 48;      // + what is late.
+constexpr uint64_t kDrawLateTime = 56;  // Likewise.
+
+// The two that cannot be caught: signal(7).
+constexpr int kSigKill = 9;
+constexpr int kSigStop = 19;
+
+constexpr int64_t kLateMaxNs = 2'000'000;
+constexpr uint64_t kOvershootMax = 4096;
 constexpr int64_t kSlowWritePauseNs = 100'000;
 // A slow write takes at most this many steps.
 constexpr size_t kSlowWriteSteps = 16;
+// A file is read in pieces of this size.
+constexpr size_t kFilePiece = 16384;
 
 uint64_t FromInt(int64_t value) { return static_cast<uint64_t>(value); }
+
+// True for what concerns no socket.
+bool IsErrand(const Operation& operation) {
+  return operation.kind == OperationKind::kRunBlocking || operation.kind == OperationKind::kResolve;
+}
+
+size_t TotalSize(absl::Span<const IoSlice> slices) {
+  CHECK_LE(slices.size(), Operation::kMaxSlices);
+  size_t size = 0;
+  for (const IoSlice& slice : slices) size += slice.size;
+  return size;
+}
+
+size_t SendSize(const Operation& operation) {
+  return operation.kind == OperationKind::kSendFile ? operation.file->count : TotalSize(operation.slices);
+}
 
 }  // namespace
 
@@ -49,7 +89,9 @@ void SimReactor::Abandon() {
   abandoned_ = true;
   if (stack_.observer() == this) stack_.set_observer(nullptr);
   for (const std::unique_ptr<DelayedReport>& delayed : delayed_) network_.events().Cancel(*delayed);
+  for (const std::unique_ptr<Errand>& errand : errands_) network_.events().Cancel(*errand);
   reports_.clear();
+  lingering_.clear();
   woken_ = false;
   pending_signals_ = 0;
   signal_handler_ = nullptr;
@@ -109,6 +151,9 @@ bool SimReactor::Poll(Instant) {
       case Report::Kind::kSource:
         TellSource(report.socket);
         break;
+      case Report::Kind::kCancel:
+      case Report::Kind::kDisarm:
+        break;  // Take effect without a Poll().
     }
   }
   polled_.clear();
@@ -130,7 +175,7 @@ void SimReactor::SetSignalHandler(std::function<void(int signal)> handler) {
 }
 
 int SimReactor::WatchSignal(int signal, SignalWatch watch) {
-  if (signal <= 0 || signal >= static_cast<int>(watched_signals_.size()) || signal == SIGKILL || signal == SIGSTOP) {
+  if (signal <= 0 || signal >= static_cast<int>(watched_signals_.size()) || signal == kSigKill || signal == kSigStop) {
     return -EINVAL;
   }
   if (!abandoned_) watched_signals_[static_cast<size_t>(signal)] = watch;
@@ -146,19 +191,27 @@ void SimReactor::NotifyRunnable() {
 // --- Reports ---
 
 uint64_t SimReactor::Draw(SocketId socket, uint64_t purpose, uint64_t ordinal) const {
-  const TcpSocket* found = stack_.Find(socket);
-  const uint64_t key = found == nullptr ? random_seed_ : HashCombine(random_seed_, found->key());
+  uint64_t key = random_seed_;
+  if (const TcpSocket* stream = stack_.Find(socket)) key = HashCombine(key, stream->key());
+  if (const UdpSocket* datagrams = stack_.FindDatagrams(socket)) key = HashCombine(key, datagrams->key());
   return HashCombine(HashCombine(key, purpose), ordinal);
 }
 
 void SimReactor::Push(const Report& report) {
-  const int64_t jitter = stack_.faults().completion_jitter_max_ns;
-  if (jitter <= 0) [[likely]] {
+  if (stack_.faults().completion_jitter_max_ns <= 0) [[likely]] {
     PushNow(report);
     return;
   }
-  const uint64_t draw = Draw(report.socket, kDrawJitter, DescriptorOf(report.socket).reports++);
-  PushLater(report, static_cast<int64_t>(ReduceToRange(draw, static_cast<uint64_t>(jitter) + 1)));
+  PushJittered(report, Draw(report.socket, kDrawJitter, DescriptorOf(report.socket).reports++));
+}
+
+void SimReactor::PushJittered(const Report& report, uint64_t draw) {
+  const int64_t jitter = stack_.faults().completion_jitter_max_ns;
+  if (jitter <= 0) {
+    PushNow(report);
+  } else {
+    PushLater(report, static_cast<int64_t>(ReduceToRange(draw, static_cast<uint64_t>(jitter) + 1)));
+  }
 }
 
 void SimReactor::PushNow(const Report& report) {
@@ -180,8 +233,33 @@ void SimReactor::PushLater(const Report& report, int64_t delay_ns) {
 void SimReactor::OnDelayed(DelayedReport& delayed) {
   const Report report = delayed.report;
   free_delayed_.push_back(&delayed);
+  if (report.kind == Report::Kind::kCancel) {
+    OnLateCancel(report);
+    return;
+  }
+  if (report.kind == Report::Kind::kDisarm) {
+    OnLateDisarm(report);
+    return;
+  }
   if (report.kind == Report::Kind::kSend) DescriptorOf(report.socket).slow_write_waits = false;
   PushNow(report);
+}
+
+int64_t SimReactor::DrawLateness(Probability chance, Late what, SocketId socket) {
+  if (chance.is_never()) return 0;
+  const auto index = static_cast<size_t>(what);
+  const uint64_t ordinal = DescriptorOf(socket).lates[index]++;
+  if (!chance.Hits(Draw(socket, kDrawLate + index, ordinal))) return 0;
+  const uint64_t draw = Draw(socket, kDrawLateTime + index, ordinal);
+  return 1 + static_cast<int64_t>(ReduceToRange(draw, static_cast<uint64_t>(kLateMaxNs)));
+}
+
+bool SimReactor::PostponeLook(Probability chance, Late what, SocketId socket) {
+  const int64_t delay = DrawLateness(chance, what, socket);
+  if (delay == 0) return false;
+  DescriptorOf(socket).source_reported = true;
+  PushLater(Report{Report::Kind::kSource, socket, nullptr, 0}, delay);
+  return true;
 }
 
 void SimReactor::Complete(Operation& operation, int64_t result) {
@@ -198,13 +276,15 @@ void SimReactor::ReportSource(SocketId socket) {
 
 void SimReactor::TellOperation(const Report& report) {
   Operation& operation = *report.operation;
-  Descriptor& descriptor = DescriptorOf(operation.socket);
-  if (descriptor.send == &operation) {
-    descriptor.send = nullptr;
-    descriptor.send_ended = false;
-  } else if (descriptor.connect == &operation) {
-    descriptor.connect = nullptr;
-    descriptor.connect_ended = false;
+  if (!IsErrand(operation)) {
+    Descriptor& descriptor = DescriptorOf(operation.socket);
+    if (descriptor.send == &operation) {
+      descriptor.send = nullptr;
+      descriptor.send_ended = false;
+    } else if (descriptor.connect == &operation) {
+      descriptor.connect = nullptr;
+      descriptor.connect_ended = false;
+    }
   }
   FreeSlot(operation.reactor_slot);
   ++statistics_.completions;
@@ -252,13 +332,21 @@ void SimReactor::SubmitOperation(Operation& operation) {
       StartConnect(operation);
       return;
     case OperationKind::kSend:
+    case OperationKind::kSendFile:
       StartSend(operation);
       return;
     case OperationKind::kClose:
       StartClose(operation);
       return;
-    default:
-      CHECK(false) << "not an operation of the simulator yet";
+    case OperationKind::kSendDatagrams:
+      StartSendDatagrams(operation);
+      return;
+    case OperationKind::kRunBlocking:
+      StartWork(operation);
+      return;
+    case OperationKind::kResolve:
+      StartLookup(operation);
+      return;
   }
 }
 
@@ -266,6 +354,31 @@ void SimReactor::CancelOperation(Operation& operation) {
   if (abandoned_) return;
   network_.trace().Record(TraceKind::kCancel, network_.now_ns(), stack_.index(), static_cast<uint64_t>(operation.kind),
                           FromInt(operation.socket));
+  if (IsErrand(operation)) {
+    CancelErrand(operation);
+    return;
+  }
+  const Descriptor& descriptor = DescriptorOf(operation.socket);
+  const bool connects = descriptor.connect == &operation;
+  if (!connects && descriptor.send != &operation) return;
+  const int64_t delay = DrawLateness(stack_.faults().late_cancel, Late::kCancel, operation.socket);
+  if (delay == 0) {
+    CancelNow(operation);
+    return;
+  }
+  Report report{Report::Kind::kCancel, operation.socket, &operation, 0};
+  report.start = connects ? descriptor.connect_start : descriptor.send_start;
+  PushLater(report, delay);
+}
+
+void SimReactor::OnLateCancel(const Report& report) {
+  const Descriptor& descriptor = DescriptorOf(report.socket);
+  const bool connects = descriptor.connect == report.operation && descriptor.connect_start == report.start;
+  const bool sends = descriptor.send == report.operation && descriptor.send_start == report.start;
+  if (connects || sends) CancelNow(*report.operation);
+}
+
+void SimReactor::CancelNow(Operation& operation) {
   Descriptor& descriptor = DescriptorOf(operation.socket);
   if (descriptor.connect == &operation && !descriptor.connect_ended) {
     descriptor.connect_ended = true;
@@ -279,7 +392,8 @@ void SimReactor::StartConnect(Operation& operation) {
   Descriptor& descriptor = DescriptorOf(operation.socket);
   CHECK(descriptor.connect == nullptr) << "two connects at once on one socket";
   descriptor.connect = &operation;
-  const int result = stack_.Connect(operation.socket, operation.address);
+  descriptor.connect_start = statistics_.submissions;
+  const int result = operation.address.is_unix() ? -EOPNOTSUPP : stack_.Connect(operation.socket, operation.address);
   if (result == -EINPROGRESS) return;
   descriptor.connect_ended = true;
   Complete(operation, result);
@@ -295,11 +409,10 @@ void SimReactor::OnConnected(SocketId socket, int error) {
 void SimReactor::StartSend(Operation& operation) {
   Descriptor& descriptor = DescriptorOf(operation.socket);
   CHECK(descriptor.send == nullptr) << "two sends at once on one socket";
-  CHECK_LE(operation.slices.size(), Operation::kMaxSlices);
-  size_t size = 0;
-  for (const IoSlice& slice : operation.slices) size += slice.size;
+  const size_t size = SendSize(operation);
   CHECK_GT(size, 0u) << "an empty send";
   descriptor.send = &operation;
+  descriptor.send_start = statistics_.submissions;
   descriptor.send_done = 0;
   descriptor.send_limit = size;
   descriptor.slow_write_step = 0;
@@ -324,6 +437,10 @@ void SimReactor::DrawSendFaults(Descriptor& descriptor, SocketId socket, size_t 
 void SimReactor::ContinueSend(SocketId id) {
   Descriptor& descriptor = DescriptorOf(id);
   if (descriptor.send == nullptr || descriptor.send_ended || descriptor.slow_write_waits) return;
+  if (descriptor.send->kind == OperationKind::kSendDatagrams) {
+    ContinueSendDatagrams(descriptor, id);
+    return;
+  }
   TcpSocket* socket = stack_.Find(id);
   if (socket == nullptr) {
     EndSend(descriptor, -EBADF);
@@ -336,7 +453,8 @@ void SimReactor::ContinueSend(SocketId id) {
   }
   size_t limit = descriptor.send_limit - descriptor.send_done;
   if (descriptor.slow_write_step != 0) limit = std::min(limit, descriptor.slow_write_step);
-  const int64_t result = socket->Write(descriptor.send->slices, descriptor.send_done, limit);
+  const int64_t result = descriptor.send->kind == OperationKind::kSendFile ? WriteFile(descriptor, *socket, limit)
+                                                                           : WriteSlices(descriptor, *socket, limit);
   if (result == -EAGAIN) return;
   if (result < 0) {
     EndSend(descriptor, descriptor.send_done > 0 ? static_cast<int64_t>(descriptor.send_done) : result);
@@ -349,6 +467,75 @@ void SimReactor::ContinueSend(SocketId id) {
     descriptor.slow_write_waits = true;
     PushLater(Report{Report::Kind::kSend, id, nullptr, 0}, kSlowWritePauseNs);
   }
+}
+
+int64_t SimReactor::WriteSlices(const Descriptor& descriptor, TcpSocket& socket, size_t limit) {
+  return socket.Write(descriptor.send->slices, descriptor.send_done, limit);
+}
+
+// As much as there is room for. What was read and found no room is read again later. Where the file ends, the send does.
+int64_t SimReactor::WriteFile(Descriptor& descriptor, TcpSocket& socket, size_t limit) {
+  const FileRange& file = *descriptor.send->file;
+  std::array<char, kFilePiece> piece;
+  size_t written = 0;
+  while (written < limit) {
+    const absl::Span<char> target = absl::MakeSpan(piece).subspan(0, limit - written);
+    const int64_t count = ReadFileAt(file.descriptor, file.offset + descriptor.send_done + written, target);
+    if (count < 0 && written == 0) return count;
+    if (count <= 0) {
+      descriptor.send_limit = descriptor.send_done + written;
+      break;
+    }
+    const IoSlice slice{piece.data(), static_cast<size_t>(count)};
+    const int64_t result = socket.Write(absl::MakeConstSpan(&slice, 1), 0, slice.size);
+    if (result < 0) return written > 0 ? static_cast<int64_t>(written) : result;
+    written += static_cast<size_t>(result);
+    if (result < count) break;
+  }
+  return static_cast<int64_t>(written);
+}
+
+void SimReactor::StartSendDatagrams(Operation& operation) {
+  Descriptor& descriptor = DescriptorOf(operation.socket);
+  CHECK(descriptor.send == nullptr) << "two sends at once on one socket";
+  CHECK(!operation.datagrams.empty()) << "an empty send";
+  descriptor.send = &operation;
+  descriptor.send_start = statistics_.submissions;
+  descriptor.send_done = 0;
+  descriptor.send_limit = operation.datagrams.size();
+  descriptor.slow_write_step = 0;
+  DrawSendFaults(descriptor, operation.socket, operation.datagrams.size());
+  if (descriptor.slow_write_step == 0) {
+    ContinueSendDatagrams(descriptor, operation.socket);
+    return;
+  }
+  // The first ones wait, too: a cancel may find that nothing was sent.
+  descriptor.slow_write_waits = true;
+  PushLater(Report{Report::Kind::kSend, operation.socket, nullptr, 0}, kSlowWritePauseNs);
+}
+
+void SimReactor::ContinueSendDatagrams(Descriptor& descriptor, SocketId id) {
+  UdpSocket* socket = stack_.FindDatagrams(id);
+  if (socket == nullptr) {
+    EndSend(descriptor, -EBADF);
+    return;
+  }
+  size_t limit = descriptor.send_limit;
+  if (descriptor.slow_write_step != 0) limit = std::min(limit, descriptor.send_done + descriptor.slow_write_step);
+  while (descriptor.send_done < limit) {
+    const int64_t result = socket->Send(descriptor.send->datagrams[descriptor.send_done]);
+    if (result < 0) {
+      EndSend(descriptor, descriptor.send_done > 0 ? static_cast<int64_t>(descriptor.send_done) : result);
+      return;
+    }
+    ++descriptor.send_done;
+  }
+  if (limit == descriptor.send_limit) {
+    EndSend(descriptor, static_cast<int64_t>(limit));
+    return;
+  }
+  descriptor.slow_write_waits = true;
+  PushLater(Report{Report::Kind::kSend, id, nullptr, 0}, kSlowWritePauseNs);
 }
 
 void SimReactor::EndSend(Descriptor& descriptor, int64_t result) {
@@ -367,9 +554,160 @@ void SimReactor::StartClose(Operation& operation) {
   const Descriptor& descriptor = DescriptorOf(operation.socket);
   CHECK(descriptor.send == nullptr && descriptor.connect == nullptr && descriptor.source == nullptr)
       << "a socket was closed with something in flight on it";
-  const int result = stack_.Close(operation.socket);
+  // Drawn while the socket still says which one it is.
+  const uint64_t draw = Draw(operation.socket, kDrawJitter, descriptor.reports);
+  const uint64_t ticket = operation.may_block ? next_ticket_++ : 0;
+  const int result = stack_.Close(operation.socket, ticket);
   *descriptors_[static_cast<size_t>(operation.socket)] = Descriptor();
-  Complete(operation, result);
+  if (result == -EINPROGRESS) {
+    lingering_.push_back(LingeringClose{ticket, &operation, draw});
+  } else {
+    EndClose(operation, draw, result);
+  }
+}
+
+void SimReactor::EndClose(Operation& operation, uint64_t draw, int64_t result) {
+  PushJittered(Report{Report::Kind::kOperation, operation.socket, &operation, result}, draw);
+}
+
+void SimReactor::OnLingerEnd(uint64_t ticket) {
+  const auto found = std::find_if(lingering_.begin(), lingering_.end(),
+                                  [ticket](const LingeringClose& close) { return close.ticket == ticket; });
+  CHECK(found != lingering_.end());
+  const LingeringClose close = *found;
+  lingering_.erase(found);
+  EndClose(*close.operation, close.draw, 0);
+}
+
+// --- Blocking work and names ---
+
+SimReactor::Errand& SimReactor::NewErrand(Operation& operation, Errand::Phase phase) {
+  auto idle = std::find_if(errands_.begin(), errands_.end(), [](const std::unique_ptr<Errand>& errand) {
+    return errand->phase == Errand::Phase::kIdle;
+  });
+  if (idle == errands_.end()) {
+    errands_.push_back(std::make_unique<Errand>(*this));
+    idle = errands_.end() - 1;
+  }
+  (*idle)->operation = &operation;
+  (*idle)->phase = phase;
+  return **idle;
+}
+
+void SimReactor::EndErrand(Errand& errand, int64_t result) {
+  Operation& operation = *errand.operation;
+  errand.operation = nullptr;
+  errand.phase = Errand::Phase::kIdle;
+  PushNow(Report{Report::Kind::kOperation, kNoSocket, &operation, result});
+}
+
+void SimReactor::CancelErrand(const Operation& operation) {
+  for (const std::unique_ptr<Errand>& errand : errands_) {
+    if (errand->operation != &operation) continue;
+    // Work that runs, runs to its end.
+    if (errand->phase != Errand::Phase::kLookup && errand->phase != Errand::Phase::kWorkWaits) return;
+    network_.events().Cancel(*errand);
+    EndErrand(*errand, -ECANCELED);
+    return;
+  }
+}
+
+void SimReactor::RecordWork(const Errand& errand, uint64_t what) {
+  network_.trace().Record(TraceKind::kWork, network_.now_ns(), stack_.index(), errand.ordinal, what,
+                          errand.scheduled() ? FromInt(errand.time_ns()) : 0);
+}
+
+// In a drawn part of its time the work waits for a thread, and can be cancelled. In the rest it runs; the function is
+// called at the end of that.
+void SimReactor::StartWork(Operation& operation) {
+  CHECK(operation.work != nullptr);
+  Errand& errand = NewErrand(operation, Errand::Phase::kWorkWaits);
+  errand.ordinal = works_++;
+  const auto choices = static_cast<uint64_t>(options_.work_max_ns - options_.work_min_ns) + 1;
+  const uint64_t whole =
+      static_cast<uint64_t>(options_.work_min_ns) + ReduceToRange(Draw(kNoSocket, kDrawWork, errand.ordinal), choices);
+  const uint64_t wait = ReduceToRange(Draw(kNoSocket, kDrawWorkWait, errand.ordinal), whole + 1);
+  errand.run_ns = static_cast<int64_t>(whole - wait);
+  network_.events().Schedule(errand, network_.now_ns() + static_cast<int64_t>(wait));
+  RecordWork(errand, 1);
+}
+
+void SimReactor::OnErrand(Errand& errand) {
+  // The threads of a paused process stand still as well. At the very end of the pause it has to be over first.
+  const int64_t paused_until_ns = waker_ == nullptr ? 0 : waker_->paused_until_ns();
+  if (errand.phase != Errand::Phase::kLookup && paused_until_ns >= network_.now_ns()) {
+    network_.events().Schedule(errand, paused_until_ns);
+    return;
+  }
+  switch (errand.phase) {
+    case Errand::Phase::kIdle:
+      CHECK(false) << "an idle errand ran";
+      return;
+    case Errand::Phase::kLookup:
+      AnswerLookup(errand);
+      return;
+    case Errand::Phase::kWorkWaits:
+      errand.phase = Errand::Phase::kWorkRuns;
+      network_.events().Schedule(errand, network_.now_ns() + errand.run_ns);
+      RecordWork(errand, 2);
+      return;
+    case Errand::Phase::kWorkRuns:
+      CallWork(errand);
+      return;
+    case Errand::Phase::kWorkSleeps:
+      EndErrand(errand, 0);
+      return;
+  }
+}
+
+void SimReactor::CallWork(Errand& errand) {
+  BlockingWork& work = *errand.operation->work;
+  errand.phase = Errand::Phase::kWorkSleeps;
+  int64_t slept_ns = 0;
+  if (waker_ != nullptr) {
+    slept_ns = waker_->RunWork(work);
+  } else {
+    work.Run();
+  }
+  RecordWork(errand, 0);
+  if (slept_ns == 0) {
+    EndErrand(errand, 0);
+  } else {
+    network_.events().Schedule(errand, network_.now_ns() + slept_ns);
+  }
+}
+
+void SimReactor::StartLookup(Operation& operation) {
+  CHECK(operation.lookup != nullptr);
+  const std::string& host = operation.lookup->host;
+  Errand& errand = NewErrand(operation, Errand::Phase::kLookup);
+  errand.ordinal = lookups_[host]++;
+  const uint64_t key = HashCombine(random_seed_, HashName(host));
+  const auto draw = [&](uint64_t purpose) { return HashCombine(HashCombine(key, purpose), errand.ordinal); };
+  const StackFaults& faults = stack_.faults();
+  errand.error = 0;
+  if (faults.lookup_missing.Hits(draw(kDrawLookupMissing))) errand.error = ENOENT;
+  if (faults.lookup_failed.Hits(draw(kDrawLookupFailed))) errand.error = EAGAIN;
+  int64_t latency_ns = network_.names().LatencyNs(host, draw(kDrawLookup));
+  if (faults.lookup_slow.Hits(draw(kDrawLookupSlow))) {
+    latency_ns += static_cast<int64_t>(ReduceToRange(draw(kDrawLookupSlowTime), kSlowLookupMaxNs));
+  }
+  network_.events().Schedule(errand, network_.now_ns() + latency_ns);
+  network_.trace().Record(TraceKind::kLookup, network_.now_ns(), stack_.index(), HashName(host), errand.ordinal,
+                          FromInt(errand.time_ns()));
+}
+
+void SimReactor::AnswerLookup(Errand& errand) {
+  NameLookup& lookup = *errand.operation->lookup;
+  const int result =
+      errand.error != 0 ? -errand.error : network_.names().LookUp(lookup.host, lookup.port, &lookup.addresses);
+  uint64_t hash = 0;
+  if (result == 0) {
+    for (const SocketAddress& address : lookup.addresses) hash = HashCombine(hash, HashAddress(address));
+  }
+  network_.trace().Record(TraceKind::kLookedUp, network_.now_ns(), stack_.index(), HashName(lookup.host),
+                          FromInt(-result), hash);
+  EndErrand(errand, result);
 }
 
 // --- Sources ---
@@ -387,20 +725,46 @@ void SimReactor::ArmSource(Source& source) {
   Descriptor& descriptor = DescriptorOf(source.socket);
   CHECK(descriptor.source == nullptr) << "two sources at once on one socket";
   descriptor.source = &source;
+  descriptor.source_start = statistics_.submissions;
   descriptor.disarming = false;
+  if (IsReady(source)) ReportSource(source.socket);
+}
+
+// Whether there is something to tell `source`, if only that its socket is not one for it.
+bool SimReactor::IsReady(const Source& source) const {
+  if (source.kind() == Source::Kind::kReceiveDatagrams) {
+    const UdpSocket* socket = stack_.FindDatagrams(source.socket);
+    return socket == nullptr || socket->readable() || socket->receive_shutdown();
+  }
   const TcpSocket* socket = stack_.Find(source.socket);
-  const bool accepts = source.kind() == Source::Kind::kAccept;
-  const bool ready = socket == nullptr ||
-                     (accepts ? socket->acceptable() || socket->state() != TcpState::kListen : socket->readable());
-  if (ready) ReportSource(source.socket);
+  if (socket == nullptr) return true;
+  if (source.kind() == Source::Kind::kReceive) return socket->readable();
+  return socket->acceptable() || socket->state() != TcpState::kListen;
 }
 
 void SimReactor::DisarmSource(Source& source) {
   if (abandoned_) return;
   network_.trace().Record(TraceKind::kDisarm, network_.now_ns(), stack_.index(), static_cast<uint64_t>(source.kind()),
                           FromInt(source.socket));
-  DescriptorOf(source.socket).disarming = true;
-  ReportSource(source.socket);
+  Descriptor& descriptor = DescriptorOf(source.socket);
+  const int64_t delay = DrawLateness(stack_.faults().late_cancel, Late::kCancel, source.socket);
+  if (delay == 0) {
+    DisarmNow(descriptor, source.socket);
+    return;
+  }
+  Report report{Report::Kind::kDisarm, source.socket, nullptr, 0};
+  report.start = descriptor.source_start;
+  PushLater(report, delay);
+}
+
+void SimReactor::OnLateDisarm(const Report& report) {
+  Descriptor& descriptor = DescriptorOf(report.socket);
+  if (descriptor.source != nullptr && descriptor.source_start == report.start) DisarmNow(descriptor, report.socket);
+}
+
+void SimReactor::DisarmNow(Descriptor& descriptor, SocketId socket) {
+  descriptor.disarming = true;
+  ReportSource(socket);
 }
 
 void SimReactor::OnReceivable(SocketId socket) { ReportSource(socket); }
@@ -418,10 +782,21 @@ void SimReactor::TellSource(SocketId socket) {
   Descriptor& descriptor = DescriptorOf(socket);
   descriptor.source_reported = false;
   if (descriptor.source == nullptr) return;
-  if (descriptor.source->kind() == Source::Kind::kAccept) {
-    TellAccepted(descriptor);
-  } else {
-    TellReceived(descriptor);
+  const Probability stall = stack_.faults().stall;
+  if (!stall.is_never() && PostponeLook(stall, Late::kLook, socket)) [[unlikely]] {
+    ++statistics_.buffer_shortages;
+    return;
+  }
+  switch (descriptor.source->kind()) {
+    case Source::Kind::kAccept:
+      TellAccepted(descriptor);
+      return;
+    case Source::Kind::kReceive:
+      TellReceived(descriptor);
+      return;
+    case Source::Kind::kReceiveDatagrams:
+      TellDatagrams(descriptor);
+      return;
   }
 }
 
@@ -442,7 +817,27 @@ void SimReactor::TellAccepted(Descriptor& descriptor) {
     ++statistics_.completions;
     ReportAccepted(source, static_cast<SocketId>(result));
   }
-  if (descriptor.disarming) EndSource(descriptor, SourceEnd::kDisarmed, 0);
+  if (!descriptor.disarming || PostponeLook(stack_.faults().late_end, Late::kEnd, source.socket)) return;
+  EndSource(descriptor, SourceEnd::kDisarmed, 0);
+}
+
+// How many of the `wanted` bytes are taken now: fewer than there are by a short-read fault.
+size_t SimReactor::DrawReceiveLimit(Descriptor& descriptor, const TcpSocket& socket, size_t wanted) {
+  const StackFaults& faults = stack_.faults();
+  const size_t bytes = std::min(wanted, socket.receive_bytes());
+  if (faults.short_read.is_never() || bytes == 0) [[likely]]
+    return wanted;
+  const uint64_t ordinal = descriptor.receives++;
+  if (!faults.short_read.Hits(Draw(socket.id(), kDrawShortRead, ordinal))) return wanted;
+  return 1 + ReduceToRange(Draw(socket.id(), kDrawShortReadSize, ordinal), bytes);
+}
+
+// How many bytes beyond the budget are taken.
+size_t SimReactor::DrawOvershoot(Descriptor& descriptor, SocketId socket) {
+  const Probability chance = stack_.faults().overshoot;
+  const uint64_t ordinal = descriptor.overshoots++;
+  if (!chance.Hits(Draw(socket, kDrawOvershoot, ordinal))) return 0;
+  return 1 + ReduceToRange(Draw(socket, kDrawOvershootSize, ordinal), kOvershootMax);
 }
 
 void SimReactor::TellReceived(Descriptor& descriptor) {
@@ -453,23 +848,23 @@ void SimReactor::TellReceived(Descriptor& descriptor) {
     EndSource(descriptor, SourceEnd::kError, EBADF);
     return;
   }
-  const StackFaults& faults = stack_.faults();
   while (socket->receive_bytes() > 0 && source.delivered < source.budget &&
          (!descriptor.disarming || options_.read_ahead)) {
-    size_t limit = source.budget - source.delivered;
-    bool short_read = false;
-    if (!faults.short_read.is_never()) [[unlikely]] {
-      const uint64_t ordinal = descriptor.receives++;
-      short_read = faults.short_read.Hits(Draw(id, kDrawShortRead, ordinal));
-      const size_t bytes = std::min(limit, socket->receive_bytes());
-      if (short_read) limit = 1 + ReduceToRange(Draw(id, kDrawShortReadSize, ordinal), bytes);
-    }
+    size_t wanted = source.budget - source.delivered;
+    if (!stack_.faults().overshoot.is_never()) [[unlikely]]
+      wanted += DrawOvershoot(descriptor, id);
+    const size_t limit = DrawReceiveLimit(descriptor, *socket, wanted);
+    const bool short_read = limit < wanted;
     ++statistics_.completions;
     ReportReceived(source, socket->Take(limit));
     if (short_read && source.delivered < source.budget) {
       ReportSource(id);  // The rest in another Poll().
       return;
     }
+  }
+  if (!stack_.faults().late_end.is_never()) [[unlikely]] {
+    const bool ends = source.delivered >= source.budget || descriptor.disarming || socket->readable();
+    if (ends && PostponeLook(stack_.faults().late_end, Late::kEnd, id)) return;
   }
   if (source.delivered >= source.budget) {
     EndSource(descriptor, SourceEnd::kBudget, 0);
@@ -486,6 +881,42 @@ void SimReactor::TellReceived(Descriptor& descriptor) {
   if (descriptor.disarming) EndSource(descriptor, SourceEnd::kDisarmed, 0);
 }
 
+void SimReactor::TellDatagrams(Descriptor& descriptor) {
+  Source& source = *descriptor.source;
+  const SocketId id = source.socket;
+  UdpSocket* socket = stack_.FindDatagrams(id);
+  if (socket == nullptr) {
+    EndSource(descriptor, SourceEnd::kError, EBADF);
+    return;
+  }
+  const StackFaults& faults = stack_.faults();
+  while (source.delivered < source.budget && (!descriptor.disarming || options_.read_ahead)) {
+    Datagram datagram;
+    const int result = socket->Take(&datagram);
+    if (result == -EAGAIN) break;
+    if (result < 0) {
+      EndSource(descriptor, SourceEnd::kError, -result);
+      return;
+    }
+    ++statistics_.completions;
+    ReportDatagram(source, std::move(datagram));
+    if (source.delivered == source.budget || !socket->readable() || faults.short_read.is_never()) continue;
+    if (faults.short_read.Hits(Draw(id, kDrawShortRead, descriptor.receives++))) {
+      ReportSource(id);  // The rest in another Poll().
+      return;
+    }
+  }
+  const bool ends = source.delivered >= source.budget || descriptor.disarming || socket->receive_shutdown();
+  if (!ends || PostponeLook(faults.late_end, Late::kEnd, id)) return;
+  if (source.delivered >= source.budget) {
+    EndSource(descriptor, SourceEnd::kBudget, 0);
+  } else if (descriptor.disarming) {
+    EndSource(descriptor, SourceEnd::kDisarmed, 0);
+  } else {
+    EndSource(descriptor, SourceEnd::kEndOfStream, 0);
+  }
+}
+
 void SimReactor::EndSource(Descriptor& descriptor, SourceEnd end, int error) {
   Source& source = *std::exchange(descriptor.source, nullptr);
   descriptor.disarming = false;
@@ -499,15 +930,28 @@ void SimReactor::EndSource(Descriptor& descriptor, SourceEnd end, int error) {
 // --- Sockets ---
 
 int64_t SimReactor::OpenSocket(AddressFamily family, SocketType type) {
-  if (type != SocketType::kStream) return -EOPNOTSUPP;
-  return abandoned_ ? -EBADF : stack_.Open(family);
+  if (family == AddressFamily::kUnix) return -EOPNOTSUPP;
+  if (abandoned_) return -EBADF;
+  return type == SocketType::kStream ? stack_.Open(family) : stack_.OpenDatagrams(family);
 }
 
 int SimReactor::Bind(SocketId socket, const SocketAddress& address) {
+  if (address.is_unix()) return -EOPNOTSUPP;
   return abandoned_ ? -EBADF : stack_.Bind(socket, address);
 }
 
 int SimReactor::Listen(SocketId socket, int backlog) { return abandoned_ ? -EBADF : stack_.Listen(socket, backlog); }
+
+int SimReactor::ConnectDatagrams(SocketId socket, const SocketAddress& address) {
+  if (address.is_unix()) return -EOPNOTSUPP;
+  UdpSocket* datagrams = stack_.FindDatagrams(socket);
+  return abandoned_ || datagrams == nullptr ? -EBADF : datagrams->Connect(address);
+}
+
+int SimReactor::SetMembership(SocketId socket, const MulticastGroup& group, bool join) {
+  UdpSocket* datagrams = stack_.FindDatagrams(socket);
+  return abandoned_ || datagrams == nullptr ? -EBADF : datagrams->SetMembership(group, join);
+}
 
 int SimReactor::Shutdown(SocketId socket, ShutdownHow how) {
   return abandoned_ ? -EBADF : stack_.Shutdown(socket, how);
@@ -527,6 +971,49 @@ int SimReactor::LocalAddress(SocketId socket, SocketAddress* address) {
 
 int SimReactor::PeerAddress(SocketId socket, SocketAddress* address) {
   return abandoned_ ? -EBADF : stack_.PeerAddress(socket, address);
+}
+
+int64_t SimReactor::TryAccept(SocketId socket) { return abandoned_ ? -EBADF : stack_.Accept(socket); }
+
+int64_t SimReactor::TryReceive(SocketId id, absl::Span<char> target) {
+  TcpSocket* socket = stack_.Find(id);
+  if (abandoned_ || socket == nullptr) return -EBADF;
+  return socket->Read(target.subspan(0, DrawReceiveLimit(DescriptorOf(id), *socket, target.size())));
+}
+
+int64_t SimReactor::TrySend(SocketId id, absl::Span<const IoSlice> slices) {
+  TcpSocket* socket = stack_.Find(id);
+  if (abandoned_ || socket == nullptr) return -EBADF;
+  const size_t size = TotalSize(slices);
+  if (size == 0) return 0;
+  Descriptor& descriptor = DescriptorOf(id);
+  CHECK(descriptor.send == nullptr) << "two sends at once on one socket";
+  descriptor.send_limit = size;
+  DrawSendFaults(descriptor, id, size);
+  const size_t limit = descriptor.slow_write_step == 0 ? descriptor.send_limit
+                                                       : std::min(descriptor.send_limit, descriptor.slow_write_step);
+  return socket->Write(slices, 0, limit);
+}
+
+int SimReactor::TryReceiveDatagram(SocketId socket, Datagram* datagram) {
+  UdpSocket* datagrams = stack_.FindDatagrams(socket);
+  return abandoned_ || datagrams == nullptr ? -EBADF : datagrams->Take(datagram);
+}
+
+int64_t SimReactor::TrySendDatagrams(SocketId id, absl::Span<const OutgoingDatagram> datagrams) {
+  UdpSocket* socket = stack_.FindDatagrams(id);
+  if (abandoned_ || socket == nullptr) return -EBADF;
+  if (datagrams.empty()) return 0;
+  Descriptor& descriptor = DescriptorOf(id);
+  CHECK(descriptor.send == nullptr) << "two sends at once on one socket";
+  descriptor.send_limit = datagrams.size();
+  descriptor.slow_write_step = 0;
+  DrawSendFaults(descriptor, id, datagrams.size());
+  for (size_t sent = 0; sent < descriptor.send_limit; ++sent) {
+    const int64_t result = socket->Send(datagrams[sent]);
+    if (result < 0) return sent > 0 ? static_cast<int64_t>(sent) : result;
+  }
+  return static_cast<int64_t>(descriptor.send_limit);
 }
 
 ReactorStatistics SimReactor::statistics() const {

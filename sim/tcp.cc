@@ -20,6 +20,9 @@ constexpr size_t kMaxHalfOpen = 4096;
 constexpr size_t kGatherBlock = 4096;
 constexpr size_t kMaxSendBlock = 16384;
 
+constexpr int64_t kMillisecondNs = 1'000'000;
+constexpr int64_t kSecondNs = 1'000'000'000;
+
 constexpr uint64_t Rotate(uint64_t value) { return value << 7 | value >> 57; }
 
 }  // namespace
@@ -55,7 +58,15 @@ void TcpSocket::StartPassive(TcpSocket& listener, const Packet& syn) {
   reuse_address_ = listener.reuse_address_;
   reuse_port_ = listener.reuse_port_;
   ipv6_only_ = listener.ipv6_only_;
+  keep_alive_ = listener.keep_alive_;
   linger_seconds_ = listener.linger_seconds_;
+  keep_alive_idle_seconds_ = listener.keep_alive_idle_seconds_;
+  keep_alive_interval_seconds_ = listener.keep_alive_interval_seconds_;
+  keep_alive_count_ = listener.keep_alive_count_;
+  user_timeout_ms_ = listener.user_timeout_ms_;
+  traffic_class_ = listener.traffic_class_;
+  time_to_live_ = listener.time_to_live_;
+  ping_pong_ = listener.ping_pong_;
   receive_buffer_ = listener.receive_buffer_;
   send_buffer_ = listener.send_buffer_;
   local_ = bound_to_ = syn.destination;
@@ -84,6 +95,8 @@ void TcpSocket::BecomeEstablished() {
   was_connected_ = true;
   tries_ = 0;
   retransmit_at_ns_ = kNever;
+  last_heard_ns_ = network_.now_ns();
+  ArmKeepAlive();
   if (listener_ != nullptr) {
     std::erase(listener_->half_open_, this);
     listener_->accept_queue_.push_back(this);
@@ -131,6 +144,7 @@ void TcpSocket::OnSegment(Packet& packet) {
   }
   if (!packet.has(Packet::kAck)) return;
   if (state_ == TcpState::kSynReceived && !OnSynReceived(packet)) return;
+  last_heard_ns_ = network_.now_ns();
   if (packet.sequence > advertised_end_) {
     SendAck();
     return;
@@ -232,6 +246,7 @@ bool TcpSocket::OnAcknowledgement(const Packet& packet) {
     // A closed window has opened: the back-off of its probes, which were answered, does not count against what is sent
     // now. (Where something is in flight, no probes were sent.)
     if (highest_sent_ == unacknowledged_) tries_ = 0;
+    probes_since_ns_ = 0;
     window_end_ = window_end;
   }
   unanswered_probes_ = 0;
@@ -270,6 +285,7 @@ bool TcpSocket::OnNewAcknowledgement(const Packet& packet) {
 bool TcpSocket::OnFinAcknowledged() {
   fin_queued_ = false;
   retransmit_at_ns_ = kNever;
+  EndLinger();
   switch (state_) {
     case TcpState::kFinWait1:
       state_ = TcpState::kFinWait2;
@@ -334,7 +350,10 @@ bool TcpSocket::OnPayload(Packet& packet) {
   TakePayload(packet);
   const bool filled_gap = early_ != nullptr && TakeEarly();
   const uint64_t acknowledge_after = std::min<uint64_t>(2 * mss(), receive_capacity() / 2);
-  if (fin_received_ || filled_gap || early_ != nullptr || unacknowledged_bytes_received_ >= acknowledge_after) {
+  const bool quick = quick_acks_ > 0 && !ping_pong_;
+  if (fin_received_ || filled_gap || early_ != nullptr || quick ||
+      unacknowledged_bytes_received_ >= acknowledge_after) {
+    if (quick) --quick_acks_;
     SendAck();
   } else if (delayed_ack_at_ns_ == kNever) {
     Arm(delayed_ack_at_ns_, network_.now_ns() + kDelayedAckNs);
@@ -353,6 +372,7 @@ void TcpSocket::TakePayload(Packet& packet) {
     block->begin += static_cast<uint32_t>(known);
     const uint32_t count = packet.size - static_cast<uint32_t>(known);
     received_.Push(Buffer(block));
+    last_bytes_ns_ = network_.now_ns();
     receive_next_ += count;
     unacknowledged_bytes_received_ += count;
   }
@@ -523,6 +543,22 @@ Buffer TcpSocket::Take(size_t limit) {
   return buffer;
 }
 
+int64_t TcpSocket::Read(absl::Span<char> target) {
+  if (receive_bytes() == 0) {
+    SourceEnd end = SourceEnd::kEndOfStream;
+    int error = 0;
+    if (!TakeEnd(&end, &error)) return -EAGAIN;
+    return -int64_t{error};
+  }
+  size_t count = 0;
+  while (count < target.size() && receive_bytes() > 0) {
+    const Buffer buffer = Take(target.size() - count);
+    std::memcpy(target.data() + count, buffer.data(), buffer.size());
+    count += buffer.size();
+  }
+  return static_cast<int64_t>(count);
+}
+
 bool TcpSocket::TakeEnd(SourceEnd* end, int* error) {
   *error = 0;
   *end = SourceEnd::kEndOfStream;
@@ -591,7 +627,7 @@ void TcpSocket::Transmit(Packet& packet) { network_.Send(packet, &last_arrival_n
 
 void TcpSocket::SendSyn() {
   Packet& packet = MakePacket(Packet::kSyn, initial_sequence_);
-  Arm(retransmit_at_ns_, network_.now_ns() + (kSynTimeoutNs << tries_));
+  ArmSynRetransmit();
   if (timeout_fault_ && peer_stack_ != nullptr) {
     network_.Drop(packet, DropReason::kConnectFault);
     return;
@@ -601,7 +637,7 @@ void TcpSocket::SendSyn() {
 }
 
 void TcpSocket::SendSynAck() {
-  Arm(retransmit_at_ns_, network_.now_ns() + (kSynTimeoutNs << tries_));
+  ArmSynRetransmit();
   Transmit(MakePacket(Packet::kSyn | Packet::kAck, initial_sequence_));
 }
 
@@ -624,9 +660,12 @@ void TcpSocket::SendSegment(uint64_t sequence, uint32_t size, bool fin) {
     network_.trace_.Record(TraceKind::kRetransmit, now, stack_.index(), static_cast<uint64_t>(id_), sequence,
                            static_cast<uint64_t>(tries_));
     timed_sequence_ = 0;  // Karn: an answer would not say to which of the two.
-  } else if (timed_sequence_ == 0) {
-    timed_sequence_ = end;
-    timed_since_ns_ = now;
+  } else {
+    if (timed_sequence_ == 0) {
+      timed_sequence_ = end;
+      timed_since_ns_ = now;
+    }
+    if (!ping_pong_ && last_bytes_ns_ != 0 && now - last_bytes_ns_ < kDelayedAckNs) ping_pong_ = true;
   }
   highest_sent_ = std::max(highest_sent_, end);
   if (retransmit_at_ns_ == kNever || sequence == unacknowledged_) ArmRetransmit();
@@ -725,7 +764,23 @@ void TcpSocket::QueueFin() {
   Output();
 }
 
-void TcpSocket::CloseDescriptor() {
+bool TcpSocket::CloseDescriptor(uint64_t linger_ticket) {
+  const uint32_t generation = generation_;
+  const int linger_seconds = linger_seconds_;
+  Orphan();
+  if (linger_ticket == 0 || linger_seconds <= 0 || generation_ != generation || !waits_for_fin()) return false;
+  linger_ticket_ = linger_ticket;
+  Arm(linger_end_at_ns_, network_.now_ns() + linger_seconds * kSecondNs);
+  return true;
+}
+
+void TcpSocket::EndLinger() {
+  linger_end_at_ns_ = kNever;
+  const uint64_t ticket = std::exchange(linger_ticket_, 0);
+  if (ticket != 0 && stack_.observer_ != nullptr) stack_.observer_->OnLingerEnd(ticket);
+}
+
+void TcpSocket::Orphan() {
   orphan_ = true;
   connecting_ = false;
   switch (state_) {
@@ -776,7 +831,7 @@ void TcpSocket::Die(int error) {
   error_ = error;
   send_shutdown_ = receive_shutdown_ = true;
   fin_queued_ = false;
-  retransmit_at_ns_ = delayed_ack_at_ns_ = end_at_ns_ = kNever;
+  retransmit_at_ns_ = delayed_ack_at_ns_ = end_at_ns_ = keep_alive_at_ns_ = kNever;
   NotifyReceivable();
   NotifySendable();
 }
@@ -816,6 +871,11 @@ void TcpSocket::StopListening() {
 
 void TcpSocket::Arm(int64_t& deadline, int64_t time_ns) {
   deadline = time_ns;
+  LookAt(time_ns);
+}
+
+// The timer runs at `time_ns` or before.
+void TcpSocket::LookAt(int64_t time_ns) {
   if (!scheduled()) {
     network_.events_.Schedule(*this, time_ns);
   } else if (this->time_ns() > time_ns) {
@@ -824,8 +884,31 @@ void TcpSocket::Arm(int64_t& deadline, int64_t time_ns) {
 }
 
 void TcpSocket::ArmRetransmit() {
-  const int64_t timeout = std::min(retransmit_ns_ << std::min(tries_, 20), kRetransmitMaxNs);
+  int64_t timeout = std::min(retransmit_ns_ << std::min(tries_, 20), kRetransmitMaxNs);
+  if (user_timeout_ms_ > 0) [[unlikely]] {
+    if (probes_since_ns_ != 0) {
+      timeout = ClampToUserTimeout(timeout, probes_since_ns_);
+    } else if (tries_ > 0) {
+      timeout = ClampToUserTimeout(timeout, retransmits_since_ns_);
+    }
+  }
   Arm(retransmit_at_ns_, network_.now_ns() + timeout);
+}
+
+void TcpSocket::ArmSynRetransmit() {
+  int64_t timeout = kSynTimeoutNs << tries_;
+  if (tries_ > 0) timeout = ClampToUserTimeout(timeout, retransmits_since_ns_);
+  Arm(retransmit_at_ns_, network_.now_ns() + timeout);
+}
+
+bool TcpSocket::user_timeout_passed(int64_t since_ns) const {
+  return user_timeout_ms_ > 0 && network_.now_ns() - since_ns >= user_timeout_ms_ * kMillisecondNs;
+}
+
+int64_t TcpSocket::ClampToUserTimeout(int64_t timeout, int64_t since_ns) const {
+  if (user_timeout_ms_ == 0) return timeout;
+  const int64_t left = since_ns + user_timeout_ms_ * kMillisecondNs - network_.now_ns();
+  return std::min(timeout, std::max(left, kMillisecondNs));
 }
 
 void TcpSocket::OnTimer() {
@@ -840,24 +923,29 @@ void TcpSocket::OnTimer() {
   }
   if (delayed_ack_at_ns_ <= now) SendAck();
   if (retransmit_at_ns_ <= now && !OnRetransmitTimer()) return;
-  const int64_t next = std::min({end_at_ns_, delayed_ack_at_ns_, retransmit_at_ns_});
-  if (next != kNever && !scheduled()) network_.events_.Schedule(*this, next);
+  if (keep_alive_at_ns_ <= now && !OnKeepAliveTimer()) return;
+  // As Linux: what is not acknowledged by then is still sent.
+  if (linger_end_at_ns_ <= now) EndLinger();
+  const int64_t next =
+      std::min({end_at_ns_, delayed_ack_at_ns_, retransmit_at_ns_, keep_alive_at_ns_, linger_end_at_ns_});
+  if (next != kNever) LookAt(next);
 }
 
 // False when the connection has died.
 bool TcpSocket::OnRetransmitTimer() {
   retransmit_at_ns_ = kNever;
+  const bool too_long = tries_ > 0 && user_timeout_passed(retransmits_since_ns_);
   switch (state_) {
     case TcpState::kSynSent:
-      if (tries_ >= kSynTries) {
+      if (tries_ >= kSynTries || too_long) {
         FailConnect(ETIMEDOUT);
         return false;
       }
-      ++tries_;
+      CountTry(kSynTimeoutNs);
       SendSyn();
       return true;
     case TcpState::kSynReceived:
-      if (tries_ >= kSynAckTries) {
+      if (tries_ >= kSynAckTries || too_long) {
         if (connecting_) {
           FailConnect(ETIMEDOUT);
         } else {
@@ -865,7 +953,7 @@ bool TcpSocket::OnRetransmitTimer() {
         }
         return false;
       }
-      ++tries_;
+      CountTry(kSynTimeoutNs);
       SendSynAck();
       return true;
     default:
@@ -875,7 +963,8 @@ bool TcpSocket::OnRetransmitTimer() {
   if (highest_sent_ == unacknowledged_) {
     if (send_bytes_ == 0 && !fin_queued_) return true;
     // A closed window. The peer may keep it closed for ever, as long as it answers.
-    if (unanswered_probes_ >= limit) {
+    if (probes_since_ns_ == 0) probes_since_ns_ = network_.now_ns();
+    if (unanswered_probes_ >= limit || user_timeout_passed(probes_since_ns_)) {
       Die(ETIMEDOUT);
       return false;
     }
@@ -885,11 +974,11 @@ bool TcpSocket::OnRetransmitTimer() {
     SendProbe();
     return true;
   }
-  if (tries_ >= limit) {
+  if (tries_ >= limit || too_long) {
     Die(ETIMEDOUT);
     return false;
   }
-  ++tries_;
+  CountTry(retransmit_ns_);
   OnCongestion();
   congestion_window_ = mss();
   fast_recovery_ = false;
@@ -899,6 +988,144 @@ bool TcpSocket::OnRetransmitTimer() {
   timed_sequence_ = 0;
   Retransmit();
   return true;
+}
+
+void TcpSocket::CountTry(int64_t first_timeout_ns) {
+  if (tries_ == 0) retransmits_since_ns_ = network_.now_ns() - first_timeout_ns;
+  ++tries_;
+}
+
+// --- Keep-alive ---
+
+bool TcpSocket::keeps_alive() const {
+  if (!keep_alive_ || orphan_) return false;
+  switch (state_) {
+    case TcpState::kClosed:
+    case TcpState::kListen:
+    case TcpState::kSynSent:
+    case TcpState::kSynReceived:
+    case TcpState::kTimeWait:
+      return false;
+    default:
+      return true;
+  }
+}
+
+// Starts or stops the timer after the connection or an option has changed.
+void TcpSocket::ArmKeepAlive() {
+  keep_alive_at_ns_ = kNever;
+  if (!keeps_alive()) return;
+  const int64_t due = last_heard_ns_ + keep_alive_idle_seconds_ * kSecondNs;
+  Arm(keep_alive_at_ns_, std::max(due, network_.now_ns()));
+}
+
+// False when the connection has died.
+bool TcpSocket::OnKeepAliveTimer() {
+  keep_alive_at_ns_ = kNever;
+  if (!keeps_alive()) return true;
+  const int64_t now = network_.now_ns();
+  const int64_t idle_ns = keep_alive_idle_seconds_ * kSecondNs;
+  // What is sent and not acknowledged asks the peer by itself.
+  if (send_bytes_ > 0 || fin_queued_) {
+    Arm(keep_alive_at_ns_, now + idle_ns);
+    return true;
+  }
+  if (now - last_heard_ns_ < idle_ns) {
+    Arm(keep_alive_at_ns_, last_heard_ns_ + idle_ns);
+    return true;
+  }
+  const bool gives_up = user_timeout_ms_ > 0 ? unanswered_probes_ > 0 && user_timeout_passed(last_heard_ns_)
+                                             : unanswered_probes_ >= keep_alive_count_;
+  if (gives_up) {
+    SendReset();
+    Die(ETIMEDOUT);
+    return false;
+  }
+  ++unanswered_probes_;
+  Arm(keep_alive_at_ns_, now + keep_alive_interval_seconds_ * kSecondNs);
+  SendProbe();
+  return true;
+}
+
+// --- Options ---
+
+int TcpSocket::SetOption(SocketOption option, int value) {
+  switch (option) {
+    case SocketOption::kKeepAlive:
+      keep_alive_ = value != 0;
+      ArmKeepAlive();
+      return 0;
+    case SocketOption::kKeepAliveIdle:
+      return SetKeepAlive(&keep_alive_idle_seconds_, 32767, value);
+    case SocketOption::kKeepAliveInterval:
+      return SetKeepAlive(&keep_alive_interval_seconds_, 32767, value);
+    case SocketOption::kKeepAliveCount:
+      return SetKeepAlive(&keep_alive_count_, 127, value);
+    case SocketOption::kUserTimeout:
+      if (value < 0) return -EINVAL;
+      user_timeout_ms_ = value;
+      return 0;
+    case SocketOption::kQuickAck:
+      SetQuickAck(value != 0);
+      return 0;
+    case SocketOption::kTrafficClass:
+      // IPv4 takes the low byte of anything. A stream's two ECN bits are the kernel's own.
+      if (family_ == AddressFamily::kIpv6 && (value < -1 || value > 255)) return -EINVAL;
+      traffic_class_ = family_ == AddressFamily::kIpv6 && value == -1 ? 0 : value & 0xfc;
+      return 0;
+    case SocketOption::kTimeToLive:
+      if (value < -1 || value > 255 || (value == 0 && family_ == AddressFamily::kIpv4)) return -EINVAL;
+      time_to_live_ = value;
+      return 0;
+    default:
+      return -ENOPROTOOPT;
+  }
+}
+
+int TcpSocket::GetOption(SocketOption option, int* value) const {
+  switch (option) {
+    case SocketOption::kKeepAlive:
+      *value = keep_alive_;
+      return 0;
+    case SocketOption::kKeepAliveIdle:
+      *value = keep_alive_idle_seconds_;
+      return 0;
+    case SocketOption::kKeepAliveInterval:
+      *value = keep_alive_interval_seconds_;
+      return 0;
+    case SocketOption::kKeepAliveCount:
+      *value = keep_alive_count_;
+      return 0;
+    case SocketOption::kUserTimeout:
+      *value = user_timeout_ms_;
+      return 0;
+    case SocketOption::kQuickAck:
+      *value = !ping_pong_;
+      return 0;
+    case SocketOption::kTrafficClass:
+      *value = traffic_class_;
+      return 0;
+    case SocketOption::kTimeToLive:
+      *value = time_to_live_ < 0 ? kDefaultTimeToLive : time_to_live_;
+      return 0;
+    default:
+      return -ENOPROTOOPT;
+  }
+}
+
+int TcpSocket::SetKeepAlive(int* setting, int maximum, int value) {
+  if (value < 1 || value > maximum) return -EINVAL;
+  *setting = value;
+  // As Linux: a new interval and a new count show at the next probe.
+  if (setting == &keep_alive_idle_seconds_) ArmKeepAlive();
+  return 0;
+}
+
+// Sends the ACK that waits, and does not delay the next ones. It is over when the program answers.
+void TcpSocket::SetQuickAck(bool on) {
+  ping_pong_ = !on;
+  quick_acks_ = on ? kQuickAcks : 0;
+  if (on && delayed_ack_at_ns_ != kNever) SendAck();
 }
 
 void TcpSocket::MeasureRoundTrip(uint64_t acknowledgement) {

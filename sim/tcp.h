@@ -4,7 +4,8 @@
 //
 // What is there: the handshake with its retries, simultaneous open, segments with retransmission, fast retransmission
 // and back-off, reassembly, delayed acknowledgements, Nagle's rule, receive windows with probes, slow start and
-// congestion avoidance, half-close, FIN and RST as Linux sends them, TIME_WAIT, listen queues. What is simpler than in
+// congestion avoidance, half-close, FIN and RST as Linux sends them, TIME_WAIT, listen queues, keep-alive probes, the
+// user timeout, closes that linger. What is simpler than in
 // Linux: sequence numbers have 64 bits and do not wrap; no SACK; buffer sizes do not tune themselves; the usable part
 // of a buffer is half of its size, as Linux counts its own bookkeeping into the size.
 //
@@ -56,6 +57,11 @@ inline constexpr int kSynTries = 6;
 inline constexpr int kSynAckTries = 5;
 inline constexpr int kDataTries = 15;
 inline constexpr int kOrphanTries = 8;
+inline constexpr int kKeepAliveIdleSeconds = 7200;
+inline constexpr int kKeepAliveIntervalSeconds = 75;
+inline constexpr int kKeepAliveCount = 9;
+inline constexpr int kQuickAcks = 16;  // ACKs that are sent at once after TCP_QUICKACK was set.
+inline constexpr int kDefaultTimeToLive = 64;
 inline constexpr int kDefaultReceiveBuffer = 131072;
 inline constexpr int kDefaultSendBuffer = 262144;
 inline constexpr int kMinReceiveBuffer = 2304;
@@ -93,6 +99,10 @@ class TcpSocket final : public Event, public ListLink<PortListTag> {
   bool has_error() const { return error_ != 0; }
   // True when nothing but `*end` will be read now; takes a pending error. REQUIRES receive_bytes() == 0.
   bool TakeEnd(SourceEnd* end, int* error);
+
+  // Up to `target.size()` bytes, copied: their count; 0: the end of the stream; -EAGAIN when neither bytes nor an end
+  // are there, or -errno.
+  int64_t Read(absl::Span<char> target);
 
   // True when an Accept would not wait.
   bool acceptable() const { return accept_head_ < accept_queue_.size(); }
@@ -144,11 +154,23 @@ class TcpSocket final : public Event, public ListLink<PortListTag> {
   void CopyUnacknowledged(uint64_t sequence, uint32_t size, char* target) const;
   void DropAcknowledged(uint64_t count);
 
+  // The options that only TCP has. 0 or -errno.
+  int SetOption(SocketOption option, int value);
+  int GetOption(SocketOption option, int* value) const;
+  int SetKeepAlive(int* setting, int maximum, int value);
+  void SetQuickAck(bool on);
+
   // Ending.
   int Shutdown(ShutdownHow how);
   void QueueFin();
-  // As close(2): the socket may live on as an orphan.
-  void CloseDescriptor();
+  // As close(2): the socket may live on as an orphan. True when the close lingers: `linger_ticket` is not 0, and there
+  // is something to wait for.
+  bool CloseDescriptor(uint64_t linger_ticket);
+  void Orphan();
+  bool waits_for_fin() const {
+    return state_ == TcpState::kFinWait1 || state_ == TcpState::kClosing || state_ == TcpState::kLastAck;
+  }
+  void EndLinger();
   // The connection is over; `error` (0 for none) is for the program. Frees an orphan.
   void Die(int error);
   // A connect failed: the socket is as new.
@@ -158,8 +180,19 @@ class TcpSocket final : public Event, public ListLink<PortListTag> {
   // Timers.
   void OnTimer();
   bool OnRetransmitTimer();
+  bool OnKeepAliveTimer();
+  // True when the keep-alive timer runs, once armed.
+  bool keeps_alive() const;
+  void ArmKeepAlive();
+  // True when the time that the program grants the peer, counted from `since_ns`, is over.
+  bool user_timeout_passed(int64_t since_ns) const;
+  // `timeout`, or less when the user timeout passes first.
+  int64_t ClampToUserTimeout(int64_t timeout, int64_t since_ns) const;
   void Arm(int64_t& deadline, int64_t time_ns);
+  void LookAt(int64_t time_ns);
   void ArmRetransmit();
+  void ArmSynRetransmit();
+  void CountTry(int64_t first_timeout_ns);
   void MeasureRoundTrip(uint64_t acknowledgement);
   void OnCongestion();
   void GrowCongestionWindow(uint64_t acknowledged);
@@ -207,7 +240,14 @@ class TcpSocket final : public Event, public ListLink<PortListTag> {
   bool reuse_address_ = false;
   bool reuse_port_ = false;
   bool ipv6_only_ = false;
+  bool keep_alive_ = false;
   int linger_seconds_ = -1;
+  int keep_alive_idle_seconds_ = kKeepAliveIdleSeconds;
+  int keep_alive_interval_seconds_ = kKeepAliveIntervalSeconds;
+  int keep_alive_count_ = kKeepAliveCount;
+  int user_timeout_ms_ = 0;
+  int traffic_class_ = 0;
+  int time_to_live_ = -1;  // -1: the system's.
   int receive_buffer_ = kDefaultReceiveBuffer;
   int send_buffer_ = kDefaultSendBuffer;
 
@@ -245,6 +285,8 @@ class TcpSocket final : public Event, public ListLink<PortListTag> {
   uint32_t duplicate_acks_ = 0;
   int tries_ = 0;
   int unanswered_probes_ = 0;
+  int64_t retransmits_since_ns_ = 0;  // When what was sent again first had been sent. Meaningful while tries_ > 0.
+  int64_t probes_since_ns_ = 0;       // When a probe of a closed window was first due; 0: the window is open.
   int64_t retransmit_ns_ = kRetransmitMinNs;  // Without back-off.
   int64_t smoothed_round_trip_ns_ = 0;
   int64_t round_trip_variation_ns_ = 0;
@@ -258,11 +300,18 @@ class TcpSocket final : public Event, public ListLink<PortListTag> {
   BufferQueue received_;
   Packet* early_ = nullptr;  // Segments after a gap, by sequence number.
   uint32_t unacknowledged_bytes_received_ = 0;
+  int64_t last_heard_ns_ = 0;  // When a segment last arrived.
+  int64_t last_bytes_ns_ = 0;  // When bytes last arrived.
+  bool ping_pong_ = false;     // Bytes are answered by bytes, which carry the acknowledgement.
+  int quick_acks_ = 0;         // So many ACKs are not delayed.
 
   // Timers: when each is due.
   int64_t retransmit_at_ns_ = kNever;
   int64_t delayed_ack_at_ns_ = kNever;
   int64_t end_at_ns_ = kNever;  // Of TIME_WAIT, FIN_WAIT2 of an orphan, or a connect that no route serves.
+  int64_t keep_alive_at_ns_ = kNever;
+  int64_t linger_end_at_ns_ = kNever;
+  uint64_t linger_ticket_ = 0;  // Of the close that waits.
 
   // Listening.
   int backlog_ = 0;

@@ -9,11 +9,14 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/log/check.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/base/random.h"
@@ -21,6 +24,7 @@
 #include "core/io/buffer.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "sim/chaos.h"
 #include "sim/event_queue.h"
 #include "sim/network.h"
 #include "sim/sim_reactor.h"
@@ -208,6 +212,13 @@ TEST(TcpConnectTest, TheUnspecifiedAddressIsTheLoopback) {
   SocketAddress peer;
   EXPECT_EQ(world.client.reactor().PeerAddress(id, &peer), 0);
   EXPECT_EQ(peer, SocketAddress::LoopbackIpv4(kPort));
+}
+
+TEST(TcpConnectTest, PortZeroIsRefusedAndBroadcastIsOutOfReach) {
+  World world;
+  EXPECT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(0)), -ECONNREFUSED);
+  EXPECT_EQ(world.Connect(world.client, World::Open(world.client), SocketAddress::Ipv4({255, 255, 255, 255}, kPort)),
+            -ENETUNREACH);
 }
 
 TEST(TcpConnectTest, FamiliesDoNotMix) {
@@ -494,6 +505,43 @@ TEST(TcpListenTest, ADualStackListenerShowsMappedAddresses) {
   EXPECT_EQ(peer.HostToString(), "::ffff:10.0.0.1");
 }
 
+TEST(TcpListenTest, AnIpv6OnlyListenerLeavesIpv4Alone) {
+  World world;
+  SimReactor& reactor = world.server.reactor();
+  const SocketId v6 = World::Open(world.server, AddressFamily::kIpv6);
+  EXPECT_EQ(reactor.SetOption(v6, SocketOption::kIpv6Only, 1), 0);
+  ASSERT_EQ(reactor.Bind(v6, SocketAddress::AnyIpv6(kPort)), 0);
+  EXPECT_EQ(reactor.SetOption(v6, SocketOption::kIpv6Only, 0), -EINVAL);
+  ASSERT_EQ(reactor.Listen(v6, 1), 0);
+  EXPECT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(kPort)), -ECONNREFUSED);
+
+  World::Listen(world.server, SocketAddress::AnyIpv4(kPort));
+  EXPECT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(kPort)), 0);
+  const SocketId only = World::Open(world.client, AddressFamily::kIpv6);
+  EXPECT_EQ(world.client.reactor().SetOption(only, SocketOption::kIpv6Only, 1), 0);
+  EXPECT_EQ(world.Connect(world.client, only, SocketAddress::ParseHost("::ffff:10.0.0.2", kPort).value()),
+            -ENETUNREACH);
+}
+
+TEST(TcpListenTest, AShutListenerAcceptsNoMoreAndCanListenAgain) {
+  World world;
+  SimReactor& reactor = world.server.reactor();
+  const SocketId listener = World::Listen(world.server, SocketAddress::AnyIpv4(kPort));
+  EXPECT_EQ(reactor.Shutdown(listener, ShutdownHow::kWrite), 0);
+  EXPECT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(kPort)), 0);
+  EXPECT_EQ(reactor.Shutdown(listener, ShutdownHow::kRead), 0);
+  EXPECT_EQ(reactor.TryAccept(listener), -EINVAL);
+  EXPECT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(kPort)), -ECONNREFUSED);
+  EXPECT_EQ(reactor.Listen(listener, 1), 0);
+  EXPECT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(kPort)), 0);
+
+  const SocketId any = World::Listen(world.server, SocketAddress::AnyIpv4(0));
+  const uint16_t port = World::Local(world.server, any).port();
+  EXPECT_EQ(reactor.Shutdown(any, ShutdownHow::kBoth), 0);
+  EXPECT_EQ(reactor.Listen(any, 1), 0);
+  EXPECT_EQ(World::Local(world.server, any).port(), port);
+}
+
 // --- Reading, writing, closing ---
 
 TEST(TcpStreamTest, TheFirstSendAfterThePeerClosedIsTakenAndTheSecondFails) {
@@ -589,6 +637,66 @@ TEST(TcpStreamTest, ShutdownReadEndsTheStreamButNotTheData) {
   EXPECT_EQ(world.Send(world.server, pair.server, "new"), 3);
   world.Settle();
   EXPECT_EQ(world.Receive(world.client, pair.client), "new|EOF");
+}
+
+TEST(TcpStreamTest, ShutdownReadLeavesWhatIsThereAndACloseResetsForWhatIsNotRead) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.Send(world.server, pair.server, "pending"), 7);
+  world.Settle();
+  EXPECT_EQ(world.client.reactor().Shutdown(pair.client, ShutdownHow::kRead), 0);
+  EXPECT_EQ(world.Receive(world.client, pair.client), "pending|EOF");
+  world.room.RunFor(100 * kMillisecond);
+  EXPECT_EQ(world.Send(world.server, pair.server, "unread"), 6);
+  world.Settle();
+  world.Close(world.client, pair.client);
+  EXPECT_EQ(world.Receive(world.server, pair.server), "|ECONNRESET");
+}
+
+TEST(TcpStreamTest, ShutdownOfBothHalvesEndsBoth) {
+  World world;
+  const World::Pair pair = world.Connected();
+  TestSource source(Source::Kind::kReceive);
+  source.socket = pair.client;
+  source.budget = 100;
+  world.client.reactor().Arm(source);
+  EXPECT_EQ(world.client.reactor().Shutdown(pair.client, ShutdownHow::kBoth), 0);
+  world.room.RunUntil([&] { return source.ends == 1; });
+  EXPECT_EQ(source.end, SourceEnd::kEndOfStream);
+
+  EXPECT_EQ(world.Send(world.client, pair.client, "x"), -EPIPE);
+  EXPECT_EQ(world.Receive(world.server, pair.server), "|EOF");
+  // Nobody will read it, and Linux says so in FIN_WAIT2.
+  EXPECT_EQ(world.Send(world.server, pair.server, "x"), 1);
+  world.Settle();
+  EXPECT_EQ(world.Send(world.server, pair.server, "x"), -EPIPE);
+}
+
+TEST(TcpStreamTest, AResetAfterTheEndIsAPipeErrorOnce) {
+  World world;
+  const World::Pair pair = world.Connected();
+  world.Close(world.server, pair.server);
+  world.Settle();
+  EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+  world.Settle();
+
+  EXPECT_EQ(World::Option(world.client, pair.client, SocketOption::kError), EPIPE);
+  EXPECT_EQ(World::Option(world.client, pair.client, SocketOption::kError), 0);
+  EXPECT_EQ(world.Send(world.client, pair.client, "x"), -EPIPE);
+  EXPECT_EQ(World::State(world.client, pair.client), TcpState::kClosed);
+}
+
+TEST(TcpStreamTest, LingerZeroResetsAfterTheData) {
+  World world;
+  const World::Pair pair = world.Connected();
+  world.server.reactor().SetOption(pair.server, SocketOption::kLinger, 0);
+  EXPECT_EQ(world.Send(world.server, pair.server, "data"), 4);
+  world.Settle();
+  world.Close(world.server, pair.server);
+  world.Settle();
+
+  EXPECT_EQ(world.Receive(world.client, pair.client), "data|ECONNRESET");
+  EXPECT_EQ(world.Receive(world.client, pair.client), "|EOF");
 }
 
 TEST(TcpStreamTest, BothEndsCanShutDownAtOnce) {
@@ -799,6 +907,449 @@ TEST(TcpStreamTest, AReaderThatGoesOnReopensTheWindowAtOnce) {
   EXPECT_EQ(send.result, 180'000);
 }
 
+// --- Calls that do not wait ---
+
+TEST(TcpTryTest, AcceptTakesWhatIsThere) {
+  World world;
+  const SocketId listener = World::Listen(world.server, SocketAddress::AnyIpv4(kPort));
+  SimReactor& reactor = world.server.reactor();
+  EXPECT_EQ(reactor.TryAccept(listener), -EAGAIN);
+  ASSERT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(kPort)), 0);
+  world.Settle();
+
+  EXPECT_GE(reactor.TryAccept(listener), 0);
+  EXPECT_EQ(reactor.TryAccept(listener), -EAGAIN);
+  EXPECT_EQ(reactor.TryAccept(World::Open(world.server)), -EINVAL);
+  EXPECT_EQ(reactor.TryAccept(12345), -EBADF);
+}
+
+TEST(TcpTryTest, ReceiveTakesWhatIsThereThenTheErrorOnceThenTheEnd) {
+  World world;
+  const World::Pair pair = world.Connected();
+  SimReactor& reactor = world.client.reactor();
+  std::array<char, 8> target;
+  const auto receive = [&](size_t size) {
+    const int64_t count = reactor.TryReceive(pair.client, absl::MakeSpan(target).subspan(0, size));
+    return count <= 0 ? std::to_string(count) : std::string(target.data(), static_cast<size_t>(count));
+  };
+  EXPECT_EQ(receive(8), std::to_string(-EAGAIN));
+  EXPECT_EQ(receive(0), std::to_string(-EAGAIN));
+  EXPECT_EQ(world.server.reactor().SetOption(pair.server, SocketOption::kNoDelay, 1), 0);
+  EXPECT_EQ(world.Send(world.client, pair.client, "unread"), 6);
+  EXPECT_EQ(world.Send(world.server, pair.server, "first "), 6);
+  EXPECT_EQ(world.Send(world.server, pair.server, "second"), 6);
+  world.Settle();
+  EXPECT_EQ(world.Close(world.server, pair.server), 0);
+  world.Settle();
+
+  EXPECT_EQ(receive(0), "0");
+  EXPECT_EQ(receive(8), "first se");
+  EXPECT_EQ(receive(8), "cond");
+  EXPECT_EQ(receive(8), std::to_string(-ECONNRESET));
+  EXPECT_EQ(receive(8), "0");
+  EXPECT_EQ(reactor.TryReceive(World::Open(world.client), absl::MakeSpan(target)), -ENOTCONN);
+}
+
+TEST(TcpTryTest, SendTakesWhatThereIsRoomFor) {
+  World world;
+  const World::Pair pair = world.Connected();
+  const std::string bytes(1 << 20, 'x');
+  const IoSlice slice{bytes.data(), bytes.size()};
+  const auto send = [&](SocketId id) { return world.client.reactor().TrySend(id, absl::MakeConstSpan(&slice, 1)); };
+  const int64_t first = send(pair.client);
+  EXPECT_EQ(first, kDefaultSendBuffer / 2);
+  EXPECT_EQ(send(pair.client), -EAGAIN);
+
+  EXPECT_EQ(world.Receive(world.server, pair.server, kSecond).size(), static_cast<size_t>(first));
+  EXPECT_GT(send(pair.client), 0);
+  EXPECT_EQ(send(World::Open(world.client)), -EPIPE);
+  EXPECT_EQ(world.client.reactor().TrySend(pair.client, {}), 0);
+}
+
+// --- Files ---
+
+// A file with `size` bytes that differ, without a name.
+class TestFile {
+ public:
+  explicit TestFile(size_t size) : file_(std::tmpfile()), bytes_(size, ' ') {
+    CHECK(file_ != nullptr);
+    for (size_t i = 0; i < size; ++i) bytes_[i] = static_cast<char>(i * 7 + i / 256);
+    CHECK_EQ(std::fwrite(bytes_.data(), 1, size, file_), size);
+    CHECK_EQ(std::fflush(file_), 0);
+  }
+  ~TestFile() { std::fclose(file_); }
+  int descriptor() const { return fileno(file_); }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::FILE* const file_;
+  std::string bytes_;
+};
+
+TestOperation& StartSendFile(World& world, TestOperation& operation, SocketId id, const FileRange& range) {
+  operation.kind = OperationKind::kSendFile;
+  operation.socket = id;
+  operation.file = &range;
+  world.client.reactor().Submit(operation);
+  return operation;
+}
+
+FileRange Range(int descriptor, uint64_t offset, uint64_t count) {
+  FileRange range;
+  range.descriptor = descriptor;
+  range.offset = offset;
+  range.count = count;
+  return range;
+}
+
+TEST(TcpSendFileTest, SendsThePartThatIsThere) {
+  World world;
+  const World::Pair pair = world.Connected();
+  const TestFile file(500'000);
+  struct Case {
+    uint64_t offset;
+    uint64_t count;
+    size_t sent;
+  };
+  for (const Case& part : {Case{0, 500'000, 500'000}, Case{100, 20'000, 20'000}, Case{499'990, 1'000'000, 10},
+                           Case{0, UINT64_MAX, 500'000}, Case{500'000, 10, 0}}) {
+    const FileRange range = Range(file.descriptor(), part.offset, part.count);
+    TestOperation send;
+    StartSendFile(world, send, pair.client, range);
+    const std::string received = part.sent == 0 ? "" : world.Receive(world.server, pair.server, kSecond, part.sent);
+    world.Settle();
+    EXPECT_EQ(send.result, static_cast<int64_t>(part.sent));
+    EXPECT_EQ(received, file.bytes().substr(part.offset, part.sent));
+  }
+}
+
+TEST(TcpSendFileTest, ACancelTellsWhatWent) {
+  World world;
+  const World::Pair pair = world.Connected();
+  const TestFile file(1 << 20);
+  const FileRange range = Range(file.descriptor(), 0, 1 << 20);
+  TestOperation send;
+  StartSendFile(world, send, pair.client, range);
+  world.room.RunFor(kSecond);
+  ASSERT_EQ(send.completions, 0);
+
+  world.client.reactor().Cancel(send);
+  world.room.RunUntil([&] { return send.completions == 1; });
+  ASSERT_GT(send.result, 0);
+  ASSERT_LT(send.result, 1 << 20);
+  world.Close(world.client, pair.client);
+  EXPECT_EQ(world.Receive(world.server, pair.server, 100 * kSecond),
+            file.bytes().substr(0, static_cast<size_t>(send.result)) + "|EOF");
+}
+
+TEST(TcpSendFileTest, ErrorsAreThoseOfTheFileAndOfTheSocket) {
+  World world;
+  const World::Pair pair = world.Connected();
+  const TestFile file(10);
+  const FileRange no_file = Range(12345, 0, 10);
+  TestOperation bad;
+  StartSendFile(world, bad, pair.client, no_file);
+  world.Settle();
+  EXPECT_EQ(bad.result, -EBADF);
+
+  world.client.reactor().Shutdown(pair.client, ShutdownHow::kWrite);
+  const FileRange range = Range(file.descriptor(), 0, 10);
+  TestOperation closed;
+  StartSendFile(world, closed, pair.client, range);
+  world.Settle();
+  EXPECT_EQ(closed.result, -EPIPE);
+}
+
+// --- Options ---
+
+TEST(TcpOptionTest, RangesAndDefaultsAreThoseOfLinux) {
+  World world;
+  const SocketId id = World::Open(world.client);
+  const SocketId v6 = World::Open(world.client, AddressFamily::kIpv6);
+  const auto set = [&](SocketId socket, SocketOption option, int value) {
+    const int result = world.client.reactor().SetOption(socket, option, value);
+    return result < 0 ? result : World::Option(world.client, socket, option);
+  };
+  const auto defaults = [&](SocketOption option) { return World::Option(world.client, id, option); };
+  EXPECT_EQ(defaults(SocketOption::kKeepAlive), 0);
+  EXPECT_EQ(defaults(SocketOption::kKeepAliveIdle), 7200);
+  EXPECT_EQ(defaults(SocketOption::kKeepAliveInterval), 75);
+  EXPECT_EQ(defaults(SocketOption::kKeepAliveCount), 9);
+  EXPECT_EQ(defaults(SocketOption::kUserTimeout), 0);
+  EXPECT_EQ(defaults(SocketOption::kQuickAck), 1);
+  EXPECT_EQ(defaults(SocketOption::kTrafficClass), 0);
+  EXPECT_EQ(defaults(SocketOption::kTimeToLive), 64);
+  EXPECT_EQ(defaults(SocketOption::kLinger), -1);
+
+  for (const SocketOption option : {SocketOption::kKeepAliveIdle, SocketOption::kKeepAliveInterval}) {
+    EXPECT_EQ(set(id, option, 0), -EINVAL);
+    EXPECT_EQ(set(id, option, 1), 1);
+    EXPECT_EQ(set(id, option, 32767), 32767);
+    EXPECT_EQ(set(id, option, 32768), -EINVAL);
+  }
+  EXPECT_EQ(set(id, SocketOption::kKeepAliveCount, 0), -EINVAL);
+  EXPECT_EQ(set(id, SocketOption::kKeepAliveCount, 127), 127);
+  EXPECT_EQ(set(id, SocketOption::kKeepAliveCount, 128), -EINVAL);
+  EXPECT_EQ(set(id, SocketOption::kUserTimeout, -1), -EINVAL);
+  EXPECT_EQ(set(id, SocketOption::kUserTimeout, 5), 5);
+  EXPECT_EQ(set(id, SocketOption::kQuickAck, 0), 0);
+  EXPECT_EQ(set(id, SocketOption::kQuickAck, 1), 1);
+  EXPECT_EQ(set(id, SocketOption::kTrafficClass, 184), 184);
+  EXPECT_EQ(set(id, SocketOption::kTrafficClass, 255), 252);
+  EXPECT_EQ(set(v6, SocketOption::kTrafficClass, 255), 252);
+  EXPECT_EQ(set(v6, SocketOption::kTrafficClass, 256), -EINVAL);
+  EXPECT_EQ(set(id, SocketOption::kTimeToLive, 0), -EINVAL);
+  EXPECT_EQ(set(id, SocketOption::kTimeToLive, 256), -EINVAL);
+  EXPECT_EQ(set(id, SocketOption::kTimeToLive, 255), 255);
+  EXPECT_EQ(set(id, SocketOption::kTimeToLive, -1), 64);
+  EXPECT_EQ(set(v6, SocketOption::kTimeToLive, 0), 0);
+  EXPECT_EQ(set(id, SocketOption::kLinger, 7), 7);
+  EXPECT_EQ(set(id, SocketOption::kLinger, -5), -1);
+  EXPECT_EQ(set(id, SocketOption::kIpv6Only, 1), -ENOPROTOOPT);
+  EXPECT_EQ(set(id, SocketOption::kError, 1), -ENOPROTOOPT);
+}
+
+TEST(TcpOptionTest, AcceptedSocketsInheritAll) {
+  World world;
+  const SocketId listener = World::Listen(world.server, SocketAddress::AnyIpv4(kPort));
+  const std::vector<std::pair<SocketOption, int>> options = {
+      {SocketOption::kKeepAlive, 1},      {SocketOption::kKeepAliveIdle, 7}, {SocketOption::kKeepAliveInterval, 8},
+      {SocketOption::kKeepAliveCount, 3}, {SocketOption::kUserTimeout, 999}, {SocketOption::kTrafficClass, 184},
+      {SocketOption::kTimeToLive, 9},     {SocketOption::kLinger, 3},        {SocketOption::kQuickAck, 0},
+  };
+  for (const auto& [option, value] : options) EXPECT_EQ(world.server.reactor().SetOption(listener, option, value), 0);
+  ASSERT_EQ(world.Connect(world.client, World::Open(world.client), world.server.Address(kPort)), 0);
+
+  const SocketId s = world.Accept(world.server, listener);
+  for (const auto& [option, value] : options) EXPECT_EQ(World::Option(world.server, s, option), value);
+}
+
+TEST(TcpOptionTest, QuickAckAnswersAtOnceUntilTheProgramAnswers) {
+  World world;
+  const World::Pair pair = world.Connected();
+  const auto packets_for_one_byte = [&] {
+    const uint64_t before = world.room.network.statistics().packets_sent;
+    EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+    world.Settle();
+    return world.room.network.statistics().packets_sent - before;
+  };
+  EXPECT_EQ(packets_for_one_byte(), 1u);
+  const uint64_t before = world.room.network.statistics().packets_sent;
+  EXPECT_EQ(world.server.reactor().SetOption(pair.server, SocketOption::kQuickAck, 1), 0);
+  EXPECT_EQ(world.room.network.statistics().packets_sent - before, 1u);
+  world.Settle();
+  for (int i = 0; i < kQuickAcks; ++i) EXPECT_EQ(packets_for_one_byte(), 2u);
+  EXPECT_EQ(packets_for_one_byte(), 1u);
+
+  EXPECT_EQ(world.server.reactor().SetOption(pair.server, SocketOption::kQuickAck, 1), 0);
+  world.Settle();
+  EXPECT_EQ(packets_for_one_byte(), 2u);
+  EXPECT_EQ(world.Send(world.server, pair.server, "answer"), 6);
+  world.Settle();
+  EXPECT_EQ(World::Option(world.server, pair.server, SocketOption::kQuickAck), 0);
+  EXPECT_EQ(packets_for_one_byte(), 1u);
+}
+
+// --- Keep-alive, the user timeout, lingering ---
+
+void SetKeepAlive(TestHost& host, SocketId id, int idle, int interval, int count) {
+  EXPECT_EQ(host.reactor().SetOption(id, SocketOption::kKeepAlive, 1), 0);
+  EXPECT_EQ(host.reactor().SetOption(id, SocketOption::kKeepAliveIdle, idle), 0);
+  EXPECT_EQ(host.reactor().SetOption(id, SocketOption::kKeepAliveInterval, interval), 0);
+  EXPECT_EQ(host.reactor().SetOption(id, SocketOption::kKeepAliveCount, count), 0);
+}
+
+TEST(TcpKeepAliveTest, ASilentPeerEndsTheConnectionAfterTheProbes) {
+  World world;
+  const World::Pair pair = world.Connected();
+  SetKeepAlive(world.client, pair.client, 10, 5, 3);
+  world.room.network.Block(world.client.stack(), world.server.stack());
+  const int64_t start = world.room.events.now_ns();
+
+  EXPECT_EQ(world.Receive(world.client, pair.client, 3600 * kSecond), "|" + std::to_string(ETIMEDOUT));
+  EXPECT_EQ((world.room.events.now_ns() - start) / kSecond, 10 + 3 * 5 - 1);
+}
+
+TEST(TcpKeepAliveTest, APeerThatAnswersKeepsTheConnection) {
+  World world;
+  const World::Pair pair = world.Connected();
+  SetKeepAlive(world.client, pair.client, 10, 5, 3);
+  const uint64_t before = world.room.network.statistics().packets_sent;
+  world.room.RunFor(100 * kSecond + kSecond);
+
+  EXPECT_EQ(world.room.network.statistics().packets_sent - before, 20u);  // A probe and an answer every 10 s.
+  EXPECT_EQ(world.Send(world.server, pair.server, "still here"), 10);
+  EXPECT_EQ(world.Receive(world.client, pair.client), "still here");
+}
+
+TEST(TcpKeepAliveTest, ATransferNeedsNoProbe) {
+  World world;
+  const World::Pair pair = world.Connected();
+  SetKeepAlive(world.client, pair.client, 2, 1, 1);
+  world.Settle();
+  const uint64_t before = world.room.network.statistics().packets_sent;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+    world.room.RunFor(kSecond);
+  }
+
+  EXPECT_EQ(world.room.network.statistics().packets_sent - before, 20u);
+}
+
+TEST(TcpKeepAliveTest, ARestartedPeerResets) {
+  World world;
+  const World::Pair pair = world.Connected();
+  SetKeepAlive(world.client, pair.client, 10, 5, 3);
+  world.server.Crash();
+  world.server.Start();
+
+  EXPECT_EQ(world.Receive(world.client, pair.client, 20 * kSecond), "|ECONNRESET");
+}
+
+TEST(TcpKeepAliveTest, WithoutItASilentConnectionLives) {
+  World world;
+  const World::Pair pair = world.Connected();
+  SetKeepAlive(world.client, pair.client, 10, 5, 3);
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kKeepAlive, 0), 0);
+  world.room.network.Block(world.client.stack(), world.server.stack());
+
+  EXPECT_EQ(world.Receive(world.client, pair.client, 36'000 * kSecond), "");
+}
+
+TEST(TcpUserTimeoutTest, UnacknowledgedBytesEndTheConnectionThen) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kUserTimeout, 3000), 0);
+  world.room.network.Block(world.client.stack(), world.server.stack());
+  EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+  const int64_t start = world.room.events.now_ns();
+
+  EXPECT_EQ(world.Receive(world.client, pair.client, 3600 * kSecond), "|" + std::to_string(ETIMEDOUT));
+  EXPECT_GE(world.room.events.now_ns() - start, 3 * kSecond);
+  EXPECT_LT(world.room.events.now_ns() - start, 3 * kSecond + 10 * kMillisecond);
+}
+
+TEST(TcpUserTimeoutTest, ItBoundsConnectAndKeepAliveToo) {
+  World world;
+  const World::Pair pair = world.Connected();
+  SetKeepAlive(world.client, pair.client, 10, 1, 100);
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kUserTimeout, 15'000), 0);
+  const SocketId id = World::Open(world.client);
+  EXPECT_EQ(world.client.reactor().SetOption(id, SocketOption::kUserTimeout, 5000), 0);
+  world.room.network.Block(world.client.stack(), world.server.stack());
+  const int64_t start = world.room.events.now_ns();
+
+  EXPECT_EQ(world.Connect(world.client, id, world.server.Address(kPort)), -ETIMEDOUT);
+  EXPECT_EQ((world.room.events.now_ns() - start) / kSecond, 5);
+  EXPECT_EQ(world.Receive(world.client, pair.client, 3600 * kSecond), "|" + std::to_string(ETIMEDOUT));
+  EXPECT_LE((world.room.events.now_ns() - start) / kSecond, 16);
+}
+
+TEST(TcpUserTimeoutTest, AClosedWindowCountsThoughThePeerAnswers) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kUserTimeout, 5000), 0);
+  EXPECT_EQ(world.Send(world.client, pair.client, std::string(150'000, 'x')), 150'000);
+  const int64_t start = world.room.events.now_ns();
+
+  EXPECT_EQ(world.Receive(world.client, pair.client, 3600 * kSecond), "|" + std::to_string(ETIMEDOUT));
+  EXPECT_LE((world.room.events.now_ns() - start) / kSecond, 6);
+}
+
+TEST(TcpUserTimeoutTest, APeerThatComesBackInTimeHurtsNothing) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kUserTimeout, 3000), 0);
+  for (int i = 0; i < 5; ++i) {
+    world.room.network.Block(world.client.stack(), world.server.stack());
+    EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+    world.room.RunFor(kSecond);
+    world.room.network.Unblock(world.client.stack(), world.server.stack());
+    EXPECT_EQ(world.Receive(world.server, pair.server, 10 * kSecond, 1), "x");
+  }
+}
+
+// Starts a close that may wait.
+void StartClose(World& world, TestOperation& close, SocketId id, bool may_block = true) {
+  close.kind = OperationKind::kClose;
+  close.socket = id;
+  close.may_block = may_block;
+  world.client.reactor().Submit(close);
+  EXPECT_EQ(world.client.stack().open_descriptors(), 0u);
+}
+
+TEST(TcpLingerTest, TheCloseWaitsUntilAllIsAcknowledged) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kLinger, 30), 0);
+  world.room.network.Block(world.client.stack(), world.server.stack());
+  EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+  TestOperation close;
+  StartClose(world, close, pair.client);
+  world.room.RunFor(5 * kSecond);
+  EXPECT_EQ(close.completions, 0);
+  world.room.network.Unblock(world.client.stack(), world.server.stack());
+
+  world.room.RunFor(10 * kSecond);
+  EXPECT_EQ(close.completions, 1);
+  EXPECT_EQ(close.result, 0);
+  EXPECT_EQ(world.Receive(world.server, pair.server), "x|EOF");
+}
+
+TEST(TcpLingerTest, WhatIsLeftAfterTheTimeIsStillSent) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kLinger, 1), 0);
+  const std::string bytes(100'000, 'x');
+  EXPECT_EQ(world.Send(world.client, pair.client, bytes), 100'000);
+  TestOperation close;
+  const int64_t start = world.room.events.now_ns();
+  StartClose(world, close, pair.client);
+  world.room.RunUntil([&] { return close.completions == 1; });
+
+  EXPECT_EQ(world.room.events.now_ns() - start, kSecond);
+  EXPECT_EQ(world.Receive(world.server, pair.server, 100 * kSecond), bytes + "|EOF");
+}
+
+TEST(TcpLingerTest, AResetEndsTheWait) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kLinger, 30), 0);
+  EXPECT_EQ(world.Send(world.client, pair.client, std::string(100'000, 'x')), 100'000);
+  TestOperation close;
+  StartClose(world, close, pair.client);
+  world.Settle();
+  EXPECT_EQ(close.completions, 0);
+  EXPECT_EQ(world.Close(world.server, pair.server), 0);
+  world.Settle();
+
+  EXPECT_EQ(close.completions, 1);
+}
+
+TEST(TcpLingerTest, ACloseThatMayNotBlockDoesNotWait) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kLinger, 30), 0);
+  EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+  TestOperation close;
+  StartClose(world, close, pair.client, /*may_block=*/false);
+  world.room.RunFor(0);
+  EXPECT_EQ(close.completions, 1);
+}
+
+TEST(TcpLingerTest, ACrashWhileClosingIsSurvived) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kLinger, 30), 0);
+  EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+  TestOperation close;
+  StartClose(world, close, pair.client);
+  world.client.Crash();
+  EXPECT_TRUE(close.abandoned);
+  world.room.RunDry();
+  EXPECT_EQ(close.completions, 0);
+}
+
 // --- The network's faults ---
 
 TEST(TcpFaultTest, ASilentPeerEndsInATimeout) {
@@ -949,7 +1500,8 @@ TEST(TcpFaultTest, WatchedSignalsReachTheHandler) {
 
 // --- Every byte, in order, whatever the network does ---
 
-// A stream of random pieces, and its end, in one direction; goes on after short sends.
+// A stream of random pieces, and its end, in one direction; goes on after short sends, and after cancels and disarms,
+// of which it makes some itself.
 class Transfer {
  public:
   Transfer(TestHost& from, SocketId sender, TestHost& to, SocketId receiver, RandomStream random, size_t size)
@@ -970,7 +1522,16 @@ class Transfer {
 
  private:
   void StepSender() {
-    if (send_ended_ || send_.in_flight()) return;
+    if (send_ended_) return;
+    if (send_.in_flight()) {
+      if (random_.Below(16) == 0) from_.reactor().Cancel(send_);
+      return;
+    }
+    EXPECT_LE(send_.completions, 1);
+    if (send_.completions == 1 && send_.result == -ECANCELED) {
+      send_.completions = 0;
+      send_.result = 0;
+    }
     if (send_.abandoned || (send_.completions == 1 && send_.result < 0)) {
       send_ended_ = true;
       return;
@@ -991,11 +1552,18 @@ class Transfer {
     from_.reactor().Submit(send_);
   }
   void StepReceiver() {
-    if (receive_ended_ || source_.armed()) return;
-    if (source_.abandoned || (source_.ends > 0 && source_.end != SourceEnd::kBudget)) {
+    if (receive_ended_) return;
+    if (source_.armed()) {
+      if (random_.Below(16) == 0) to_.reactor().Disarm(source_);
+      return;
+    }
+    EXPECT_LE(source_.ends, 1);
+    const bool goes_on = source_.end == SourceEnd::kBudget || source_.end == SourceEnd::kDisarmed;
+    if (source_.abandoned || (source_.ends > 0 && !goes_on)) {
       receive_ended_ = true;
       return;
     }
+    source_.ends = 0;
     source_.budget = 1 + random_.Below(10'000);
     to_.reactor().Arm(source_);
   }
@@ -1065,6 +1633,7 @@ TraceDigest RunStorm(uint64_t seed, Storm storm, Network::Statistics* statistics
     faults.short_write = Probability::Ratio(random.Below(50), 100);
     faults.slow_write = Probability::Ratio(random.Below(20), 100);
     if (random.Below(2) == 0) faults.completion_jitter_max_ns = kMillisecond;
+    if (random.Below(2) == 0) faults = DrawChaos(random.Child(3 + host->stack().index()));
   }
   const size_t there_size = 1 + random.Below(50'000);
   const size_t back_size = 1 + random.Below(50'000);

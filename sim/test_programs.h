@@ -19,6 +19,7 @@
 #include "core/base/instant.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
+#include "core/io/datagram.h"
 #include "core/io/reactor.h"
 #include "sim/event_queue.h"
 #include "sim/network.h"
@@ -54,6 +55,13 @@ class TestSource final : public Source {
   std::string bytes;
   std::vector<size_t> sizes;
   std::deque<SocketId> accepted;
+  struct Arrived {
+    std::string data;
+    SocketAddress source;
+    SocketAddress destination;
+    uint32_t interface_index = 0;
+  };
+  std::vector<Arrived> datagrams;
   int ends = 0;
   SourceEnd end = SourceEnd::kDisarmed;
   int error = 0;
@@ -65,6 +73,10 @@ class TestSource final : public Source {
     CHECK(!buffer.empty());
     bytes.append(buffer.data(), buffer.size());
     sizes.push_back(buffer.size());
+  }
+  void OnDatagram(Datagram datagram) override {
+    datagrams.push_back(Arrived{std::string(datagram.data.view()), datagram.source, datagram.destination,
+                                datagram.interface_index});
   }
   void OnEnd(SourceEnd why, int value) override {
     ++ends;

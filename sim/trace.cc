@@ -59,6 +59,10 @@ absl::string_view TraceKindName(TraceKind kind) {
       return "connect_fault";
     case TraceKind::kResetFault:
       return "reset_fault";
+    case TraceKind::kDatagramDropped:
+      return "datagram_dropped";
+    case TraceKind::kMembership:
+      return "membership";
     case TraceKind::kSubmit:
       return "submit";
     case TraceKind::kComplete:
@@ -75,6 +79,12 @@ absl::string_view TraceKindName(TraceKind kind) {
       return "submit_dead";
     case TraceKind::kSignal:
       return "stop_signal";
+    case TraceKind::kWork:
+      return "work";
+    case TraceKind::kLookup:
+      return "lookup";
+    case TraceKind::kLookedUp:
+      return "looked_up";
     case TraceKind::kHostStart:
       return "host_start";
     case TraceKind::kHostCrash:

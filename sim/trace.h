@@ -27,8 +27,9 @@ namespace tandem::sim {
 enum class TraceKind : uint16_t {
   kNone = 0,
   // The network. host = the receiver, unless said otherwise.
-  kPacketSent = 1,         // host = sender; a = destination host << 32 | link ordinal, b = flags << 32 | size, c = seq.
-  kPacketDelivered = 2,    // a = source host << 32 | link ordinal, b = flags << 32 | size, c = seq.
+  kPacketSent = 1,         // host = sender; a = destination host << 32 | link ordinal, c = sequence number,
+                           // b = protocol << 40 | flags << 32 | size.
+  kPacketDelivered = 2,    // a = source host << 32 | link ordinal, b and c likewise.
   kPacketLost = 3,         // host = sender; a = destination host << 32 | link ordinal, b = why (DropReason).
   kPacketUnreachable = 4,  // host = sender; nobody has the address; a = flags, b = size, c = seq.
   kConditions = 5,         // host = sender; a = destination host, b = median latency, c = bytes per second.
@@ -51,6 +52,8 @@ enum class TraceKind : uint16_t {
   kRetransmit = 33,    // b = sequence number, c = try.
   kConnectFault = 34,  // b = 1 refused, 2 timed out.
   kResetFault = 35,
+  kDatagramDropped = 40,  // The receive buffer was full; b = bytes.
+  kMembership = 41,       // Of a multicast group; b = interface << 1 | join, c = result.
   // The reactor.
   kSubmit = 50,      // a = OperationKind, b = socket id.
   kComplete = 51,    // a = OperationKind, b = socket id, c = result.
@@ -60,6 +63,9 @@ enum class TraceKind : uint16_t {
   kAbandon = 55,     // a = operations, b = sources.
   kSubmitDead = 56,  // Submitted or armed after the crash: a = 0 operation, 1 source.
   kSignal = 57,
+  kWork = 58,      // Blocking work; a = its ordinal, b = 0 was called, 1 waits for a thread, 2 has one; c = when done.
+  kLookup = 59,    // A name is looked up; a = its hash, b = its ordinal, c = when it will be answered.
+  kLookedUp = 60,  // a = the hash of the name, b = errno, c = hash of the addresses.
   // Hosts (world.h).
   kHostStart = 80,
   kHostCrash = 81,  // a = 0 machine, 1 process.

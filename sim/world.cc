@@ -45,7 +45,7 @@ class World::Callback final : public Event, public ListLink<CallbackTag> {
 World::World(const WorldOptions& options)
     : options_(options),
       schedule_(options.schedule().value_or(ChooseSchedule(options.seed()))),
-      hooks_{this, &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom} {
+      hooks_{this, &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom, &World::Sleep} {
   CHECK(current_world == nullptr) << "there is one world at a time";
   current_world = this;
   EnterWorld(hooks_);
@@ -237,10 +237,19 @@ std::string World::DescribeTasks() const {
 
 int64_t World::RealtimeNs(void* world) {
   const World& self = *static_cast<World*>(world);
-  return kEpochRealtimeNs + self.queue_.now_ns() + (self.running_ != nullptr ? self.running_->clock_offset_ns_ : 0);
+  return kEpochRealtimeNs + MonotonicNs(world) + (self.running_ != nullptr ? self.running_->clock_offset_ns_ : 0);
 }
 
-int64_t World::MonotonicNs(void* world) { return static_cast<World*>(world)->queue_.now_ns(); }
+int64_t World::MonotonicNs(void* world) {
+  const World& self = *static_cast<World*>(world);
+  return self.queue_.now_ns() + self.slept_ns_;
+}
+
+bool World::Sleep(void* world, int64_t ns) {
+  World& self = *static_cast<World*>(world);
+  if (self.working_) self.slept_ns_ += ns;
+  return self.working_;
+}
 
 uint64_t World::OsRandom(void* world) {
   World& self = *static_cast<World*>(world);

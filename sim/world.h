@@ -38,6 +38,7 @@
 #include "sim/faults.h"
 #include "sim/host.h"
 #include "sim/interpose.h"
+#include "sim/names.h"
 #include "sim/network.h"
 #include "sim/schedule.h"
 #include "sim/trace.h"
@@ -155,6 +156,8 @@ class World {
   TraceDigest digest() const { return trace_.digest(); }
 
   Network& network() { return *network_; }
+  // What Resolve() of core/net/resolver.h asks: hosts by their names, and whatever a test puts into it.
+  NameTable& names() { return network_->names(); }
   EventQueue& queue() { return queue_; }
   Trace& trace() { return trace_; }
 
@@ -183,6 +186,7 @@ class World {
   static int64_t RealtimeNs(void* world);
   static int64_t MonotonicNs(void* world);
   static uint64_t OsRandom(void* world);
+  static bool Sleep(void* world, int64_t ns);
 
   const WorldOptions options_;
   const ScheduleKind schedule_;
@@ -194,7 +198,9 @@ class World {
   std::unique_ptr<FaultInjector> injector_;
   IntrusiveList<Callback, CallbackTag> callbacks_;  // Owned.
   std::map<std::string, RandomStream> streams_;
-  Host* running_ = nullptr;      // The host whose turn it is.
+  Host* running_ = nullptr;      // The host whose turn it is, or whose blocking work runs.
+  bool working_ = false;         // Blocking work runs...
+  int64_t slept_ns_ = 0;         // ...and has slept for so long, which its clocks show.
   std::vector<Host*> runnable_;  // Hosts with something to do at this instant, from runnable_next_ on.
   size_t runnable_next_ = 0;
   uint64_t turns_ = 0;

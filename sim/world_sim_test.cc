@@ -74,7 +74,7 @@ struct Reply {
   friend auto operator<=>(const Reply&, const Reply&) = default;
 };
 
-Task<absl::StatusOr<Reply>> Ask(TcpStream* stream, BufferedReader* reader) {
+Task<absl::StatusOr<Reply>> Ask(TcpStream* stream, BufferedReader<TcpStream>* reader) {
   IoResult written = co_await stream->WriteAll("next\n");
   if (!written.ok()) co_return written.status;
   absl::StatusOr<absl::string_view> line = co_await reader->ReadUntil("\n", kLineMax);

@@ -29,6 +29,7 @@
 #include "core/net/tcp_stream.h"
 #include "core/runtime/host_local.h"
 #include "core/runtime/shard.h"
+#include "core/runtime/signal_listener.h"
 #include "gtest/gtest.h"
 #include "sim/faults.h"
 #include "sim/host.h"
@@ -314,6 +315,47 @@ TEST(WorldTest, AStopSignalCancelsMain) {
   absl::Status status = world.RunUntilDone(server, absl::Minutes(1));
 
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
+}
+
+Task<absl::Status> CountSignals(std::vector<int>* signals) {
+  absl::StatusOr<SignalListener> listener = SignalListener::Listen({SIGHUP, SIGUSR1});
+  if (!listener.ok()) co_return listener.status();
+  for (;;) {
+    absl::StatusOr<int> signal = co_await listener->Next();
+    if (!signal.ok()) co_return signal.status();
+    signals->push_back(*signal);
+  }
+}
+
+TEST(WorldTest, ASignalReachesTheTaskThatListens) {
+  World world;
+  std::vector<int> signals;
+  Host& server = world.AddHost("server", [&] { return CountSignals(&signals); });
+  world.After(absl::Seconds(1), [&] { server.DeliverSignal(SIGHUP); });
+  world.After(absl::Seconds(2), [&] { server.DeliverSignal(SIGUSR1); });
+  world.After(absl::Seconds(3), [&] { server.DeliverSignal(SIGHUP); });
+  world.After(absl::Seconds(4), [&] { server.DeliverSignal(SIGTERM); });
+
+  absl::Status status = world.RunUntilDone(server, absl::Minutes(1));
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
+  EXPECT_EQ(signals, (std::vector<int>{SIGHUP, SIGUSR1, SIGHUP}));
+}
+
+TEST(WorldTest, ASignalThatNobodyListensForKillsUnlessItIsIgnored) {
+  World world;
+  Host& server = world.AddHost("server", [] { return Serve(); });
+  bool alive_after_sigchld = false;
+  world.After(absl::Seconds(1), [&] { server.DeliverSignal(SIGCHLD); });
+  world.After(absl::Seconds(2), [&] { alive_after_sigchld = server.alive(); });
+  world.After(absl::Seconds(3), [&] { server.DeliverSignal(SIGUSR1); });
+  bool alive_after_sigusr1 = true;
+  world.After(absl::Seconds(4), [&] { alive_after_sigusr1 = server.alive(); });
+
+  static_cast<void>(world.RunFor(absl::Seconds(5)));
+
+  EXPECT_TRUE(alive_after_sigchld);
+  EXPECT_FALSE(alive_after_sigusr1);
 }
 
 // --- Crash, kill, restart, pause ---

@@ -35,7 +35,7 @@ def tandem_test(
         srcs,
         deps = [],
         hdrs = [],
-        reactors = ["sim", "uring"],
+        reactors = ["sim", "uring", "epoll"],
         main = "@com_google_googletest//:gtest_main",
         tags = [],
         **kwargs):
@@ -48,7 +48,7 @@ def tandem_test(
       srcs: The sources of the test.
       deps: Its libraries. The reactor is added.
       hdrs: Headers of the test itself.
-      reactors: Some of "sim", "uring".
+      reactors: Some of "sim", "uring", "epoll".
       main: The library with main().
       tags: Tags of the tests.
       **kwargs: Passed to cc_test, or to the cc_library of the sources where they are about compilation.

@@ -1,30 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A slot goes Free -> InKernel -> Reporting -> Free, with these side tracks: from Reporting back to InKernel (a short
-// send, a multishot that ended early), to Waiting, Starved or BackingOff and from there to InKernel again. Cancel and
-// Disarm ask the kernel where it has the request (InKernel, Waiting), end it at the next Poll() where it waits here
-// (Starved, BackingOff -> Ended), and do nothing where the end is being decided (Reporting, Ended).
+// send, a multishot that ended early), to Waiting, Starved or BackingOff and from there to InKernel again. What goes by
+// steps (uring_steps.cc) is Ready or Waiting in between. Cancel and Disarm ask the kernel where it has the request
+// (InKernel, Waiting), end it at the next Poll() where it waits here (Starved, BackingOff -> Ended), and do nothing
+// where the end is being decided (Reporting, Ended) or Poll() looks at it anyway (Ready).
 
 #include "uring/uring_reactor.h"
 
 #include <liburing.h>
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <limits>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "core/base/instant.h"
+#include "core/io/address.h"
+#include "core/io/buffer.h"
 #include "core/io/errors.h"
+#include "core/io/reactor.h"
+#include "posix/accept_errors.h"
 #include "posix/clock.h"
-#include "posix/random_seed.h"
 #include "posix/socket_address.h"
 #include "posix/sockets.h"
 #include "uring/setup_error.h"
@@ -49,6 +54,10 @@ constexpr size_t kHeapReceiveBytes = 65536;
 constexpr int64_t kBackOffMinNs = 5'000'000;
 constexpr int64_t kBackOffMaxNs = 100'000'000;
 
+// Likewise for what the kernel says is ready and is not: a Unix socket whose peer's queue is full.
+constexpr int64_t kShortBackOffMinNs = 1'000'000;
+constexpr int64_t kShortBackOffMaxNs = 5'000'000;
+
 // No memory for the rings at start-up: the first and the longest pause before the next try, and for how long to try.
 constexpr absl::Duration kSetupRetryFirst = absl::Milliseconds(1);
 constexpr absl::Duration kSetupRetryLongest = absl::Milliseconds(100);
@@ -60,28 +69,6 @@ static_assert(sizeof(IoSlice) == sizeof(iovec) && offsetof(IoSlice, data) == off
 template <typename Owner>
 void Leak(Owner owner) {
   [[maybe_unused]] auto* const leaked = owner.release();
-}
-
-bool IsShortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS; }
-
-// Errors of accept that belong to one connection, not to the listener (accept(2), "Error handling").
-bool ConcernsOneConnection(int error) {
-  switch (error) {
-    case ECONNABORTED:
-    case EPROTO:
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case EPERM:  // A firewall rule.
-    case EINTR:
-    case ETIMEDOUT:
-      return true;
-    default:
-      return false;
-  }
 }
 
 }  // namespace
@@ -108,19 +95,15 @@ absl::StatusOr<std::unique_ptr<UringReactor>> UringReactor::CreateOnce(const Rea
   absl::StatusOr<std::unique_ptr<BufferRing>> buffers =
       BufferRing::Create(**ring, options.receive_buffers(), options.receive_buffer_bytes(), kBufferGroup);
   if (!buffers.ok()) return buffers.status();
-  const int wake_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (wake_descriptor < 0) return SetupError(errno, "eventfd", ReadSetupFacts());
+  const int wake_descriptor = OpenWakeDescriptor();
+  if (wake_descriptor < 0) return SetupError(-wake_descriptor, "eventfd", ReadSetupFacts());
   return std::unique_ptr<UringReactor>(
-      new UringReactor(*std::move(ring), *std::move(buffers), *capabilities, wake_descriptor, posix::RandomSeed()));
+      new UringReactor(*std::move(ring), *std::move(buffers), *capabilities, wake_descriptor));
 }
 
 UringReactor::UringReactor(std::unique_ptr<Ring> ring, std::unique_ptr<BufferRing> buffers, Capabilities capabilities,
-                           int wake_descriptor, uint64_t random_seed)
-    : ring_(std::move(ring)),
-      buffers_(std::move(buffers)),
-      capabilities_(capabilities),
-      wake_descriptor_(wake_descriptor),
-      random_seed_(random_seed) {
+                           int wake_descriptor)
+    : PosixReactor(wake_descriptor), ring_(std::move(ring)), buffers_(std::move(buffers)), capabilities_(capabilities) {
   statistics_.description =
       absl::StrCat("io_uring on Linux ", ReadSetupFacts().kernel, ": ", ring_->description(), ", ", buffers_->count(),
                    " receive buffers of ", buffers_->block_bytes(), " bytes, receive budget ",
@@ -128,19 +111,11 @@ UringReactor::UringReactor(std::unique_ptr<Ring> ring, std::unique_ptr<BufferRin
 }
 
 UringReactor::~UringReactor() {
-  signals_.reset();
-  const bool drained = in_flight() == 0;
   ring_.reset();
-  close(wake_descriptor_);
-  if (drained) return;
+  if (in_flight() == 0) return;
   for (std::unique_ptr<Slot[]>& chunk : chunks_) Leak(std::move(chunk));
   Leak(std::move(buffers_));
-  Leak(std::move(heap_buffers_));
 }
-
-Instant UringReactor::ReadClock() { return posix::ReadMonotonicClock(); }
-
-int64_t UringReactor::ReadWallClock() { return posix::ReadRealtimeClock(); }
 
 ReactorStatistics UringReactor::statistics() const {
   ReactorStatistics statistics = statistics_;
@@ -150,21 +125,6 @@ ReactorStatistics UringReactor::statistics() const {
   return statistics;
 }
 
-// --- Sockets ---------------------------------------------------------------------------------------------------------
-
-int64_t UringReactor::OpenSocket(AddressFamily family, SocketType type) { return posix::OpenSocket(family, type); }
-int UringReactor::Bind(SocketId socket, const SocketAddress& address) { return posix::Bind(socket, address); }
-int UringReactor::Listen(SocketId socket, int backlog) { return posix::Listen(socket, backlog); }
-int UringReactor::Shutdown(SocketId socket, ShutdownHow how) { return posix::Shutdown(socket, how); }
-int UringReactor::SetOption(SocketId socket, SocketOption option, int value) {
-  return posix::SetOption(socket, option, value);
-}
-int UringReactor::GetOption(SocketId socket, SocketOption option, int* value) {
-  return posix::GetOption(socket, option, value);
-}
-int UringReactor::LocalAddress(SocketId socket, SocketAddress* address) { return posix::LocalAddress(socket, address); }
-int UringReactor::PeerAddress(SocketId socket, SocketAddress* address) { return posix::PeerAddress(socket, address); }
-
 // --- The loop --------------------------------------------------------------------------------------------------------
 
 bool UringReactor::Poll(Instant until) {
@@ -172,17 +132,16 @@ bool UringReactor::Poll(Instant until) {
   polling_ = true;
   ++statistics_.polls;
   if (!watching_wakes_) WatchWakeDescriptor();
-  bool reported = false;
-  if (starved_first_ != kNoSlot) {
-    const uint64_t before = statistics_.completions;
-    ServeStarved();
-    reported = statistics_.completions != before;
-  }
+  const uint64_t completions_before = statistics_.completions;
+  if (starved_first_ != kNoSlot) ServeStarved();
   if (!backing_off_.empty()) RetryBackedOff();
+  if (!ready_.empty()) RunReady();
+  const bool reported = statistics_.completions != completions_before;
   Enter(reported || has_reports() ? Instant::InfinitePast() : LimitWait(until));
   TakeCompletions();
   if (!ended_.empty()) ReportEnded();
-  if (signals_ != nullptr && signals_->pending()) ReportSignals();
+  statistics_.completions += ReportBlocking();
+  ReportSignals();
   polling_ = false;
   return true;
 }
@@ -212,46 +171,7 @@ void UringReactor::Enter(Instant until) {
     CHECK(result == 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN)
         << "io_uring_enter: " << std::strerror(-result);
   }
-  if (wake_state_.load(std::memory_order_relaxed) != kAwake &&
-      wake_state_.exchange(kAwake, std::memory_order_acq_rel) == kNotified) {
-    ++statistics_.wakes;
-  }
-}
-
-// Returns false when a Wake() came before: then there must be no wait.
-bool UringReactor::GoToSleep() {
-  uint32_t state = kAwake;
-  return wake_state_.compare_exchange_strong(state, kAsleep, std::memory_order_seq_cst);
-}
-
-void UringReactor::Wake() {
-  if (wake_state_.exchange(kNotified, std::memory_order_seq_cst) != kAsleep) return;
-  const int saved_errno = errno;
-  const uint64_t one = 1;
-  // Fails only when the counter, which nobody reads, is full: after 2^64 wakes.
-  (void)!write(wake_descriptor_, &one, sizeof(one));
-  errno = saved_errno;
-}
-
-void UringReactor::SetSignalHandler(std::function<void(int signal)> handler) {
-  signals_.reset();
-  signal_handler_ = std::move(handler);
-  if (signal_handler_ == nullptr) return;
-  signals_ = std::make_unique<posix::Signals>([](void* reactor) { static_cast<UringReactor*>(reactor)->Wake(); }, this);
-}
-
-int UringReactor::WatchSignal(int signal, SignalWatch watch) {
-  CHECK(signals_ != nullptr) << "no signal handler is set";
-  return signals_->Watch(signal, watch);
-}
-
-void UringReactor::ReportSignals() {
-  uint64_t pending = signals_->TakePending();
-  for (int signal = 1; pending != 0; ++signal, pending >>= 1) {
-    if ((pending & 1) == 0 || signal_handler_ == nullptr) continue;
-    const std::function<void(int signal)> handler = signal_handler_;  // It may uninstall itself.
-    handler(signal);
-  }
+  if (WakeUp()) ++statistics_.wakes;
 }
 
 // --- Slots -----------------------------------------------------------------------------------------------------------
@@ -325,19 +245,26 @@ io_uring_sqe* UringReactor::NextEntry() {
 
 void UringReactor::SubmitOperation(Operation& operation) {
   ++statistics_.submissions;
-  Kind kind = Kind::kSend;
+  if (NeedsThread(operation)) return blocking().Submit(operation);
+  Kind kind = Kind::kConnect;
   switch (operation.kind) {
     case OperationKind::kConnect:
-      kind = Kind::kConnect;
       break;
     case OperationKind::kSend:
-      kind = Kind::kSend;
+      kind = operation.descriptors.empty() ? Kind::kSend : Kind::kSendDescriptors;
       break;
     case OperationKind::kClose:
       kind = Kind::kClose;
       break;
-    default:
-      CHECK(false) << "not an operation of this reactor yet";
+    case OperationKind::kSendFile:
+      kind = Kind::kSendFile;
+      break;
+    case OperationKind::kSendDatagrams:
+      kind = Kind::kSendDatagrams;
+      break;
+    case OperationKind::kRunBlocking:
+    case OperationKind::kResolve:
+      CHECK(false) << "these need a thread";
   }
   Slot& slot = TakeSlot(kind);
   slot.operation = &operation;
@@ -347,8 +274,19 @@ void UringReactor::SubmitOperation(Operation& operation) {
 
 void UringReactor::ArmSource(Source& source) {
   ++statistics_.submissions;
-  CHECK(source.kind() == Source::Kind::kAccept || source.budget > 0) << "a receive needs a budget";
-  Slot& slot = TakeSlot(source.kind() == Source::Kind::kAccept ? Kind::kAccept : Kind::kReceive);
+  Kind kind = Kind::kAccept;
+  switch (source.kind()) {
+    case Source::Kind::kAccept:
+      break;
+    case Source::Kind::kReceive:
+      kind = source.wants_descriptors ? Kind::kReceiveDescriptors : Kind::kReceive;
+      break;
+    case Source::Kind::kReceiveDatagrams:
+      kind = Kind::kReceiveDatagrams;
+      break;
+  }
+  CHECK(kind == Kind::kAccept || source.budget > 0) << "a receive needs a budget";
+  Slot& slot = TakeSlot(kind);
   slot.source = &source;
   source.reactor_slot = slot.index;
   Start(slot);
@@ -382,6 +320,14 @@ void UringReactor::Start(Slot& slot) {
     }
     case Kind::kReceive:
       return StartReceive(slot);
+    case Kind::kSendDescriptors:
+    case Kind::kSendFile:
+    case Kind::kSendDatagrams:
+      return MakeReady(slot);
+    case Kind::kReceiveDescriptors:
+      return WaitFor(slot, POLLIN);
+    case Kind::kReceiveDatagrams:
+      return WaitFor(slot, POLLIN | POLLRDHUP);
     case Kind::kCancel:
     case Kind::kWake:
       break;
@@ -453,8 +399,8 @@ void UringReactor::LimitReceive(io_uring_sqe* sqe, size_t left) const {
   }
 }
 
-// Waits for `events` and then starts the request again. Requests wait by themselves; this is for a kernel that answers
-// EAGAIN or EINPROGRESS on non-blocking sockets instead.
+// Waits for `events` and then starts the request again, or makes its next step. Requests wait by themselves; this is
+// for a kernel that answers EAGAIN or EINPROGRESS on non-blocking sockets instead, and for steps.
 void UringReactor::WaitFor(Slot& slot, uint32_t events) {
   slot.phase = Phase::kWaiting;
   io_uring_sqe* sqe = NextEntry();
@@ -477,15 +423,19 @@ void UringReactor::QueueCancel(Slot& slot) {
 void UringReactor::WatchWakeDescriptor() {
   watching_wakes_ = true;
   io_uring_sqe* sqe = NextEntry();
-  io_uring_prep_poll_multishot(sqe, wake_descriptor_, POLLIN);
+  io_uring_prep_poll_multishot(sqe, wake_descriptor(), POLLIN);
   sqe->user_data = static_cast<uint64_t>(Kind::kWake) << 56;
 }
 
 void UringReactor::CancelOperation(Operation& operation) {
+  if (NeedsThread(operation)) return blocking().Cancel(operation);
   Slot& slot = SlotAt(operation.reactor_slot);
   CHECK(slot.operation == &operation);
   if (slot.kind == Kind::kClose) return;  // Always short, and to be done in any case.
-  if (slot.phase == Phase::kInKernel || slot.phase == Phase::kWaiting) QueueCancel(slot);
+  if (slot.phase == Phase::kInKernel || slot.phase == Phase::kWaiting) return QueueCancel(slot);
+  if (slot.phase != Phase::kBackingOff) return;
+  backing_off_.erase(std::find(backing_off_.begin(), backing_off_.end(), slot.index));
+  EndLater(slot, ResultOf(slot, -ECANCELED));
 }
 
 void UringReactor::DisarmSource(Source& source) {
@@ -504,6 +454,7 @@ void UringReactor::DisarmSource(Source& source) {
     case Phase::kReporting:
     case Phase::kEnded:
       return;
+    case Phase::kReady:
     case Phase::kFree:
       break;
   }
@@ -549,16 +500,14 @@ void UringReactor::Dispatch(const Completion& completion) {
     case Kind::kSend:
       return OnSend(*slot, completion.result);
     case Kind::kClose:
-      // A descriptor is free again.
-      for (const uint32_t index : backing_off_) SlotAt(index).retry_at = Instant::InfinitePast();
+      OnDescriptorFreed();
       return Complete(*slot, completion.result);
     case Kind::kAccept:
       return OnAccept(*slot, completion);
     case Kind::kReceive:
       return OnReceive(*slot, completion);
-    case Kind::kCancel:
-    case Kind::kWake:
-      break;
+    default:
+      CHECK(false) << "what goes by steps only waits in the kernel";
   }
 }
 
@@ -580,13 +529,17 @@ void UringReactor::OnWaited(Slot& slot, int32_t result) {
     const int failed = posix::GetOption(slot.operation->socket, SocketOption::kError, &error);
     return Complete(slot, failed < 0 ? failed : -error);
   }
-  if (stop) return Complete(slot, slot.sent > 0 ? static_cast<int64_t>(slot.sent) : -ECANCELED);
+  if (stop) return Complete(slot, ResultOf(slot, -ECANCELED));
+  // Should the wait have failed, the step fails too and says why.
+  if (GoesBySteps(slot.kind)) return Step(slot, static_cast<uint32_t>(std::max(result, 0)));
   Start(slot);
 }
 
 void UringReactor::OnConnect(Slot& slot, int32_t result) {
   if (result == -EINPROGRESS || result == -EAGAIN) {
     if (slot.operation->state() == Operation::State::kCancelling) return Complete(slot, -ECANCELED);
+    // A Unix listener whose backlog is full: nothing has begun that one could wait for.
+    if (slot.operation->address.is_unix()) return BackOff(slot, /*at_once=*/false);
     return WaitFor(slot, POLLOUT);
   }
   Complete(slot, result);
@@ -605,9 +558,8 @@ void UringReactor::OnSend(Slot& slot, int32_t result) {
     return WaitFor(slot, POLLOUT);
   }
   // An error after some bytes shows at the next send.
-  if (slot.sent > 0) return Complete(slot, static_cast<int64_t>(slot.sent));
   const bool nothing_done = cancelling && (result == -EINTR || result == -EAGAIN);
-  Complete(slot, nothing_done ? -ECANCELED : result);
+  Complete(slot, ResultOf(slot, nothing_done ? -ECANCELED : result));
 }
 
 void UringReactor::OnAccept(Slot& slot, const Completion& completion) {
@@ -623,17 +575,17 @@ void UringReactor::OnAccept(Slot& slot, const Completion& completion) {
   if (more) return;
 
   if (source.state() == Source::State::kDisarming) {
-    const bool ended =
-        error == 0 || error == ECANCELED || error == EAGAIN || IsShortage(error) || ConcernsOneConnection(error);
+    const bool ended = error == 0 || error == ECANCELED || error == EAGAIN || posix::IsShortage(error) ||
+                       posix::ConcernsOneConnection(error);
     return ended ? End(slot, SourceEnd::kDisarmed, 0) : End(slot, SourceEnd::kError, error);
   }
   if (error == 0) return Start(slot);
   if (error == EAGAIN) return WaitFor(slot, POLLIN);
-  if (IsShortage(error)) {
+  if (posix::IsShortage(error)) {
     ++statistics_.descriptor_shortages;
     return BackOff(slot, /*at_once=*/false);
   }
-  if (ConcernsOneConnection(error)) return BackOff(slot, /*at_once=*/slot.failures == 0);
+  if (posix::ConcernsOneConnection(error)) return BackOff(slot, /*at_once=*/slot.failures == 0);
   End(slot, SourceEnd::kError, error);
 }
 
@@ -683,7 +635,7 @@ void UringReactor::AfterReceived(Slot& slot) {
   const Source& source = *slot.source;
   if (source.state() == Source::State::kDisarming) return End(slot, SourceEnd::kDisarmed, 0);
   if (source.delivered >= source.budget) return End(slot, SourceEnd::kBudget, 0);
-  StartReceive(slot);
+  Start(slot);
 }
 
 // --- Ends ------------------------------------------------------------------------------------------------------------
@@ -767,7 +719,7 @@ void UringReactor::ServeStarved() {
 void UringReactor::ReceiveFromHeap(Slot& slot) {
   Source& source = *slot.source;
   const size_t size = std::min(source.budget - source.delivered, kHeapReceiveBytes);
-  Buffer buffer(heap_buffers_->Allocate(size));
+  Buffer buffer(heap_buffers().Allocate(size));
   BufferBlock* block = buffer.ReleaseBlock();
   const int64_t received = posix::ReceiveNow(source.socket, block->memory, size);
   block->end = received > 0 ? static_cast<uint32_t>(received) : 0;
@@ -786,15 +738,21 @@ void UringReactor::ReceiveFromHeap(Slot& slot) {
   End(slot, SourceEnd::kError, static_cast<int>(-received));
 }
 
-// --- No descriptor for an accept -------------------------------------------------------------------------------------
+// --- To be tried again later -----------------------------------------------------------------------------------------
 
 void UringReactor::BackOff(Slot& slot, bool at_once) {
   const uint32_t doublings = std::min<uint32_t>(slot.failures, 8);
   ++slot.failures;
-  const int64_t pause_ns = std::min(kBackOffMinNs << doublings, kBackOffMaxNs);
+  const bool is_accept = slot.kind == Kind::kAccept;
+  const int64_t pause_ns = std::min((is_accept ? kBackOffMinNs : kShortBackOffMinNs) << doublings,
+                                    is_accept ? kBackOffMaxNs : kShortBackOffMaxNs);
   slot.phase = Phase::kBackingOff;
   slot.retry_at = at_once ? Instant::InfinitePast() : posix::ReadMonotonicClock() + absl::Nanoseconds(pause_ns);
   backing_off_.push_back(slot.index);
+}
+
+void UringReactor::OnDescriptorFreed() {
+  for (const uint32_t index : backing_off_) SlotAt(index).retry_at = Instant::InfinitePast();
 }
 
 void UringReactor::RetryBackedOff() {

@@ -13,6 +13,13 @@
 //            sources queue up and are armed again, oldest first, as buffers come back. If none comes back within a few
 //            polls they are served from heap_buffers().
 //   send     MSG_WAITALL; the rest of a short send is submitted again, here.
+//   step     Datagrams, files and descriptors: the ring only waits for the socket (a poll request), and the system
+//            calls that every real reactor makes follow, a bounded step at a time (uring_steps.cc). Multishot receives
+//            of datagrams would save a system call for each batch, but cut off what is longer than a buffer of the
+//            ring, and take from it what streams need.
+//
+// Blocking work runs on threads (posix/blocking_pool.h), and so do closes that linger, which the kernel's own threads
+// would report before they are done.
 //
 // One io_uring_enter per Poll() at most waits; none is made when there is nothing to submit and completions are there.
 // Poll() may return before `until` with nothing reported.
@@ -26,27 +33,23 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
+#include "core/io/datagram.h"
 #include "core/io/reactor.h"
-#include "posix/signals.h"
+#include "posix/posix_reactor.h"
 #include "uring/buffer_ring.h"
 #include "uring/probe.h"
 #include "uring/ring.h"
 
 namespace tandem::uring {
 
-class UringReactor final : public Reactor {
+class UringReactor final : public posix::PosixReactor {
  public:
   // Errors: as SetupError() (uring/setup_error.h): the message names the cause and the cure. A lack of memory (ENOMEM)
   // is reported after two seconds of trying again.
@@ -56,25 +59,7 @@ class UringReactor final : public Reactor {
   // then.
   ~UringReactor() override;
 
-  Instant ReadClock() override;
-  int64_t ReadWallClock() override;
-  uint64_t random_seed() const override { return random_seed_; }
-
   [[nodiscard]] bool Poll(Instant until) override;
-  void Wake() override;
-  void SetSignalHandler(std::function<void(int signal)> handler) override;
-  int WatchSignal(int signal, SignalWatch watch) override;
-
-  int64_t OpenSocket(AddressFamily family, SocketType type) override;
-  int Bind(SocketId socket, const SocketAddress& address) override;
-  int Listen(SocketId socket, int backlog) override;
-  int Shutdown(SocketId socket, ShutdownHow how) override;
-  int SetOption(SocketId socket, SocketOption option, int value) override;
-  int GetOption(SocketId socket, SocketOption option, int* value) override;
-  int LocalAddress(SocketId socket, SocketAddress* address) override;
-  int PeerAddress(SocketId socket, SocketAddress* address) override;
-
-  HeapBufferPool& heap_buffers() override { return *heap_buffers_; }
   ReactorStatistics statistics() const override;
 
   // Completions that came for a slot that had been given up, and were dropped.
@@ -95,7 +80,21 @@ class UringReactor final : public Reactor {
   static constexpr uint32_t kSlotsPerChunk = 256;
 
   // What a completion is for; in the top byte of user_data.
-  enum class Kind : uint8_t { kConnect, kSend, kClose, kAccept, kReceive, kCancel, kWake };
+  enum class Kind : uint8_t {
+    kConnect,
+    kSend,
+    kClose,
+    kAccept,
+    kReceive,
+    kCancel,
+    kWake,
+    // By steps.
+    kSendDescriptors,  // The first bytes of a send; becomes kSend.
+    kSendFile,
+    kSendDatagrams,
+    kReceiveDescriptors,
+    kReceiveDatagrams,
+  };
 
   // Where the request of a slot is.
   enum class Phase : uint8_t {
@@ -104,7 +103,8 @@ class UringReactor final : public Reactor {
     kWaiting,     // A poll request is in the kernel, in place of the request that could not wait by itself.
     kReporting,   // The kernel is done; a callback runs, and what to do next is decided after it.
     kStarved,     // A receive that found no buffer: in the list of starved slots.
-    kBackingOff,  // An accept that found no descriptor: in backing_off_.
+    kBackingOff,  // An accept that found no descriptor, or something else to be tried again later: in backing_off_.
+    kReady,       // An operation whose next step Poll() makes: in ready_.
     kEnded,       // The end is known and will be reported by Poll(): in ended_.
   };
 
@@ -117,11 +117,11 @@ class UringReactor final : public Reactor {
     Phase phase = Phase::kFree;
     bool cancel_queued = false;   // The kernel was asked to end the request.
     bool poll_first = false;      // kReceive: arm without trying first, which would need a buffer.
-    uint32_t failures = 0;        // kAccept: in a row.
+    uint32_t failures = 0;        // That led to back-offs, in a row.
     uint32_t previous = kNoSlot;  // In the list of starved slots.
     uint32_t next = kNoSlot;      // In that list, or in the list of free slots.
     uint64_t ticket = 0;          // kReceive: when it began to starve; 0 when it does not.
-    size_t sent = 0;              // kSend.
+    uint64_t sent = 0;            // Bytes, or datagrams.
     int64_t result = 0;           // kEnded, of an operation.
     Instant retry_at;             // kBackingOff.
     // kSend: the slices that are left, when a short send stopped within one. From spare_vectors_.
@@ -135,13 +135,14 @@ class UringReactor final : public Reactor {
 
   static absl::StatusOr<std::unique_ptr<UringReactor>> CreateOnce(const ReactorOptions& options);
   UringReactor(std::unique_ptr<Ring> ring, std::unique_ptr<BufferRing> buffers, Capabilities capabilities,
-               int wake_descriptor, uint64_t random_seed);
+               int wake_descriptor);
 
   // --- Reactor ---
   void SubmitOperation(Operation& operation) override;
   void CancelOperation(Operation& operation) override;
   void ArmSource(Source& source) override;
   void DisarmSource(Source& source) override;
+  void OnDescriptorFreed() override;
 
   // --- Slots ---
   Slot& SlotAt(uint32_t index) { return chunks_[index / kSlotsPerChunk][index % kSlotsPerChunk]; }
@@ -175,7 +176,23 @@ class UringReactor final : public Reactor {
   void OnReceive(Slot& slot, const Completion& completion);
   void AfterReceived(Slot& slot);
 
+  // --- Steps ---
+  static bool GoesBySteps(Kind kind) { return kind >= Kind::kSendDescriptors; }
+  void MakeReady(Slot& slot);
+  void RunReady();
+  void Step(Slot& slot, uint32_t events);
+  void StepSendDescriptors(Slot& slot, uint32_t events);
+  void StepSendFile(Slot& slot, uint32_t events);
+  void StepSendDatagrams(Slot& slot, uint32_t events);
+  void StepReceiveDescriptors(Slot& slot);
+  void StepReceiveDatagrams(Slot& slot, uint32_t events);
+  void AfterSendStep(Slot& slot, int64_t result, uint64_t size, uint32_t events);
+
   // --- Ends ---
+  // The result of an operation that ends with `error` (-errno), or was cancelled, after it may have sent something.
+  static int64_t ResultOf(const Slot& slot, int64_t error) {
+    return slot.sent > 0 ? static_cast<int64_t>(slot.sent) : error;
+  }
   void Complete(Slot& slot, int64_t result);
   void End(Slot& slot, SourceEnd end, int error);
   void EndLater(Slot& slot, int64_t result);
@@ -190,18 +207,15 @@ class UringReactor final : public Reactor {
   void RetryBackedOff();
 
   // --- Waiting ---
-  bool has_reports() const { return ring_->has_completions() || !stash_.empty() || !ended_.empty(); }
+  bool has_reports() const {
+    return ring_->has_completions() || !stash_.empty() || !ended_.empty() || !ready_.empty() || has_side_reports();
+  }
   Instant LimitWait(Instant until) const;
   void Enter(Instant until);
-  bool GoToSleep();
-  void ReportSignals();
 
   std::unique_ptr<Ring> ring_;
   std::unique_ptr<BufferRing> buffers_;
-  std::unique_ptr<HeapBufferPool> heap_buffers_ = std::make_unique<HeapBufferPool>();
   Capabilities capabilities_;
-  const int wake_descriptor_;
-  const uint64_t random_seed_;
 
   std::vector<std::unique_ptr<Slot[]>> chunks_;
   uint32_t free_slot_ = kNoSlot;
@@ -212,6 +226,9 @@ class UringReactor final : public Reactor {
   std::vector<Completion> stash_in_work_;
   std::vector<uint32_t> ended_;
   std::vector<uint32_t> ended_in_work_;
+  std::vector<uint32_t> ready_;
+  std::vector<uint32_t> ready_in_work_;
+  std::vector<Datagram> arrived_;  // Empty between steps.
 
   uint32_t starved_first_ = kNoSlot;
   uint32_t starved_last_ = kNoSlot;
@@ -221,14 +238,7 @@ class UringReactor final : public Reactor {
   std::vector<uint32_t> backing_off_;
   std::vector<uint32_t> retrying_;
 
-  // Who is to be woken, and whether: kAsleep is set by Poll() around a wait.
-  enum WakeState : uint32_t { kAwake, kAsleep, kNotified };
-  std::atomic<uint32_t> wake_state_{kAwake};
   bool watching_wakes_ = false;
-
-  std::unique_ptr<posix::Signals> signals_;
-  std::function<void(int signal)> signal_handler_;
-
   bool polling_ = false;
   ReactorStatistics statistics_;
   uint64_t late_completions_ = 0;

@@ -291,11 +291,7 @@ RootCoroutine RunFirst(TaskSet* set, std::optional<Present<T>>* result, Task<T> 
   } else {
     T value = co_await std::move(task);
     if constexpr (Stoppable<T>) {
-      const bool nothing_done = [&] {
-        if constexpr (std::same_as<T, IoResult>) return value.bytes == 0;
-        return true;
-      }();
-      if (set->scope().cancelled() && absl::IsCancelled(StatusOf(value)) && nothing_done) co_return;
+      if (set->scope().cancelled() && absl::IsCancelled(StatusOf(value)) && HasDoneNothing(value)) co_return;
     }
     result->emplace(std::move(value));
   }

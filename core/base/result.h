@@ -47,6 +47,13 @@ void ReplaceStatus(absl::StatusOr<T>& result, absl::Status status) {
 }
 inline void ReplaceStatus(IoResult& result, absl::Status status) { result.status = std::move(status); }
 
+// True when a call that failed with `result` has had no effect.
+template <typename T>
+bool HasDoneNothing(const T&) {
+  return true;
+}
+inline bool HasDoneNothing(const IoResult& result) { return result.bytes == 0; }
+
 // A type that can say that a call was stopped.
 template <typename T>
 concept Stoppable = requires(T& result) {

@@ -61,6 +61,7 @@ absl::StatusCode CodeForErrno(int error) {
     case EPROTONOSUPPORT:
       return absl::StatusCode::kUnimplemented;
     case ENOENT:
+    case ENODEV:
       return absl::StatusCode::kNotFound;
     default:
       return absl::StatusCode::kUnknown;

@@ -39,6 +39,25 @@ Ref<StreamSocket> ListenerSocket::TakeQueued() {
   return stream;
 }
 
+Ref<StreamSocket> ListenerSocket::AdoptAccepted(SocketId accepted) {
+  SocketAddress peer;
+  // Fails when the peer has already reset the connection; the first read will say so.
+  Reactor::Current().PeerAddress(accepted, &peer);
+  Ref<StreamSocket> stream = StreamSocket::Adopt(accepted, peer);
+  stream->set_lingers(lingers_);
+  return stream;
+}
+
+absl::StatusOr<Ref<StreamSocket>> ListenerSocket::TryAccept() {
+  if (closing_) return StatusFor(EBADF);
+  Ref<StreamSocket> queued = TakeQueued();
+  if (queued || source_.armed() || !acceptors_.empty()) return queued;
+  const int64_t result = Reactor::Current().TryAccept(id_);
+  if (result == -EAGAIN) return Ref<StreamSocket>();
+  if (result < 0) return StatusFor(static_cast<int>(-result));
+  return AdoptAccepted(static_cast<SocketId>(result));
+}
+
 void ListenerSocket::StartAccepting(Acceptor& acceptor) {
   acceptors_.PushBack(acceptor);
   ArmIfWanted();
@@ -53,10 +72,7 @@ void ListenerSocket::ArmIfWanted() {
 }
 
 void ListenerSocket::AcceptSource::OnAccepted(SocketId accepted) {
-  SocketAddress peer;
-  // Fails when the peer has already reset the connection; the first read will say so.
-  Reactor::Current().PeerAddress(accepted, &peer);
-  Ref<StreamSocket> stream = StreamSocket::Adopt(accepted, peer);
+  Ref<StreamSocket> stream = owner_.AdoptAccepted(accepted);
   if (owner_.closing_) {
     stream->Close(StreamSocket::CloseMode::kReset);
     return;

@@ -13,6 +13,7 @@
 #include <deque>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/base/intrusive_list.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
@@ -49,8 +50,14 @@ class ListenerSocket final : public Counted<ListenerSocket> {
     }
   };
 
+  // Whether accepted connections have SocketOption::kLinger set: they inherit it.
+  void set_lingers(bool lingers) { lingers_ = lingers; }
+
   // The oldest queued connection, or null.
   Ref<StreamSocket> TakeQueued();
+  // Likewise; but when nothing is armed, what the kernel has. Null when there is nothing, when calls wait already, and
+  // when an accept is armed, which delivers from Poll().
+  absl::StatusOr<Ref<StreamSocket>> TryAccept();
   void StartAccepting(Acceptor& acceptor);
   void StopAccepting(Acceptor& acceptor);
 
@@ -85,12 +92,14 @@ class ListenerSocket final : public Counted<ListenerSocket> {
   ListenerSocket(SocketId id, const SocketAddress& local);
   ~ListenerSocket();
 
+  Ref<StreamSocket> AdoptAccepted(SocketId accepted);
   void ArmIfWanted();
   void FailWaiting(int error);
   void ContinueClose();
 
   const SocketId id_;
   SocketAddress local_;
+  bool lingers_ = false;
   bool closing_ = false;
   bool closed_ = false;
   bool close_submitted_ = false;

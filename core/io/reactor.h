@@ -37,6 +37,7 @@
 #include "core/io/address.h"
 #include "core/io/buffer.h"
 #include "core/io/datagram.h"
+#include "core/io/reactor_kind.h"
 
 namespace tandem {
 
@@ -356,6 +357,14 @@ class Reactor {
   virtual int64_t TryReceive(SocketId, absl::Span<char>) { return -EOPNOTSUPP; }  // 0: the end of the stream.
   virtual int64_t TrySend(SocketId, absl::Span<const IoSlice>) { return -EOPNOTSUPP; }
   virtual int TryReceiveDatagram(SocketId, Datagram*) { return -EOPNOTSUPP; }
+  // Appends what is there: one datagram, or those that the kernel has coalesced to one (UDP_GRO). Their count.
+  virtual int64_t TryReceiveDatagrams(SocketId socket, std::vector<Datagram>* datagrams) {
+    Datagram datagram;
+    const int result = TryReceiveDatagram(socket, &datagram);
+    if (result < 0) return result;
+    datagrams->push_back(std::move(datagram));
+    return 1;
+  }
   virtual int64_t TrySendDatagrams(SocketId, absl::Span<const OutgoingDatagram>) { return -EOPNOTSUPP; }
 
   // --- Memory and statistics ---
@@ -433,6 +442,15 @@ class ReactorOptions {
  public:
   ReactorOptions() {}  // User-declared: g++ 12 mishandles aggregates as arguments of awaited calls.
 
+  // Which reactor, on a real machine; a simulation has one. kAuto leaves the choice to the environment variable
+  // TANDEM_REACTOR (auto, uring or epoll), and without it to the kernel.
+  ReactorKind kind() const { return kind_; }
+  ReactorOptions& set_kind(ReactorKind kind) {
+    kind_ = kind;
+    return *this;
+  }
+  // The others are for io_uring; epoll needs none of them.
+  //
   // Submission queue entries, 1..32768; rounded up to a power of two.
   uint32_t ring_entries() const { return ring_entries_; }
   ReactorOptions& set_ring_entries(uint32_t entries) {
@@ -459,6 +477,7 @@ class ReactorOptions {
   }
 
  private:
+  ReactorKind kind_ = ReactorKind::kAuto;
   uint32_t ring_entries_ = 1024;
   uint32_t receive_buffers_ = 1024;
   uint32_t receive_buffer_bytes_ = 16384;

@@ -31,6 +31,12 @@ StreamSocket::~StreamSocket() {
   while (!closers_.empty()) closers_.PopFront();
 }
 
+SocketId StreamSocket::ReleaseId() {
+  CHECK(!closing_ && !source_.armed() && !send_.in_flight() && !connect_.in_flight());
+  closing_ = close_submitted_ = closed_ = true;
+  return id_;
+}
+
 absl::Status StreamSocket::ClosedStatus(absl::string_view operation) const { return StatusFor(EBADF, operation); }
 
 absl::Status StreamSocket::StatusFor(int error, absl::string_view operation) const {
@@ -38,7 +44,31 @@ absl::Status StreamSocket::StatusFor(int error, absl::string_view operation) con
     return absl::FailedPreconditionError(absl::StrCat(
         operation, " ", peer_.ToString(), ": an earlier WriteAll was cut short; call AcceptPartial() to go on"));
   }
+  if (error == Writer::kFileEnded) {
+    return absl::OutOfRangeError(absl::StrCat(operation, " ", peer_.ToString(), ": the file ended before"));
+  }
   return ErrnoStatus(error, absl::StrCat(operation, " ", peer_.ToString()));
+}
+
+absl::Status StreamSocket::SetOption(SocketOption option, int value, absl::string_view name) {
+  if (closing_) return ClosedStatus(name);
+  return StatusFor(-Reactor::Current().SetOption(id_, option, value), name);
+}
+
+absl::StatusOr<int> StreamSocket::GetOption(SocketOption option, absl::string_view name) const {
+  if (closing_) return ClosedStatus(name);
+  int value = 0;
+  const int result = Reactor::Current().GetOption(id_, option, &value);
+  if (result < 0) return StatusFor(-result, name);
+  return value;
+}
+
+absl::StatusOr<SocketAddress> StreamSocket::LocalAddress() const {
+  if (closing_) return ClosedStatus("local address");
+  SocketAddress address;
+  const int result = Reactor::Current().LocalAddress(id_, &address);
+  if (result < 0) return StatusFor(-result, "local address");
+  return address;
 }
 
 // --- Reading ---
@@ -65,6 +95,10 @@ void StreamSocket::ArmIfWanted() {
   if (closing_ || source_.armed() || end_of_stream_ || read_error_ != 0) return;
   if (reader_ == nullptr && !paused_by_budget_) return;
   if (unread_.bytes() > high_water_mark_ / 2) return;
+  Arm();
+}
+
+void StreamSocket::Arm() {
   paused_by_budget_ = false;
   source_.budget = high_water_mark_ - unread_.bytes();
   AddRef();
@@ -77,7 +111,12 @@ void StreamSocket::NotifyReader() {
   if (reader.OnReadable()) reader_ = nullptr;
 }
 
+void StreamSocket::ReceiveSource::OnDescriptors(std::vector<OwnedDescriptor> descriptors) {
+  owner_.descriptors_.push_back(ArrivedDescriptors{owner_.received_bytes_, std::move(descriptors)});
+}
+
 void StreamSocket::ReceiveSource::OnReceived(Buffer buffer) {
+  owner_.received_bytes_ += buffer.size();
   owner_.unread_.Push(std::move(buffer));
   if (!owner_.closing_) owner_.NotifyReader();
 }
@@ -108,7 +147,7 @@ void StreamSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
 absl::StatusOr<size_t> StreamSocket::TakeBytes(absl::Span<char> target) {
   if (closing_) return ClosedStatus("read");
   if (!unread_.empty()) {
-    const size_t count = unread_.Drain(target);
+    const size_t count = unread_.Drain(target.first(PassDescriptors(target.size())));
     if (paused_by_budget_) ArmIfWanted();
     return count;
   }
@@ -126,10 +165,58 @@ absl::StatusOr<Buffer> StreamSocket::TakeBuffer() {
     if (!ended.ok()) return ended.status();
     return Buffer();
   }
+  // Descriptors come at the beginning of a buffer, so none are passed over.
+  PassDescriptors(0);
   Buffer buffer = unread_.Pop();
   if (buffer.scarce()) buffer = Reactor::Current().heap_buffers().Copy(buffer.view());
   if (paused_by_budget_) ArmIfWanted();
   return buffer;
+}
+
+absl::StatusOr<size_t> StreamSocket::PeekBytes(absl::Span<char> target) const {
+  if (closing_) return ClosedStatus("peek");
+  if (unread_.empty() && read_error_ != 0) return StatusFor(read_error_, "peek");
+  return unread_.Peek(target);
+}
+
+absl::StatusOr<std::optional<size_t>> StreamSocket::TryTakeBytes(absl::Span<char> target) {
+  CHECK(reader_ == nullptr) << "two reads at once on one stream (" << peer_.ToString() << ")";
+  if (readable()) return TakeBytes(target);
+  if (source_.armed()) return std::nullopt;
+  if (source_.wants_descriptors) {
+    // Only a source delivers them.
+    Arm();
+    return std::nullopt;
+  }
+  const int64_t result = Reactor::Current().TryReceive(id_, target);
+  if (result == -EAGAIN) return std::nullopt;
+  if (result <= 0) end_of_stream_ = true;
+  if (result < 0) return StatusFor(static_cast<int>(-result), "read");
+  received_bytes_ += static_cast<size_t>(result);
+  return static_cast<size_t>(result);
+}
+
+absl::Status StreamSocket::ShutdownRead() {
+  if (closing_) return ClosedStatus("shutdown");
+  return StatusFor(-Reactor::Current().Shutdown(id_, ShutdownHow::kRead), "shutdown");
+}
+
+std::vector<OwnedDescriptor> StreamSocket::TakeDescriptors() {
+  std::vector<OwnedDescriptor> taken;
+  if (!descriptors_.empty() && descriptors_.front().position == consumed_bytes()) {
+    taken = std::move(descriptors_.front().descriptors);
+    descriptors_.erase(descriptors_.begin());
+  }
+  return taken;
+}
+
+// Before bytes are taken: drops the descriptors of the first one, and returns how many of `limit` bytes may be taken
+// without taking the first byte of others.
+size_t StreamSocket::PassDescriptors(size_t limit) {
+  if (descriptors_.empty()) return limit;
+  TakeDescriptors();
+  if (descriptors_.empty()) return limit;
+  return static_cast<size_t>(std::min<uint64_t>(limit, descriptors_.front().position - consumed_bytes()));
 }
 
 // --- Writing ---
@@ -160,21 +247,67 @@ void StreamSocket::StopWriting(Writer& writer, int error) {
   Reactor::Current().Cancel(send_);
 }
 
+absl::StatusOr<std::optional<size_t>> StreamSocket::TryWrite(absl::string_view data) {
+  if (const int error = write_error(); error != 0) return StatusFor(error, "write");
+  if (!writers_.empty() || send_.in_flight()) return std::nullopt;
+  const IoSlice slice{data.data(), data.size()};
+  const int64_t result = Reactor::Current().TrySend(id_, absl::MakeConstSpan(&slice, 1));
+  if (result == -EAGAIN) return std::nullopt;
+  if (result < 0) return StatusFor(static_cast<int>(-result), "write");
+  return static_cast<size_t>(result);
+}
+
+void StreamSocket::ShutdownWriteWhenSent() {
+  shutdown_when_sent_ = true;
+  if (!Executor::Current().dead()) SendQueued();
+}
+
 // Sends as much of the queue as one operation can carry.
 void StreamSocket::SendQueued() {
   if (closing_ || send_.in_flight()) return;
-  // A shutdown at the head has nothing before it left to send.
+  FinishShutdowns();
+  if (writers_.empty()) return;
+  if (writers_.front().kind_ == Writer::Kind::kFile) {
+    GatherFile(writers_.front());
+  } else if (!GatherSlices()) {
+    return;
+  }
+  AddRef();
+  Reactor::Current().Submit(send_);
+}
+
+// A shutdown at the head has nothing before it left to send.
+void StreamSocket::FinishShutdowns() {
   while (!writers_.empty() && writers_.front().kind_ == Writer::Kind::kShutdown) {
     const int result = Reactor::Current().Shutdown(id_, ShutdownHow::kWrite);
     FinishWriter(writers_.front(), -result);
   }
+  if (writers_.empty() && std::exchange(shutdown_when_sent_, false)) {
+    // Fails when the connection is gone, and then the peer knows.
+    Reactor::Current().Shutdown(id_, ShutdownHow::kWrite);
+  }
+}
+
+void StreamSocket::GatherFile(Writer& writer) {
+  send_.kind = OperationKind::kSendFile;
+  send_.file = &writer.file_;
+  writer.in_flight_ = true;
+}
+
+// Descriptors start a send of their own, since they travel with its first byte.
+bool StreamSocket::GatherSlices() {
+  send_.kind = OperationKind::kSend;
+  send_.descriptors = {};
   size_t count = 0;
   bool full = false;
   writers_.ForEach([&](Writer& writer) {
-    if (full || writer.kind_ == Writer::Kind::kShutdown) {
+    const bool fresh_descriptors = !writer.descriptors_.empty() && writer.written_ == 0;
+    if (full || writer.kind_ == Writer::Kind::kShutdown || writer.kind_ == Writer::Kind::kFile ||
+        (fresh_descriptors && count > 0)) {
       full = true;
       return;
     }
+    if (fresh_descriptors) send_.descriptors = writer.descriptors_;
     for (size_t i = writer.next_slice_; i < writer.slices_.size(); ++i) {
       if (count == kMaxGather) {
         full = true;
@@ -190,17 +323,17 @@ void StreamSocket::SendQueued() {
       writer.in_flight_ = true;
     }
   });
-  if (count == 0) return;
   send_.slices = absl::MakeConstSpan(gather_.data(), count);
-  AddRef();
-  Reactor::Current().Submit(send_);
+  return count > 0;
 }
 
 void StreamSocket::OnSent(int64_t result) {
-  Distribute(result > 0 ? static_cast<size_t>(result) : 0);
-  if (result < 0 && result != -ECANCELED) {
+  if (send_.kind == OperationKind::kSendFile) {
+    OnFileSent(result);
+  } else {
+    Distribute(result > 0 ? static_cast<size_t>(result) : 0);
     // The connection is gone for writing, and with it everything that was queued.
-    FailQueued(static_cast<int>(-result));
+    if (result < 0 && result != -ECANCELED) FailQueued(static_cast<int>(-result));
   }
   // What was cancelled ends here, with what is now known to be sent.
   IntrusiveList<Writer, WriteListTag> rest;
@@ -216,6 +349,23 @@ void StreamSocket::OnSent(int64_t result) {
     ContinueClose();
   } else {
     SendQueued();
+  }
+}
+
+void StreamSocket::OnFileSent(int64_t result) {
+  Writer& writer = writers_.front();
+  if (result > 0) {
+    const auto bytes = static_cast<size_t>(result);
+    writer.written_ += bytes;
+    writer.file_.offset += bytes;
+    writer.file_.count -= bytes;
+    if (writer.file_.count == 0) FinishWriter(writer, 0);
+  } else if (result == 0) {
+    FinishWriter(writer, Writer::kFileEnded);
+  } else if (const int error = static_cast<int>(-result); CodeForErrno(error) == absl::StatusCode::kUnavailable) {
+    FailQueued(error);
+  } else if (error != ECANCELED) {
+    FinishWriter(writer, error);  // The file's error; the connection is well.
   }
 }
 
@@ -248,8 +398,8 @@ void StreamSocket::FinishWriter(Writer& writer, int error) {
   writer.in_flight_ = false;
   writer.error_ = error;
   // A half-sent message must not be followed by another one by accident. On a dead connection nothing follows anyway.
-  const bool stopped = error == ECANCELED || error == EBADF;
-  if (stopped && writer.kind_ == Writer::Kind::kAll && writer.written_ > 0) poisoned_ = true;
+  const bool cut = error != 0 && CodeForErrno(error) != absl::StatusCode::kUnavailable && writer.written_ > 0;
+  if (cut && writer.kind_ != Writer::Kind::kSome) poisoned_ = true;
   writer.Unlink();
   writer.OnWritten();
 }
@@ -261,6 +411,7 @@ void StreamSocket::FailQueued(int error) {
 // --- Connecting ---
 
 void StreamSocket::StartConnecting(const SocketAddress& address, Connector& connector) {
+  peer_ = address;
   connector_ = &connector;
   connect_.address = address;
   AddRef();
@@ -270,6 +421,8 @@ void StreamSocket::StartConnecting(const SocketAddress& address, Connector& conn
 void StreamSocket::StopConnecting() { Reactor::Current().Cancel(connect_); }
 
 void StreamSocket::OnConnectDone(int64_t result) {
+  // The address that was asked for may stand for another: 0.0.0.0 is this host.
+  if (result == 0) Reactor::Current().PeerAddress(id_, &peer_);
   std::exchange(connector_, nullptr)->OnConnected(static_cast<int>(-result));
   if (closing_) ContinueClose();
 }
@@ -282,6 +435,7 @@ void StreamSocket::Close(CloseMode mode) {
   closing_ = true;
   if (Executor::Current().dead()) {
     unread_.Clear();
+    descriptors_.clear();
     return;
   }
   NotifyReader();
@@ -302,8 +456,12 @@ void StreamSocket::ContinueClose() {
   if (close_submitted_ || send_.in_flight() || connect_.in_flight() || source_.armed()) return;
   close_submitted_ = true;
   // Read-ahead took these bytes from the kernel, which would have answered a close with them unread by RST.
-  if (reset_ || !unread_.empty()) Reactor::Current().SetOption(id_, SocketOption::kLinger, 0);
+  if (reset_ || !unread_.empty()) {
+    Reactor::Current().SetOption(id_, SocketOption::kLinger, 0);
+    close_.may_block = false;
+  }
   unread_.Clear();
+  descriptors_.clear();
   AddRef();
   Reactor::Current().Submit(close_);
 }

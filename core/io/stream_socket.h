@@ -15,7 +15,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,6 +27,7 @@
 #include "core/base/ref.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
+#include "core/io/datagram.h"
 #include "core/io/reactor.h"
 
 namespace tandem {
@@ -34,8 +37,10 @@ class StreamSocket final : public Counted<StreamSocket> {
   // How many bytes may wait unread in user memory before receiving pauses.
   static constexpr size_t kDefaultHighWaterMark = 128 * 1024;
 
-  // Takes over an open socket. `peer` is for messages and PeerAddress().
+  // Takes over an open socket. `peer` is for messages and PeerAddress(); none while there is no connection.
   static Ref<StreamSocket> Adopt(SocketId id, const SocketAddress& peer);
+  // Gives the socket, which was never connected and has nothing in flight, to the caller; this state is then closed.
+  SocketId ReleaseId();
 
   SocketId id() const { return id_; }
   const SocketAddress& peer() const { return peer_; }
@@ -45,6 +50,14 @@ class StreamSocket final : public Counted<StreamSocket> {
   absl::Status ClosedStatus(absl::string_view operation) const;
   // The status for an errno of `operation` on this stream, with the peer in the message.
   absl::Status StatusFor(int error, absl::string_view operation) const;
+
+  // The reactor's options and addresses; `name` is for messages. kFailedPrecondition (EBADF) once Close() was called.
+  absl::Status SetOption(SocketOption option, int value, absl::string_view name);
+  absl::StatusOr<int> GetOption(SocketOption option, absl::string_view name) const;
+  absl::StatusOr<SocketAddress> LocalAddress() const;
+  // Whether closing waits for unsent bytes, by SocketOption::kLinger: the wait must not stop the loop.
+  void set_lingers(bool lingers) { close_.may_block = lingers; }
+  bool lingers() const { return close_.may_block; }
 
   // --- Reading. At most one reader at a time (CHECKed). ---
 
@@ -68,6 +81,19 @@ class StreamSocket final : public Counted<StreamSocket> {
   // REQUIRES readable().
   absl::StatusOr<size_t> TakeBytes(absl::Span<char> target);
   absl::StatusOr<Buffer> TakeBuffer();
+  // As TakeBytes(), but nothing is consumed, an error neither. REQUIRES readable().
+  absl::StatusOr<size_t> PeekBytes(absl::Span<char> target) const;
+  // As TakeBytes() when readable(). Else, when no receive is armed, what the kernel has; nullopt when that is nothing,
+  // or when a receive is armed, which delivers from Poll(). REQUIRES that nobody waits and that `target` is not empty.
+  absl::StatusOr<std::optional<size_t>> TryTakeBytes(absl::Span<char> target);
+  // Ends the receiving half: what has arrived can still be read, then the end of the stream.
+  absl::Status ShutdownRead();
+
+  // Whether descriptors that come over a Unix socket are kept. Set before the first read.
+  void set_wants_descriptors(bool wants) { source_.wants_descriptors = wants; }
+  // Those that came with the next unread byte; none when there are none. A read never goes past the beginning of
+  // bytes that have descriptors, and one that takes those bytes closes descriptors that nobody took, as read(2) does.
+  std::vector<OwnedDescriptor> TakeDescriptors();
 
   size_t unread_bytes() const { return unread_.bytes(); }
   size_t high_water_mark() const { return high_water_mark_; }
@@ -84,16 +110,23 @@ class StreamSocket final : public Counted<StreamSocket> {
     enum class Kind : uint8_t {
       kSome,      // Done when at least one byte went.
       kAll,       // Done when all went.
+      kFile,      // Done when all of the file's range went.
       kShutdown,  // Ends the sending half, after everything before it in the queue.
     };
 
     size_t bytes_written() const { return written_; }
-    // 0, or why the writer ended early: ECANCELED, EBADF after Close(), EPIPE, ..., kPoisoned.
+    // 0, or why the writer ended early: ECANCELED, EBADF after Close(), EPIPE, ..., kPoisoned, kFileEnded.
     int error() const { return error_; }
     static constexpr int kPoisoned = -1;
+    static constexpr int kFileEnded = -2;
+    // There is nothing to do.
+    bool empty() const { return kind_ == Kind::kFile ? file_.count == 0 : kind_ != Kind::kShutdown && slices_.empty(); }
 
    protected:
-    Writer(Kind kind, absl::Span<const IoSlice> slices) : kind_(kind), slices_(slices) {}
+    // `descriptors` travel with the first byte, on a Unix socket.
+    Writer(Kind kind, absl::Span<const IoSlice> slices, absl::Span<const int> descriptors = {})
+        : kind_(kind), slices_(slices), descriptors_(descriptors) {}
+    explicit Writer(const FileRange& file) : kind_(Kind::kFile), file_(file) {}
     ~Writer() {
       if (linked()) Unlink();  // Only when a simulated crash destroys the frame.
     }
@@ -102,6 +135,8 @@ class StreamSocket final : public Counted<StreamSocket> {
 
     Kind kind_;
     absl::Span<const IoSlice> slices_;  // For kSome and kAll: at least one byte in all.
+    absl::Span<const int> descriptors_;
+    FileRange file_;  // For kFile: what is still to be sent.
 
    private:
     friend class StreamSocket;
@@ -116,7 +151,7 @@ class StreamSocket final : public Counted<StreamSocket> {
   };
 
   // Queues `writer`. OnWritten() follows from Poll(), but for a kShutdown with nothing before it, which is done within
-  // this call. REQUIRES write_error() == 0.
+  // this call. REQUIRES write_error() == 0 and !writer.empty().
   void StartWriting(Writer& writer);
   // Ends `writer` as soon as it is known what was sent of it.
   void StopWriting(Writer& writer, int error);
@@ -124,6 +159,11 @@ class StreamSocket final : public Counted<StreamSocket> {
   int write_error() const;
   // Allows writing again after a WriteAll was cut short.
   void AcceptPartial() { poisoned_ = false; }
+  // Sends what the kernel takes at once of `data`; nullopt when that is nothing or when writers are queued. REQUIRES
+  // that `data` is not empty.
+  absl::StatusOr<std::optional<size_t>> TryWrite(absl::string_view data);
+  // Ends the sending half as soon as nothing is queued. Nobody may write any more.
+  void ShutdownWriteWhenSent();
 
   // --- Connecting ---
 
@@ -172,6 +212,7 @@ class StreamSocket final : public Counted<StreamSocket> {
 
    private:
     void OnReceived(Buffer buffer) override;
+    void OnDescriptors(std::vector<OwnedDescriptor> descriptors) override;
     void OnEnd(SourceEnd end, int error) override;
     void OnAbandon() override { owner_.DropRef(); }
     StreamSocket& owner_;
@@ -196,11 +237,24 @@ class StreamSocket final : public Counted<StreamSocket> {
   StreamSocket(SocketId id, const SocketAddress& peer);
   ~StreamSocket();
 
+  // Descriptors, and the number of bytes that had come before them.
+  struct ArrivedDescriptors {
+    uint64_t position = 0;
+    std::vector<OwnedDescriptor> descriptors;
+  };
+
   void ArmIfWanted();
+  void Arm();
   void NotifyReader();
+  uint64_t consumed_bytes() const { return received_bytes_ - unread_.bytes(); }
+  size_t PassDescriptors(size_t limit);
 
   void SendQueued();
+  void FinishShutdowns();
+  void GatherFile(Writer& writer);
+  bool GatherSlices();
   void OnSent(int64_t result);
+  void OnFileSent(int64_t result);
   void Distribute(size_t bytes);
   void FinishWriter(Writer& writer, int error);
   void FailQueued(int error);
@@ -210,17 +264,20 @@ class StreamSocket final : public Counted<StreamSocket> {
   void OnCloseDone(int64_t result);
 
   const SocketId id_;
-  const SocketAddress peer_;
+  SocketAddress peer_;
   bool closing_ = false;
   bool closed_ = false;
   bool close_submitted_ = false;
   bool reset_ = false;
   bool end_of_stream_ = false;
   bool poisoned_ = false;
+  bool shutdown_when_sent_ = false;
   bool paused_by_budget_ = false;
   int read_error_ = 0;
   size_t high_water_mark_ = kDefaultHighWaterMark;
   BufferQueue unread_;
+  uint64_t received_bytes_ = 0;
+  std::vector<ArrivedDescriptors> descriptors_;  // In the order of their positions.
   Reader* reader_ = nullptr;
   Connector* connector_ = nullptr;
   ReceiveSource source_{*this};

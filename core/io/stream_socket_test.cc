@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "core/base/instant.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
@@ -28,6 +29,10 @@ class TestWriter final : public StreamSocket::Writer {
     for (size_t i = 0; i < pieces_.size(); ++i) slices_storage_[i] = IoSlice{pieces_[i].data(), pieces_[i].size()};
     slices_ = slices_storage_;
   }
+  TestWriter(std::string data, absl::Span<const int> descriptors) : TestWriter(Kind::kAll, {std::move(data)}) {
+    descriptors_ = descriptors;
+  }
+  explicit TestWriter(const FileRange& file) : Writer(file) {}
   bool ended() const { return ended_; }
 
  private:
@@ -74,6 +79,20 @@ class StreamSocketTest : public ::testing::Test {
     socket_->StartWriting(*writers_.back());
     return *writers_.back();
   }
+
+  TestWriter& Start(std::unique_ptr<TestWriter> writer) {
+    writers_.push_back(std::move(writer));
+    socket_->StartWriting(*writers_.back());
+    return *writers_.back();
+  }
+  TestWriter& WriteFile(uint64_t offset, uint64_t count) {
+    FileRange file;
+    file.descriptor = 7;
+    file.offset = offset;
+    file.count = count;
+    return Start(std::make_unique<TestWriter>(file));
+  }
+  const Operation& last() { return *shard_.reactor().submitted().back(); }
 
   FakeShard shard_;
   Ref<StreamSocket> socket_ = StreamSocket::Adopt(1, SocketAddress::LoopbackIpv4(80));
@@ -235,6 +254,96 @@ TEST_F(StreamSocketTest, CloseTakesTheSendBackBeforeItClosesTheSocket) {
   EXPECT_FALSE(socket_->closed());
   Complete(0);
   EXPECT_TRUE(socket_->closed());
+}
+
+// --- Files ---
+
+TEST_F(StreamSocketTest, FileIsSentAloneAndGoesOnWhereItStopped) {
+  TestWriter& head = Write(kAll, {"head"});
+  TestWriter& file = WriteFile(100, 50);
+  TestWriter& tail = Write(kAll, {"tail"});
+  Complete(4);
+  EXPECT_TRUE(head.ended());
+  EXPECT_EQ(last().kind, OperationKind::kSendFile);
+  EXPECT_EQ(last().file->offset, 100u);
+  EXPECT_EQ(last().file->count, 50u);
+
+  Complete(20);
+  EXPECT_FALSE(file.ended());
+  EXPECT_EQ(last().file->offset, 120u);
+  EXPECT_EQ(last().file->count, 30u);
+
+  Complete(30);
+  EXPECT_TRUE(file.ended());
+  EXPECT_EQ(file.bytes_written(), 50u);
+  EXPECT_EQ(file.error(), 0);
+  EXPECT_EQ(Sending(), "tail");
+  Complete(4);
+  EXPECT_TRUE(tail.ended());
+}
+
+TEST_F(StreamSocketTest, ErrorOfTheFileEndsItsWriterOnly) {
+  TestWriter& file = WriteFile(0, 50);
+  TestWriter& next = Write(kAll, {"next"});
+  Complete(-EIO);
+  EXPECT_EQ(file.error(), EIO);
+  EXPECT_EQ(Sending(), "next");
+  Complete(4);
+  EXPECT_EQ(next.error(), 0);
+}
+
+TEST_F(StreamSocketTest, ErrorOfTheFileAfterSomeBytesPoisons) {
+  TestWriter& file = WriteFile(0, 50);
+  TestWriter& next = Write(kAll, {"next"});
+  Complete(10);
+  Complete(-EIO);
+  EXPECT_EQ(file.error(), EIO);
+  EXPECT_EQ(file.bytes_written(), 10u);
+  EXPECT_EQ(next.error(), StreamSocket::Writer::kPoisoned);
+}
+
+TEST_F(StreamSocketTest, ErrorOfTheConnectionDuringAFileEndsTheWholeQueue) {
+  TestWriter& file = WriteFile(0, 50);
+  TestWriter& next = Write(kAll, {"next"});
+  Complete(10);
+  Complete(-EPIPE);
+  EXPECT_EQ(file.error(), EPIPE);
+  EXPECT_EQ(next.error(), EPIPE);
+  EXPECT_EQ(socket_->write_error(), 0);
+}
+
+// --- Descriptors ---
+
+TEST_F(StreamSocketTest, DescriptorsStartASendAndGoWithItsFirstByteOnly) {
+  const int numbers[] = {5, 6};
+  TestWriter& first = Write(kAll, {"a"});
+  TestWriter& plain = Write(kAll, {"bc"});
+  TestWriter& with = Start(std::make_unique<TestWriter>("def", absl::MakeConstSpan(numbers)));
+  TestWriter& after = Write(kAll, {"gh"});
+  TestWriter& again = Start(std::make_unique<TestWriter>("i", absl::MakeConstSpan(numbers, 1)));
+  EXPECT_TRUE(last().descriptors.empty());
+  Complete(1);
+  EXPECT_TRUE(first.ended());
+  EXPECT_EQ(Sending(), "bc");
+  EXPECT_TRUE(last().descriptors.empty());
+
+  Complete(2);
+  EXPECT_TRUE(plain.ended());
+  EXPECT_EQ(Sending(), "defgh");
+  EXPECT_EQ(last().descriptors.size(), 2u);
+
+  Complete(1);
+  EXPECT_FALSE(with.ended());
+  EXPECT_EQ(Sending(), "efgh");
+  EXPECT_TRUE(last().descriptors.empty());
+
+  Complete(4);
+  EXPECT_TRUE(with.ended());
+  EXPECT_TRUE(after.ended());
+  EXPECT_EQ(Sending(), "i");
+  EXPECT_EQ(last().descriptors.size(), 1u);
+  Complete(1);
+  EXPECT_TRUE(again.ended());
 }
 
 }  // namespace

@@ -3,51 +3,13 @@
 #include "core/net/tcp_listener.h"
 
 #include <cerrno>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
 
 namespace tandem {
-
-AcceptOperation::~AcceptOperation() {
-  if (accepted_.get() != nullptr) accepted_->Close(StreamSocket::CloseMode::kReset);
-}
-
-bool AcceptOperation::Start() {
-  if (!socket_->open()) {
-    error_ = EBADF;
-    return true;
-  }
-  accepted_ = socket_->TakeQueued();
-  if (accepted_.get() != nullptr) return true;
-  socket_->StartAccepting(*this);
-  return false;
-}
-
-void AcceptOperation::OnStop() {
-  socket_->StopAccepting(*this);
-  Finish();
-}
-
-void AcceptOperation::OnAccepted(Ref<StreamSocket> stream, int error) {
-  accepted_ = std::move(stream);
-  error_ = error;
-  Finish();
-}
-
-absl::StatusOr<TcpStream> AcceptOperation::TakeResult() {
-  if (accepted_.get() != nullptr) return TcpStream(std::move(accepted_));
-  if (error_ != 0) return socket_->StatusFor(error_);
-  return StopStatus();
-}
-
-bool CloseListenerOperation::Start() {
-  socket_->Close();
-  if (socket_->closed()) return true;
-  socket_->WaitForClose(*this);
-  return false;
-}
 
 absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address, const ListenOptions& options) {
   Reactor& reactor = Reactor::Current();
@@ -61,12 +23,15 @@ absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address, co
   int result = reactor.SetOption(id, SocketOption::kNoDelay, 1);
   if (result == 0 && options.reuse_address()) result = reactor.SetOption(id, SocketOption::kReuseAddress, 1);
   if (result == 0 && options.reuse_port()) result = reactor.SetOption(id, SocketOption::kReusePort, 1);
+  if (result == 0 && address.is_ipv6()) {
+    result = reactor.SetOption(id, SocketOption::kIpv6Only, options.ipv6_only() ? 1 : 0);
+  }
   if (result == 0) result = reactor.Bind(id, address);
   if (result == 0) result = reactor.Listen(id, options.backlog());
   SocketAddress local = address;
   if (result == 0) result = reactor.LocalAddress(id, &local);
   if (result < 0) return ErrnoStatus(-result, operation);
-  listener.socket_->set_local(local);
+  listener.socket()->set_local(local);
   return listener;
 }
 

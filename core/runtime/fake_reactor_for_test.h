@@ -3,7 +3,7 @@
 // A reactor without sockets, with a clock that jumps: for tests of what is above the seam.
 //
 // Poll() that has to wait moves the clock to where it would have woken, so tests of timers take no time. Operations
-// stay in flight until the test completes them or they are cancelled, which the next Poll() reports.
+// stay in flight, and sources armed, until the test ends them or they are cancelled, which the next Poll() reports.
 
 #ifndef TANDEM_CORE_RUNTIME_FAKE_REACTOR_FOR_TEST_H_
 #define TANDEM_CORE_RUNTIME_FAKE_REACTOR_FOR_TEST_H_
@@ -24,6 +24,7 @@
 #include "core/base/instant.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
+#include "core/io/datagram.h"
 #include "core/io/reactor.h"
 #include "core/runtime/shard.h"
 
@@ -38,12 +39,20 @@ class FakeReactor final : public Reactor {
   bool Poll(Instant until) override {
     ++statistics_.polls;
     std::vector<std::pair<Operation*, int64_t>> completions = std::exchange(completions_, {});
+    std::vector<SourceReport> source_reports = std::exchange(source_reports_, {});
     const bool woken = wakes_.exchange(0) > 0;
-    if (completions.empty() && !woken && until > clock_) {
+    if (completions.empty() && source_reports.empty() && !woken && until > clock_) {
       if (until == Instant::InfiniteFuture()) return false;
       clock_ = until;
     }
     for (auto& [operation, result] : completions) ReportComplete(*operation, result);
+    for (SourceReport& report : source_reports) {
+      if (report.datagram.has_value()) {
+        ReportDatagram(*report.source, *std::move(report.datagram));
+      } else {
+        ReportEnd(*report.source, report.end, report.error);
+      }
+    }
     return true;
   }
   void Wake() override { wakes_.fetch_add(1); }
@@ -67,19 +76,36 @@ class FakeReactor final : public Reactor {
   void DeliverSignal(int signal) { signal_(signal); }
   // Every operation that was submitted, in order.
   const std::vector<Operation*>& submitted() const { return submitted_; }
+  // Every arming, in order. What a source reports comes at the next Poll().
+  const std::vector<Source*>& armings() const { return armings_; }
+  void Deliver(Source& source, Datagram datagram) {
+    source_reports_.push_back({.source = &source, .datagram = std::move(datagram)});
+  }
+  void End(Source& source, SourceEnd end, int error) {
+    source_reports_.push_back({.source = &source, .datagram = std::nullopt, .end = end, .error = error});
+  }
 
  protected:
   void SubmitOperation(Operation& operation) override { submitted_.push_back(&operation); }
   void CancelOperation(Operation& operation) override { Complete(operation, -ECANCELED); }
-  void ArmSource(Source&) override { CHECK(false) << "the fake reactor has no sockets"; }
-  void DisarmSource(Source&) override {}
+  void ArmSource(Source& source) override { armings_.push_back(&source); }
+  void DisarmSource(Source& source) override { End(source, SourceEnd::kDisarmed, 0); }
 
  private:
+  struct SourceReport {
+    Source* source = nullptr;
+    std::optional<Datagram> datagram;  // None: the end of the arming.
+    SourceEnd end = SourceEnd::kDisarmed;
+    int error = 0;
+  };
+
   Instant clock_ = Instant::FromNanoseconds(1'000'000'000);
   std::atomic<int> wakes_{0};
   std::function<void(int signal)> signal_;
   std::vector<std::pair<Operation*, int64_t>> completions_;
   std::vector<Operation*> submitted_;
+  std::vector<SourceReport> source_reports_;
+  std::vector<Source*> armings_;
   HeapBufferPool buffers_;
   ReactorStatistics statistics_;
 };

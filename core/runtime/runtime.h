@@ -53,10 +53,15 @@ class Runtime {
  public:
   // Creates the reactor.
   //
+  // Where the kernel refuses io_uring it serves by epoll, and a line on standard error names the cause and the cure;
+  // ReactorOptions::set_kind() says otherwise.
+  //
   // Errors (the message names the cause and the cure):
-  //   kPermissionDenied   io_uring is switched off, or a seccomp filter refuses it.
-  //   kResourceExhausted  Too many open files, or too little locked memory.
-  //   kUnimplemented      The kernel is too old; the message names the version that is needed.
+  //   kPermissionDenied   kUring: io_uring is switched off, or a seccomp filter refuses it.
+  //   kResourceExhausted  Too many open files; kUring: too little locked memory.
+  //   kUnimplemented      kUring: the kernel is too old; the message names the version that is needed. Or the binary was
+  //                       built without io_uring.
+  //   kInvalidArgument    The environment variable TANDEM_REACTOR names no reactor.
   static absl::StatusOr<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options = RuntimeOptions());
 
   // As Create(), but a failure prints its message and ends the process with exit code 1: for main().

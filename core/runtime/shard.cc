@@ -3,6 +3,7 @@
 #include "core/runtime/shard.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <utility>
 
@@ -30,11 +31,18 @@ Shard::Entered::~Entered() {
   Reactor::current_ = reactor_;
 }
 
+Shard::Left::Left() : executor_(ExchangeCurrent(nullptr)), reactor_(std::exchange(Reactor::current_, nullptr)) {}
+
+Shard::Left::~Left() {
+  ExchangeCurrent(executor_);
+  Reactor::current_ = reactor_;
+}
+
 Shard::Shard(std::unique_ptr<Reactor> reactor) : reactor_(std::move(reactor)) {
   set_now(reactor_->ReadClock());
   reactor_->SetSignalHandler([this](int signal) { OnSignal(signal); });
-  reactor_->WatchSignal(SIGINT, SignalWatch::kOnce);
-  reactor_->WatchSignal(SIGTERM, SignalWatch::kOnce);
+  UpdateSignalWatch(SIGINT);
+  UpdateSignalWatch(SIGTERM);
 }
 
 Shard::~Shard() {
@@ -45,11 +53,49 @@ Shard::~Shard() {
   }
 }
 
-// Asked to stop: from now on both signals kill.
-void Shard::OnSignal(int) {
-  reactor_->WatchSignal(SIGINT, SignalWatch::kOff);
-  reactor_->WatchSignal(SIGTERM, SignalWatch::kOff);
+void Shard::OnSignal(int signal) {
+  const uint64_t bit = uint64_t{1} << (signal - 1);
+  bool received = false;
+  signal_receivers_.ForEach([&](SignalReceiver& receiver) {
+    if ((receiver.signals_ & bit) == 0) return;
+    received = true;
+    receiver.OnSignal(signal);
+  });
+  if (received || (signal != SIGINT && signal != SIGTERM)) return;
+  stop_signalled_ = true;
+  UpdateSignalWatch(SIGINT);
+  UpdateSignalWatch(SIGTERM);
   main_.scope().Cancel();
+}
+
+int Shard::UpdateSignalWatch(int signal) {
+  bool received = false;
+  signal_receivers_.ForEach(
+      [&](const SignalReceiver& receiver) { received |= (receiver.signals_ >> (signal - 1) & 1) != 0; });
+  SignalWatch watch = SignalWatch::kOff;
+  if (received) {
+    watch = SignalWatch::kAlways;
+  } else if ((signal == SIGINT || signal == SIGTERM) && !stop_signalled_) {
+    watch = SignalWatch::kOnce;
+  }
+  return reactor_->WatchSignal(signal, watch);
+}
+
+int Shard::ReceiveSignal(SignalReceiver& receiver, int signal) {
+  if (signal < 1 || signal > 64) return -EINVAL;
+  if (!receiver.linked()) signal_receivers_.PushBack(receiver);
+  receiver.signals_ |= uint64_t{1} << (signal - 1);
+  const int result = UpdateSignalWatch(signal);
+  if (result < 0) receiver.signals_ &= ~(uint64_t{1} << (signal - 1));
+  return result;
+}
+
+Shard::SignalReceiver::~SignalReceiver() {
+  if (!linked()) return;
+  Unlink();
+  for (int signal = 1; signals_ != 0; ++signal, signals_ >>= 1) {
+    if ((signals_ & 1) != 0) Shard::Current().UpdateSignalWatch(signal);
+  }
 }
 
 void Shard::StartMain(Task<void> main) {

@@ -29,6 +29,7 @@
 #include "core/async/spawn.h"
 #include "core/async/task.h"
 #include "core/base/instant.h"
+#include "core/base/intrusive_list.h"
 #include "core/base/random.h"
 #include "core/io/reactor.h"
 
@@ -50,6 +51,20 @@ class Shard final : public Executor {
     ~Entered();
     Entered(const Entered&) = delete;
     Entered& operator=(const Entered&) = delete;
+
+   private:
+    Executor* const executor_;
+    Reactor* const reactor_;
+  };
+
+  // No shard is the current one of this thread while it lives: for code that must not use one, such as blocking work
+  // in the simulator.
+  class Left {
+   public:
+    Left();
+    ~Left();
+    Left(const Left&) = delete;
+    Left& operator=(const Left&) = delete;
 
    private:
     Executor* const executor_;
@@ -91,6 +106,24 @@ class Shard final : public Executor {
   // each of an unbounded number of entities.
   RandomStream& Random(absl::string_view name, uint64_t entity = 0);
 
+  struct SignalListTag;
+  // Who listens for signals; see signal_listener.h.
+  class SignalReceiver : public ListLink<SignalListTag> {
+   public:
+    SignalReceiver() = default;
+    // Stops listening.
+    virtual ~SignalReceiver();
+
+   protected:
+    virtual void OnSignal(int signal) = 0;
+
+   private:
+    friend class Shard;
+    uint64_t signals_ = 0;  // Bit `signal - 1`.
+  };
+  // From now on `signal` goes to `receiver`, and to no action of this process. 0 or -EINVAL.
+  int ReceiveSignal(SignalReceiver& receiver, int signal);
+
   // --- From any thread ---
 
   // Runs `function` on the shard, at the start of its next turn. It must not throw.
@@ -114,6 +147,7 @@ class Shard final : public Executor {
   };
 
   void OnSignal(int signal);
+  int UpdateSignalWatch(int signal);
   void DrainMailbox() noexcept;
   void DestroyLocals();
 
@@ -124,6 +158,8 @@ class Shard final : public Executor {
   bool main_ended_ = false;
   std::map<std::pair<std::string, uint64_t>, RandomStream> streams_;
   std::vector<std::unique_ptr<Local>> locals_;
+  IntrusiveList<SignalReceiver, SignalListTag> signal_receivers_;
+  bool stop_signalled_ = false;  // SIGINT or SIGTERM asked main to stop: from now on they kill.
   bool shutting_down_ = false;
 };
 

@@ -26,6 +26,8 @@
 ABSL_FLAG(uint16_t, port, 7777, "TCP port to listen on; 0 picks a free one");
 ABSL_FLAG(std::string, bind, "127.0.0.1", "address to listen on; 0.0.0.0 or :: for all");
 ABSL_FLAG(bool, receive, false, "serve from the kernel's receive buffers, without a copy");
+ABSL_FLAG(tandem::ReactorKind, reactor, tandem::ReactorKind::kAuto,
+          "auto (io_uring, or epoll where the kernel refuses it), uring or epoll");
 
 namespace tandem {
 namespace {
@@ -107,7 +109,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "--bind: %s\n", std::string(address.status().message()).c_str());
     return 1;
   }
-  tandem::Runtime runtime;
+  const auto reactor = tandem::ReactorOptions().set_kind(absl::GetFlag(FLAGS_reactor));
+  tandem::Runtime runtime(tandem::RuntimeOptions().set_reactor(reactor));
   std::fprintf(stderr, "%s\n", runtime.statistics().description.c_str());
   const absl::Status status = runtime.BlockOn(tandem::Serve(*address, absl::GetFlag(FLAGS_receive)));
   // A stop by signal cancels the server: that is how it ends well.

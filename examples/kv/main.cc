@@ -37,6 +37,8 @@ ABSL_FLAG(absl::Duration, idle_timeout, absl::Minutes(5),
           "a client that sends nothing for so long gets an error and is closed; 0: never");
 ABSL_FLAG(absl::Duration, write_timeout, absl::Minutes(1),
           "a client that takes no reply for so long is closed; 0: never");
+ABSL_FLAG(tandem::ReactorKind, reactor, tandem::ReactorKind::kAuto,
+          "auto (io_uring, or epoll where the kernel refuses it), uring or epoll");
 
 namespace tandem {
 namespace {
@@ -104,7 +106,7 @@ int Main() {
     return Fail(absl::StrCat("--bind: \"", absl::GetFlag(FLAGS_bind), "\" is not an address such as 127.0.0.1 or ::1"));
   }
   const kv::Options options = OptionsFromFlags(*address);
-  Runtime runtime;
+  Runtime runtime(RuntimeOptions().set_reactor(ReactorOptions().set_kind(absl::GetFlag(FLAGS_reactor))));
   const absl::Status status = runtime.BlockOn(Run(options));
   // A stop by signal cancels the server: that is how it ends well.
   if (status.ok() || absl::IsCancelled(status)) return 0;

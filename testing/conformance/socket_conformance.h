@@ -25,6 +25,7 @@
 #include "absl/log/check.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -207,6 +208,8 @@ class SocketConformanceTest : public ::testing::Test {
   T Wait(const std::unique_ptr<Background<T>>& background) {
     return loop_.Wait(background);
   }
+  // True in the simulated world, where time is virtual.
+  bool IsSimulated() { return absl::StartsWith(loop_.shard().reactor().statistics().description, "simulated"); }
   // Lets everything happen that is about to.
   void Settle() { EXPECT_OK(Run(Sleep(absl::Milliseconds(2)))); }
 

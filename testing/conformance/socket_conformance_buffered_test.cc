@@ -30,7 +30,7 @@ TEST_F(BufferedReaderTest, ReadUntilReturnsTheDelimiterToo) {
 TEST_F(BufferedReaderTest, FindsADelimiterThatComesInPieces) {
   auto [client, server] = ConnectedPair();
   BufferedReader reader(server);
-  auto line = Start([](BufferedReader* reader) -> Task<absl::StatusOr<std::string>> {
+  auto line = Start([](BufferedReader<TcpStream>* reader) -> Task<absl::StatusOr<std::string>> {
     absl::StatusOr<absl::string_view> line = co_await reader->ReadUntil("<end>", 100);
     if (!line.ok()) co_return line.status();
     co_return std::string(*line);

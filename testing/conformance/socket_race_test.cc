@@ -91,6 +91,7 @@ struct Way {
   std::string name;
   How how;
   int timeouts;
+  int simulated_timeouts;  // Virtual time is cheap.
 };
 
 class NumberedStreamTest : public RaceTest, public ::testing::WithParamInterface<Way> {};
@@ -101,7 +102,8 @@ TEST_P(NumberedStreamTest, HasNoGapAndNoRepeatUnderRandomTimeouts) {
   uint64_t written = 0;
   NumberChecker checker;
   auto write = Start(WriteNumbers(&client, &stop, &written));
-  auto read = Start(ReadNumbers(&server, GetParam().how, GetParam().timeouts, &stop, &checker));
+  const int timeouts = IsSimulated() ? GetParam().simulated_timeouts : GetParam().timeouts;
+  auto read = Start(ReadNumbers(&server, GetParam().how, timeouts, &stop, &checker));
   loop_.TurnUntil([&] { return read->done(); }, absl::Minutes(5));
 
   EXPECT_OK(Wait(read));
@@ -109,12 +111,14 @@ TEST_P(NumberedStreamTest, HasNoGapAndNoRepeatUnderRandomTimeouts) {
   EXPECT_EQ(checker.mistakes(), 0);
   EXPECT_EQ(checker.next(), written);
   EXPECT_GT(written, 1000u);
+  std::printf("%d timeouts, %llu numbers without gap or repeat\n", timeouts, static_cast<unsigned long long>(written));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, NumberedStreamTest,
-                         ::testing::Values(Way{"Deadline", How::kDeadline, 100'000}, Way{"Scope", How::kScope, 20'000},
-                                           Way{"Receive", How::kReceive, 20'000},
-                                           Way{"ReadExactly", How::kReadExactly, 20'000}),
+                         ::testing::Values(Way{"Deadline", How::kDeadline, 100'000, 1'000'000},
+                                           Way{"Scope", How::kScope, 20'000, 50'000},
+                                           Way{"Receive", How::kReceive, 20'000, 50'000},
+                                           Way{"ReadExactly", How::kReadExactly, 20'000, 50'000}),
                          [](const auto& test) { return test.param.name; });
 
 // Two streams whose bytes come at nearly the same time: WhenAny returns both, or leaves one for the next call.
@@ -256,6 +260,72 @@ TEST_F(RaceTest, WritesThatAreCutShortMakeAStreamWithoutGapOrRepeat) {
   EXPECT_OK(Wait(read));
   EXPECT_TRUE(received == data);
   EXPECT_GT(cuts, 0);
+}
+
+// --- Accept ---
+
+// Connects again and again, and says on each connection which one it is.
+Task<absl::Status> ConnectNumbered(SocketAddress address, const bool* stop, uint64_t* connected) {
+  while (!*stop) {
+    absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+    if (!stream.ok()) co_return stream.status();
+    const uint64_t number = (*connected)++;
+    const IoResult written =
+        co_await stream->WriteAll(absl::string_view(reinterpret_cast<const char*>(&number), sizeof(number)));
+    if (!written.ok()) co_return written.status;
+    // The other end resets it: no port stays in TIME_WAIT.
+    char byte;
+    static_cast<void>(co_await stream->Read(absl::MakeSpan(&byte, 1)));
+    absl::Status slept = co_await Sleep(absl::Microseconds(Random("pause").Between(0, 400)));
+    if (!slept.ok()) co_return slept;
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> ReadNumberAndReset(TcpStream stream, NumberChecker* checker) {
+  char number[sizeof(uint64_t)];
+  const IoResult read = co_await stream.ReadExactly(absl::MakeSpan(number));
+  if (!read.ok()) co_return read.status;
+  checker->Add(number, sizeof(number));
+  stream.Abort();
+  absl::Status closed = co_await stream.Close();
+  co_return closed;
+}
+
+// Accepts under random timeouts until `timeouts` of them were met and every connection has come.
+Task<absl::Status> AcceptNumbered(TcpListener* listener, int timeouts, bool* stop, const uint64_t* connected,
+                                  NumberChecker* checker) {
+  int met = 0;
+  while (met < timeouts || checker->next() < *connected) {
+    const auto timeout = absl::Nanoseconds(Random("timeout").Between(0, 30'000));
+    absl::StatusOr<TcpStream> stream = co_await WithTimeout(timeout, listener->Accept());
+    if (absl::IsDeadlineExceeded(stream.status())) {
+      if (++met == timeouts) *stop = true;
+      continue;
+    }
+    if (!stream.ok()) co_return stream.status();
+    absl::Status status = co_await ReadNumberAndReset(*std::move(stream), checker);
+    if (!status.ok()) co_return status;
+  }
+  co_return absl::OkStatus();
+}
+
+TEST_F(RaceTest, NoConnectionIsLostUnderRandomTimeoutsOfAccept) {
+  TcpListener listener = Listen();
+  bool stop = false;
+  uint64_t connected = 0;
+  NumberChecker checker;
+  const int timeouts = IsSimulated() ? 1'000'000 : 100'000;
+  auto connect = Start(ConnectNumbered(listener.LocalAddress(), &stop, &connected));
+  auto accept = Start(AcceptNumbered(&listener, timeouts, &stop, &connected, &checker));
+  loop_.TurnUntil([&] { return accept->done(); }, absl::Minutes(5));
+
+  EXPECT_OK(Wait(accept));
+  EXPECT_OK(Wait(connect));
+  EXPECT_EQ(checker.mistakes(), 0);
+  EXPECT_EQ(checker.next(), connected);
+  EXPECT_GT(connected, 100u);
+  std::printf("%d timeouts, %llu connections, none lost\n", timeouts, static_cast<unsigned long long>(connected));
 }
 
 }  // namespace

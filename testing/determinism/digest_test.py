@@ -24,6 +24,7 @@ RUN = SEEDS * 5 // 2
 COMPARED = range(RUN - SEEDS + 1, RUN + 1)
 
 KV = sim_program.Program("examples/kv/kv_sim_test")
+UDP = sim_program.Program("sim/udp_sim_test")
 HASH_ORDER = sim_program.Program("testing/determinism/hash_order_program")
 
 BIG_ENVIRONMENT = {
@@ -116,6 +117,20 @@ class KvDigests(unittest.TestCase):
         digests = {seed: digest for run in runs for seed, digest in run.digests.items()}
         self.assertEqual(len(set(digests.values())), count)
         self.assertEqual({seed: digests[seed] for seed in range(1, RUN + 1)}, self.reference.digests)
+
+
+class UdpDigests(unittest.TestCase):
+    """Datagrams, lookups of names and blocking work, which the key-value server does without."""
+
+    def test_depend_on_the_seed_alone(self):
+        reference = UDP.run("--seeds=%d" % SEEDS, "--print_digest")
+        self.assertEqual(reference.exit_code, 0, reference.output[-5000:])
+        self.assertEqual(len(set(reference.digests.values())), SEEDS)
+        elsewhere = UDP.run("--seeds=%d" % SEEDS, "--print_digest", "--aslr", "--jobs=7",
+                            env=dict(BIG_ENVIRONMENT, TANDEM_ASLR="1"), argv0="n" * 3000)
+        self.assertEqual(elsewhere.digests, reference.digests)
+        for seed in (1, SEEDS // 2, SEEDS):
+            self.assertEqual(alone(UDP, seed).digests, {seed: reference.digests[seed]})
 
 
 class HashOrderDigests(unittest.TestCase):

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An invariant of receiving: while somebody waits, nothing is queued and no error is kept.
+
+#include "core/io/datagram_socket.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "absl/log/check.h"
+#include "absl/strings/str_cat.h"
+#include "core/async/executor.h"
+#include "core/io/errors.h"
+
+namespace tandem {
+
+Ref<DatagramSocket> DatagramSocket::Adopt(SocketId id) { return Ref<DatagramSocket>::Adopt(new DatagramSocket(id)); }
+
+DatagramSocket::DatagramSocket(SocketId id) : id_(id) {
+  source_.socket = send_.socket = close_.socket = id;
+  send_.kind = OperationKind::kSendDatagrams;
+  close_.kind = OperationKind::kClose;
+}
+
+DatagramSocket::~DatagramSocket() {
+  // A crash of the simulated host drops everything without a close.
+  CHECK(closed_ || Executor::Current().dead()) << "a datagram socket's state was dropped without Close()";
+  while (!receivers_.empty()) receivers_.PopFront();
+  while (!senders_.empty()) senders_.PopFront();
+  while (!closers_.empty()) closers_.PopFront();
+}
+
+absl::Status DatagramSocket::StatusFor(int error, absl::string_view operation) const {
+  if (error == 0) return absl::OkStatus();
+  if (local_.family() == AddressFamily::kNone) return ErrnoStatus(error, operation);
+  return ErrnoStatus(error, absl::StrCat(operation, " on ", local_.ToString()));
+}
+
+// --- Receiving ---
+
+bool DatagramSocket::TakeReady(Datagram& datagram, int& error) {
+  error = 0;
+  if (closing_) {
+    error = EBADF;
+    return true;
+  }
+  if (first_ < queue_.size()) {
+    datagram = std::move(queue_[first_++]);
+    queued_bytes_ -= datagram.data.size();
+    if (first_ == queue_.size()) {
+      queue_.clear();  // Keeps the memory.
+      first_ = 0;
+    }
+    if (paused_) ArmIfWanted();
+    return true;
+  }
+  error = std::exchange(error_, 0);
+  return error != 0;
+}
+
+void DatagramSocket::StartReceiving(Receiver& receiver) {
+  receivers_.PushBack(receiver);
+  ArmIfWanted();
+}
+
+int DatagramSocket::TryReceive(Datagram& datagram) {
+  int error = 0;
+  if (TakeReady(datagram, error)) return error;
+  // Those who wait come first; and an armed source is what the kernel's datagrams go to.
+  if (!receivers_.empty() || source_.armed()) return EAGAIN;
+  std::vector<Datagram> arrived;
+  const int64_t result = Reactor::Current().TryReceiveDatagrams(id_, &arrived);
+  if (result < 0) return static_cast<int>(-result);
+  for (Datagram& next : arrived) Queue(std::move(next));
+  TakeReady(datagram, error);
+  return error;
+}
+
+// Receiving begins with the first call that waits. It goes on while nobody waits, until the queue is full; after that
+// it begins again when at most half is queued. After an error it waits for the next call: what the kernel has to say
+// may as well be for a sender.
+void DatagramSocket::ArmIfWanted() {
+  if (closing_ || source_.armed() || error_ != 0) return;
+  if (receivers_.empty() && !paused_) return;
+  if (queued() > kQueueLimit / 2 || queued_bytes_ > kQueueBytes / 2) return;
+  paused_ = false;
+  source_.budget = kQueueLimit - queued();
+  AddRef();
+  Reactor::Current().Arm(source_);
+}
+
+void DatagramSocket::Queue(Datagram datagram) {
+  if (first_ > 0 && queue_.size() == queue_.capacity()) {
+    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(first_));
+    first_ = 0;
+  }
+  queued_bytes_ += datagram.data.size();
+  queue_.push_back(std::move(datagram));
+}
+
+void DatagramSocket::ReceiveSource::OnDatagram(Datagram datagram) {
+  if (owner_.closing_) return;
+  if (!owner_.receivers_.empty()) {
+    owner_.receivers_.PopFront().OnDatagram(std::move(datagram));
+    return;
+  }
+  owner_.Queue(std::move(datagram));
+  if (owner_.queued_bytes_ >= kQueueBytes) Reactor::Current().Disarm(*this);
+}
+
+void DatagramSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
+  const Ref<DatagramSocket> keep = Ref<DatagramSocket>::Adopt(&owner_);
+  if (owner_.closing_) {
+    owner_.ContinueClose();
+    return;
+  }
+  if (end == SourceEnd::kEndOfStream) error = EPIPE;  // Somebody has shut the socket down, by a shared descriptor.
+  if (error == 0) {
+    owner_.paused_ = true;
+  } else if (!owner_.receivers_.empty()) {
+    owner_.receivers_.PopFront().OnError(error);
+  } else {
+    owner_.error_ = error;
+  }
+  owner_.ArmIfWanted();
+}
+
+// --- Sending ---
+
+int DatagramSocket::TakeSendError() { return closing_ ? EBADF : std::exchange(error_, 0); }
+
+void DatagramSocket::StartSending(Sender& sender) {
+  CHECK(!closing_);
+  CHECK(!sender.datagrams_.empty());
+  senders_.PushBack(sender);
+  SendQueued();
+}
+
+void DatagramSocket::StopSending(Sender& sender, int error) {
+  if (!sender.in_flight_) {
+    FinishSender(sender, error);
+    return;
+  }
+  sender.stopping_ = true;
+  sender.error_ = error;
+  Reactor::Current().Cancel(send_);
+}
+
+int DatagramSocket::TrySend(const OutgoingDatagram& datagram) {
+  if (const int error = TakeSendError(); error != 0) return error;
+  if (!senders_.empty()) return EAGAIN;
+  const int64_t result = Reactor::Current().TrySendDatagrams(id_, absl::MakeConstSpan(&datagram, 1));
+  return result < 0 ? static_cast<int>(-result) : 0;
+}
+
+// Sends as much of the queue as one operation can carry. A call that is alone lends its own datagrams.
+void DatagramSocket::SendQueued() {
+  if (closing_ || send_.in_flight() || senders_.empty()) return;
+  gather_.clear();
+  size_t others = 0;
+  senders_.ForEach([&](Sender&) { ++others; });
+  Sender& head = senders_.front();
+  if (others == 1 || head.datagrams_.size() - head.sent_ >= kMaxGather) {
+    head.in_flight_ = true;
+    send_.datagrams = head.datagrams_.subspan(head.sent_);
+  } else {
+    senders_.ForEach([&](Sender& sender) {
+      for (size_t i = sender.sent_; i < sender.datagrams_.size() && gather_.size() < kMaxGather; ++i) {
+        gather_.push_back(sender.datagrams_[i]);
+        sender.in_flight_ = true;
+      }
+    });
+    send_.datagrams = gather_;
+  }
+  AddRef();
+  Reactor::Current().Submit(send_);
+}
+
+void DatagramSocket::OnSendDone(int64_t result) {
+  if (result > 0) Distribute(static_cast<size_t>(result));
+  // An error is about the first datagram of the operation, and about its sender only.
+  if (result < 0 && result != -ECANCELED) {
+    CHECK(!senders_.empty());
+    FinishSender(senders_.front(), static_cast<int>(-result));
+  }
+  // What was stopped ends here, with what is now known to be sent.
+  IntrusiveList<Sender, SendListTag> rest;
+  rest.Splice(senders_);
+  while (!rest.empty()) {
+    Sender& sender = rest.PopFront();
+    senders_.PushBack(sender);
+    sender.in_flight_ = false;
+    if (sender.stopping_) FinishSender(sender, sender.error_);
+  }
+  if (closing_) {
+    ContinueClose();
+  } else {
+    SendQueued();
+  }
+}
+
+// Counts `count` sent datagrams to the senders, in the order in which they were gathered.
+void DatagramSocket::Distribute(size_t count) {
+  while (count > 0) {
+    CHECK(!senders_.empty()) << "more datagrams were sent than there were";
+    Sender& sender = senders_.front();
+    const size_t mine = std::min(count, sender.datagrams_.size() - sender.sent_);
+    sender.sent_ += mine;
+    count -= mine;
+    if (sender.sent_ == sender.datagrams_.size()) FinishSender(sender, 0);
+  }
+}
+
+void DatagramSocket::FinishSender(Sender& sender, int error) {
+  sender.in_flight_ = false;
+  sender.error_ = error;
+  sender.Unlink();
+  sender.OnSent();
+}
+
+// --- Closing ---
+
+void DatagramSocket::Close() {
+  if (closing_) return;
+  closing_ = true;
+  queue_.clear();
+  first_ = 0;
+  if (Executor::Current().dead()) return;
+  while (!receivers_.empty()) receivers_.PopFront().OnError(EBADF);
+  IntrusiveList<Sender, SendListTag> queued;
+  queued.Splice(senders_);
+  while (!queued.empty()) {
+    Sender& sender = queued.PopFront();
+    senders_.PushBack(sender);
+    StopSending(sender, EBADF);
+  }
+  Reactor::Current().Disarm(source_);
+  ContinueClose();
+}
+
+void DatagramSocket::ContinueClose() {
+  if (close_submitted_ || send_.in_flight() || source_.armed()) return;
+  close_submitted_ = true;
+  AddRef();
+  Reactor::Current().Submit(close_);
+}
+
+void DatagramSocket::OnCloseDone(int64_t) {
+  closed_ = true;
+  while (!closers_.empty()) closers_.PopFront().OnClosed();
+}
+
+}  // namespace tandem

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/net/datagram_handle.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "core/io/errors.h"
+
+namespace tandem {
+
+absl::StatusOr<Ref<DatagramSocket>> DatagramHandle::OpenSocket(AddressFamily family) {
+  if (family == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, "open a datagram socket");
+  const int64_t opened = Reactor::Current().OpenSocket(family, SocketType::kDatagram);
+  if (opened < 0) return ErrnoStatus(static_cast<int>(-opened), "open a datagram socket");
+  return DatagramSocket::Adopt(static_cast<SocketId>(opened));
+}
+
+// Only for messages, so a failure does not matter.
+void DatagramHandle::LearnLocalAddress() {
+  SocketAddress local;
+  if (Reactor::Current().LocalAddress(socket_->id(), &local) == 0) socket_->set_local(local);
+}
+
+absl::Status DatagramHandle::BindSocket(const SocketAddress& address) {
+  const auto operation = [&address] { return absl::StrCat("bind ", address.ToString()); };
+  if (!socket_->open()) return socket_->StatusFor(EBADF, operation());
+  if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation());
+  const int result = Reactor::Current().Bind(socket_->id(), address);
+  if (result < 0) return ErrnoStatus(-result, operation());
+  LearnLocalAddress();
+  return absl::OkStatus();
+}
+
+absl::Status DatagramHandle::Connect(const SocketAddress& peer) {
+  const auto operation = [&peer] { return absl::StrCat("connect ", peer.ToString()); };
+  if (!socket_->open()) return socket_->StatusFor(EBADF, operation());
+  if (peer.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation());
+  const int result = Reactor::Current().ConnectDatagrams(socket_->id(), peer);
+  if (result < 0) return ErrnoStatus(-result, operation());
+  LearnLocalAddress();
+  return absl::OkStatus();
+}
+
+absl::Status DatagramHandle::Disconnect() {
+  if (!socket_->open()) return socket_->StatusFor(EBADF, "disconnect");
+  const int result = Reactor::Current().ConnectDatagrams(socket_->id(), SocketAddress());
+  if (result < 0) return socket_->StatusFor(-result, "disconnect");
+  LearnLocalAddress();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<size_t>> DatagramHandle::TrySendTo(absl::string_view data,
+                                                                const SocketAddress& destination) {
+  const int error = socket_->TrySend(OutgoingDatagram(data, destination));
+  if (error == EAGAIN) return std::nullopt;
+  if (error != 0) return socket_->StatusFor(error, "send");
+  return data.size();
+}
+
+absl::StatusOr<std::optional<ReceivedDatagram>> DatagramHandle::TryReceiveFrom(absl::Span<char> target) {
+  Datagram datagram;
+  const int error = socket_->TryReceive(datagram);
+  if (error == EAGAIN) return std::nullopt;
+  if (error != 0) return socket_->StatusFor(error, "receive");
+  return internal::CopyOut(std::move(datagram), target);
+}
+
+absl::StatusOr<SocketAddress> DatagramHandle::LocalAddress() const {
+  if (!socket_->open()) return socket_->StatusFor(EBADF, "local address");
+  SocketAddress address;
+  const int result = Reactor::Current().LocalAddress(socket_->id(), &address);
+  if (result < 0) return socket_->StatusFor(-result, "local address");
+  return address;
+}
+
+absl::StatusOr<SocketAddress> DatagramHandle::PeerAddress() const {
+  if (!socket_->open()) return socket_->StatusFor(EBADF, "peer address");
+  SocketAddress address;
+  const int result = Reactor::Current().PeerAddress(socket_->id(), &address);
+  if (result < 0) return socket_->StatusFor(-result, "peer address");
+  return address;
+}
+
+absl::Status DatagramHandle::SetOption(SocketOption option, int value, absl::string_view name) {
+  if (!socket_->open()) return socket_->StatusFor(EBADF, name);
+  return socket_->StatusFor(-Reactor::Current().SetOption(socket_->id(), option, value), name);
+}
+
+absl::StatusOr<int> DatagramHandle::GetOption(SocketOption option, absl::string_view name) const {
+  if (!socket_->open()) return socket_->StatusFor(EBADF, name);
+  int value = 0;
+  const int result = Reactor::Current().GetOption(socket_->id(), option, &value);
+  if (result < 0) return socket_->StatusFor(-result, name);
+  return value;
+}
+
+absl::StatusOr<bool> DatagramHandle::GetFlag(SocketOption option, absl::string_view name) const {
+  const absl::StatusOr<int> value = GetOption(option, name);
+  if (!value.ok()) return value.status();
+  return *value != 0;
+}
+
+namespace {
+
+int ClampToInt(size_t bytes) {
+  return static_cast<int>(std::min<size_t>(bytes, static_cast<size_t>(std::numeric_limits<int>::max())));
+}
+
+absl::StatusOr<size_t> AsSize(absl::StatusOr<int> value) {
+  if (!value.ok()) return std::move(value).status();
+  return static_cast<size_t>(*value);
+}
+
+}  // namespace
+
+absl::Status DatagramHandle::set_receive_buffer_size(size_t bytes) {
+  return SetOption(SocketOption::kReceiveBufferSize, ClampToInt(bytes), "set receive buffer size");
+}
+
+absl::StatusOr<size_t> DatagramHandle::receive_buffer_size() const {
+  return AsSize(GetOption(SocketOption::kReceiveBufferSize, "get receive buffer size"));
+}
+
+absl::Status DatagramHandle::set_send_buffer_size(size_t bytes) {
+  return SetOption(SocketOption::kSendBufferSize, ClampToInt(bytes), "set send buffer size");
+}
+
+absl::StatusOr<size_t> DatagramHandle::send_buffer_size() const {
+  return AsSize(GetOption(SocketOption::kSendBufferSize, "get send buffer size"));
+}
+
+}  // namespace tandem

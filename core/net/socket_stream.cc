@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/net/socket_stream.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "core/io/errors.h"
+
+namespace tandem {
+
+namespace internal {
+
+absl::Status SetBufferSize(StreamSocket& socket, SocketOption option, size_t bytes, absl::string_view name) {
+  const auto value = std::min<size_t>(bytes, static_cast<size_t>(std::numeric_limits<int>::max()));
+  return socket.SetOption(option, static_cast<int>(value), name);
+}
+
+absl::StatusOr<size_t> BufferSize(const StreamSocket& socket, SocketOption option, absl::string_view name) {
+  const absl::StatusOr<int> value = socket.GetOption(option, name);
+  if (!value.ok()) return value.status();
+  return static_cast<size_t>(*value);
+}
+
+// The call was dropped, or a crash destroyed it: nobody took the socket.
+StreamConnector::~StreamConnector() {
+  if (socket_) socket_->Close(StreamSocket::CloseMode::kReset);
+}
+
+bool StreamConnector::StartConnecting() {
+  Reactor& reactor = Reactor::Current();
+  if (address_.family() == AddressFamily::kNone) {
+    error_ = EDESTADDRREQ;
+    return true;
+  }
+  if (!socket_) {
+    const int64_t id = reactor.OpenSocket(address_.family(), SocketType::kStream);
+    if (id < 0) {
+      error_ = static_cast<int>(-id);
+      return true;
+    }
+    if (!address_.is_unix()) reactor.SetOption(static_cast<SocketId>(id), SocketOption::kNoDelay, 1);
+    socket_ = StreamSocket::Adopt(static_cast<SocketId>(id), address_);
+  }
+  socket_->StartConnecting(address_, *this);
+  return false;
+}
+
+void StreamConnector::OnConnected(int error) {
+  error_ = error;
+  connected_ = error == 0;
+  OnConnectEnd();
+}
+
+Ref<StreamSocket> StreamConnector::TakeSocket() {
+  Ref<StreamSocket> socket = std::move(socket_);
+  if (socket && !connected_) {
+    socket->Close(StreamSocket::CloseMode::kReset);
+    socket = Ref<StreamSocket>();
+  }
+  return socket;
+}
+
+absl::Status StreamConnector::ErrorStatus() const {
+  return ErrnoStatus(error_, absl::StrCat("connect ", address_.ToString()));
+}
+
+}  // namespace internal
+
+absl::StatusOr<size_t> ReadOperation::TakeResult() {
+  if (stopped()) return StopStatus();
+  if (target_.empty()) return absl::InvalidArgumentError("read: the target is empty");
+  return socket_->TakeBytes(target_);
+}
+
+absl::StatusOr<Buffer> ReceiveOperation::TakeResult() {
+  if (stopped()) return StopStatus();
+  return socket_->TakeBuffer();
+}
+
+absl::StatusOr<size_t> PeekOperation::TakeResult() {
+  if (stopped()) return StopStatus();
+  if (target_.empty()) return absl::InvalidArgumentError("peek: the target is empty");
+  return socket_->PeekBytes(target_);
+}
+
+bool ReadAtLeastOperation::Progress() {
+  if (min_ > target_.size()) {
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat("read: at least ", min_, " bytes do not fit into a target of ", target_.size()));
+    return true;
+  }
+  // What follows the bytes, an error or the end, is looked at only for want of bytes.
+  while (bytes_ < min_ ? socket_->readable() : bytes_ < target_.size() && socket_->unread_bytes() > 0) {
+    const auto count = socket_->TakeBytes(target_.subspan(bytes_));
+    if (!count.ok()) {
+      status_ = count.status();
+      return true;
+    }
+    if (*count == 0) {
+      status_ = absl::OutOfRangeError(absl::StrCat("read ", socket_->peer().ToString(), ": the stream ended after ",
+                                                   bytes_, " of ", min_, " bytes"));
+      return true;
+    }
+    bytes_ += *count;
+  }
+  return bytes_ >= min_;
+}
+
+IoResult ReadAtLeastOperation::TakeResult() { return IoResult{stopped() ? StopStatus() : status_, bytes_}; }
+
+absl::StatusOr<size_t> WriteOperation::TakeResult() {
+  if (bytes_written() > 0) return bytes_written();
+  absl::Status status = EndStatus("write");
+  if (!status.ok()) return status;
+  return size_t{0};
+}
+
+IoResult WriteAllOperation::TakeResult() { return IoResult{EndStatus("write"), bytes_written()}; }
+
+IoResult SendFileOperation::TakeResult() { return IoResult{EndStatus("send file"), bytes_written()}; }
+
+absl::Status ShutdownWriteOperation::TakeResult() { return EndStatus("shutdown"); }
+
+bool CloseOperation::Start() {
+  socket_->Close(StreamSocket::CloseMode::kGraceful);
+  if (socket_->closed()) return true;
+  socket_->WaitForClose(*this);
+  return false;
+}
+
+}  // namespace tandem

@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SocketStream: what connected byte streams of sockets have in common, TCP or Unix.
+//
+// A handle: move it into whatever object owns the connection. The calls return operations that are awaited where they
+// are made, `co_await stream.Read(span)`, and that can be given a deadline, `co_await stream.Read(span).By(instant)`.
+// A call that is cancelled or times out loses nothing: bytes that arrived wait for the next one.
+//
+// One coroutine may read while others write; writes of several coroutines are sent one after the other, in the order
+// in which they were begun, and never interleave. Belongs to one shard; must not outlive the runtime.
+
+#ifndef TANDEM_CORE_NET_SOCKET_STREAM_H_
+#define TANDEM_CORE_NET_SOCKET_STREAM_H_
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/async/combinators.h"
+#include "core/base/ref.h"
+#include "core/base/result.h"
+#include "core/io/address.h"
+#include "core/io/buffer.h"
+#include "core/io/reactor.h"
+#include "core/io/stream_socket.h"
+
+namespace tandem {
+
+namespace internal {
+
+// What all reading calls share: waiting for input. `Derived` has NeedsInput(), whether the call waits at all, and
+// Progress(), which looks at what is there and says whether the call is done.
+template <typename Derived>
+class StreamInputOperation : public WithDeadline<Derived>, protected StreamSocket::Reader {
+ public:
+  std::string Describe() const override { return "input from " + socket_->peer().ToString(); }
+
+ protected:
+  explicit StreamInputOperation(Ref<StreamSocket> socket) : socket_(std::move(socket)) {}
+
+  // True when the call was stopped before it had a result.
+  bool stopped() const { return this->cause() != StopCause::kNone && !ready_; }
+
+  Ref<StreamSocket> socket_;
+  bool ready_ = false;
+
+ private:
+  bool Start() override {
+    const bool needs_input = static_cast<Derived*>(this)->NeedsInput();
+    if ((!needs_input || socket_->readable()) && OnReadable()) return true;
+    socket_->StartReading(*this);
+    return false;
+  }
+  void OnStop() override {
+    socket_->StopReading(*this);
+    this->Finish();
+  }
+  bool OnReadable() final {
+    if (!static_cast<Derived*>(this)->Progress()) return false;
+    ready_ = true;
+    if (this->suspended()) this->Finish();
+    return true;
+  }
+};
+
+// What all writing calls share: a place in the write queue.
+template <typename Derived>
+class StreamOutputOperation : public WithDeadline<Derived>, protected StreamSocket::Writer {
+ public:
+  std::string Describe() const override { return "room to write to " + socket_->peer().ToString(); }
+
+ protected:
+  StreamOutputOperation(Ref<StreamSocket> socket, Kind kind, absl::Span<const IoSlice> slices,
+                        absl::Span<const int> descriptors = {})
+      : StreamSocket::Writer(kind, slices, descriptors), socket_(std::move(socket)) {}
+  StreamOutputOperation(Ref<StreamSocket> socket, const FileRange& file)
+      : StreamSocket::Writer(file), socket_(std::move(socket)) {}
+
+  // How the call ended. A stop that came too late to keep anything from being sent is no error.
+  absl::Status EndStatus(absl::string_view operation) const {
+    if (refusal_ != 0) return socket_->StatusFor(refusal_, operation);
+    if (!written_) return this->cause() == StopCause::kNone ? absl::OkStatus() : this->StopStatus();
+    if (error() == 0) return absl::OkStatus();
+    if (error() == ECANCELED) return this->StopStatus();
+    return socket_->StatusFor(error(), operation);
+  }
+
+  Ref<StreamSocket> socket_;
+
+ private:
+  bool Start() override {
+    refusal_ = socket_->write_error();
+    if (refusal_ != 0) return true;
+    if (empty()) return true;
+    socket_->StartWriting(*this);
+    // A shutdown with nothing before it is done at once.
+    return written_;
+  }
+  void OnStop() override { socket_->StopWriting(*this, ECANCELED); }
+  void OnWritten() final {
+    written_ = true;
+    if (this->suspended()) this->Finish();
+  }
+
+  int refusal_ = 0;
+  bool written_ = false;
+};
+
+absl::Status SetBufferSize(StreamSocket& socket, SocketOption option, size_t bytes, absl::string_view name);
+absl::StatusOr<size_t> BufferSize(const StreamSocket& socket, SocketOption option, absl::string_view name);
+
+}  // namespace internal
+
+// --- Operations. Users see them only where they await what a stream's function returns. ---
+
+// Awaits to absl::StatusOr<size_t>. See ReadingCalls::Read().
+class [[nodiscard]] ReadOperation final : public internal::StreamInputOperation<ReadOperation> {
+ public:
+  ReadOperation(Ref<StreamSocket> socket, absl::Span<char> target)
+      : StreamInputOperation(std::move(socket)), target_(target) {}
+  absl::StatusOr<size_t> TakeResult();
+
+ private:
+  friend class internal::StreamInputOperation<ReadOperation>;
+  bool NeedsInput() const { return !target_.empty(); }
+  bool Progress() { return true; }
+  absl::Span<char> target_;
+};
+
+// Awaits to absl::StatusOr<Buffer>. See ReadingCalls::Receive().
+class [[nodiscard]] ReceiveOperation final : public internal::StreamInputOperation<ReceiveOperation> {
+ public:
+  explicit ReceiveOperation(Ref<StreamSocket> socket) : StreamInputOperation(std::move(socket)) {}
+  absl::StatusOr<Buffer> TakeResult();
+
+ private:
+  friend class internal::StreamInputOperation<ReceiveOperation>;
+  bool NeedsInput() const { return true; }
+  bool Progress() { return true; }
+};
+
+// Awaits to absl::StatusOr<size_t>. See ReadingCalls::Peek().
+class [[nodiscard]] PeekOperation final : public internal::StreamInputOperation<PeekOperation> {
+ public:
+  PeekOperation(Ref<StreamSocket> socket, absl::Span<char> target)
+      : StreamInputOperation(std::move(socket)), target_(target) {}
+  absl::StatusOr<size_t> TakeResult();
+
+ private:
+  friend class internal::StreamInputOperation<PeekOperation>;
+  bool NeedsInput() const { return !target_.empty(); }
+  bool Progress() { return true; }
+  absl::Span<char> target_;
+};
+
+// Awaits to IoResult. See ReadingCalls::ReadExactly() and ReadAtLeast().
+class [[nodiscard]] ReadAtLeastOperation final : public internal::StreamInputOperation<ReadAtLeastOperation> {
+ public:
+  ReadAtLeastOperation(Ref<StreamSocket> socket, absl::Span<char> target, size_t min)
+      : StreamInputOperation(std::move(socket)), target_(target), min_(min) {}
+  IoResult TakeResult();
+
+ private:
+  friend class internal::StreamInputOperation<ReadAtLeastOperation>;
+  bool NeedsInput() const { return min_ > 0 && min_ <= target_.size(); }
+  bool Progress();
+  absl::Span<char> target_;
+  const size_t min_;
+  size_t bytes_ = 0;
+  absl::Status status_;
+};
+
+// Awaits to absl::StatusOr<size_t>. See WritingCalls::Write().
+class [[nodiscard]] WriteOperation final : public internal::StreamOutputOperation<WriteOperation> {
+ public:
+  WriteOperation(Ref<StreamSocket> socket, absl::string_view data, absl::Span<const int> descriptors = {})
+      : StreamOutputOperation(std::move(socket), Kind::kSome, {}, descriptors), slice_{data.data(), data.size()} {
+    if (!data.empty()) slices_ = absl::MakeConstSpan(&slice_, 1);
+  }
+  absl::StatusOr<size_t> TakeResult();
+
+ private:
+  const IoSlice slice_;
+};
+
+// Awaits to IoResult. See WritingCalls::WriteAll(), WriteV() and Write(Buffer).
+class [[nodiscard]] WriteAllOperation final : public internal::StreamOutputOperation<WriteAllOperation> {
+ public:
+  WriteAllOperation(Ref<StreamSocket> socket, absl::string_view data, absl::Span<const int> descriptors = {})
+      : StreamOutputOperation(std::move(socket), Kind::kAll, {}, descriptors), slice_{data.data(), data.size()} {
+    if (!data.empty()) slices_ = absl::MakeConstSpan(&slice_, 1);
+  }
+  WriteAllOperation(Ref<StreamSocket> socket, absl::Span<const IoSlice> slices)
+      : StreamOutputOperation(std::move(socket), Kind::kAll, {}) {
+    // Nothing to write is done at once; empty pieces among others are skipped.
+    for (const IoSlice& slice : slices) {
+      if (slice.size > 0) slices_ = slices;
+    }
+  }
+  WriteAllOperation(Ref<StreamSocket> socket, Buffer buffer) : WriteAllOperation(std::move(socket), buffer.view()) {
+    buffer_ = std::move(buffer);  // The block's memory stays where it is.
+  }
+  IoResult TakeResult();
+
+ private:
+  const IoSlice slice_{};
+  Buffer buffer_;
+};
+
+// Awaits to IoResult. See WritingCalls::SendFile().
+class [[nodiscard]] SendFileOperation final : public internal::StreamOutputOperation<SendFileOperation> {
+ public:
+  SendFileOperation(Ref<StreamSocket> socket, const FileRange& file) : StreamOutputOperation(std::move(socket), file) {}
+  IoResult TakeResult();
+};
+
+// Awaits to absl::Status. See WritingCalls::ShutdownWrite().
+class [[nodiscard]] ShutdownWriteOperation final : public internal::StreamOutputOperation<ShutdownWriteOperation> {
+ public:
+  explicit ShutdownWriteOperation(Ref<StreamSocket> socket)
+      : StreamOutputOperation(std::move(socket), Kind::kShutdown, {}) {}
+  absl::Status TakeResult();
+};
+
+// Awaits to absl::Status. See WritingCalls::Flush().
+class [[nodiscard]] FlushOperation final : public WithDeadline<FlushOperation> {
+ public:
+  std::string Describe() const override { return "a flush"; }
+  absl::Status TakeResult() const { return cause() == StopCause::kNone ? absl::OkStatus() : StopStatus(); }
+
+ private:
+  bool Start() override { return true; }
+  void OnStop() override {}
+};
+
+// Awaits to absl::Status (always OK). See SocketStream::Close().
+class [[nodiscard]] CloseOperation final : public Leaf, private StreamSocket::Closer {
+ public:
+  explicit CloseOperation(Ref<StreamSocket> socket) : socket_(std::move(socket)) { set_uncancellable(); }
+  std::string Describe() const override { return "the close of the stream to " + socket_->peer().ToString(); }
+  absl::Status TakeResult() { return absl::OkStatus(); }
+
+ private:
+  bool Start() override;
+  void OnStop() override {}
+  void OnClosed() override { Finish(); }
+  Ref<StreamSocket> socket_;
+};
+
+namespace internal {
+
+// Connects a socket, which it opens unless it is given one, and closes it unless it won.
+class StreamConnector : private StreamSocket::Connector {
+ public:
+  StreamConnector(Ref<StreamSocket> socket, const SocketAddress& address)
+      : address_(address), socket_(std::move(socket)) {}
+  virtual ~StreamConnector();
+
+ protected:
+  const SocketAddress& address() const { return address_; }
+  // True when it has failed already; else OnConnectEnd() follows.
+  bool StartConnecting();
+  void StopConnecting() { socket_->StopConnecting(); }
+  virtual void OnConnectEnd() = 0;
+  // 0, or a positive errno.
+  int error() const { return error_; }
+  // The connected socket, or null after closing it.
+  Ref<StreamSocket> TakeSocket();
+  absl::Status ErrorStatus() const;
+
+ private:
+  void OnConnected(int error) override;
+
+  const SocketAddress address_;
+  Ref<StreamSocket> socket_;
+  int error_ = 0;
+  bool connected_ = false;
+};
+
+}  // namespace internal
+
+// Awaits to absl::StatusOr<Stream>. See TcpStream::Connect().
+template <typename Stream>
+class [[nodiscard]] ConnectOperation final : public WithDeadline<ConnectOperation<Stream>>,
+                                             private internal::StreamConnector {
+ public:
+  explicit ConnectOperation(const SocketAddress& address) : StreamConnector(Ref<StreamSocket>(), address) {}
+  // Connects `socket`, which is open and not connected.
+  ConnectOperation(Ref<StreamSocket> socket, const SocketAddress& address)
+      : StreamConnector(std::move(socket), address) {}
+  std::string Describe() const override { return "a connection to " + address().ToString(); }
+  absl::StatusOr<Stream> TakeResult() {
+    Ref<StreamSocket> socket = TakeSocket();
+    if (socket) return Stream(std::move(socket));
+    // A refusal that came before the stop is the result.
+    if (this->cause() != StopCause::kNone && (error() == 0 || error() == ECANCELED)) return this->StopStatus();
+    return ErrorStatus();
+  }
+
+ private:
+  bool Start() override { return StartConnecting(); }
+  void OnStop() override { StopConnecting(); }
+  void OnConnectEnd() override { this->Finish(); }
+};
+
+// --- The calls ---
+
+// The calls that read, for `Derived`, which has a `const Ref<StreamSocket>& socket() const`. At most one of them may be
+// pending at a time (CHECKed).
+template <typename Derived>
+class ReadingCalls {
+ public:
+  // Reads between 1 and `target.size()` bytes and returns how many. Returns 0 once the peer has closed its sending
+  // half; that is not an error.
+  //
+  // `target` must stay valid until the call has returned. Lossless: a call that is stopped has consumed nothing. The
+  // call copies from the receive buffer; Receive() does not.
+  //
+  // Errors:
+  //   kDeadlineExceeded    The deadline of the scope or of .By() passed first.
+  //   kCancelled           The enclosing scope was cancelled.
+  //   kUnavailable         The connection is dead: ECONNRESET, ETIMEDOUT. Reported once, after all bytes that came
+  //                        before; later reads return 0.
+  //   kFailedPrecondition  EBADF: Close() was called, before or meanwhile. ENOTCONN: there never was a connection.
+  //   kInvalidArgument     `target` is empty.
+  ReadOperation Read(absl::Span<char> target) { return ReadOperation(socket(), target); }
+
+  // As Read(), but hands over the received bytes without a copy. Empty at the end of the stream. When the program holds
+  // more than half of the kernel's receive buffers, the bytes are copied after all, so that the rest stays usable.
+  ReceiveOperation Receive() { return ReceiveOperation(socket()); }
+
+  // Reads exactly `target.size()` bytes; the same as ReadAtLeast(target, target.size()).
+  ReadAtLeastOperation ReadExactly(absl::Span<char> target) { return ReadAtLeast(target, target.size()); }
+
+  // Waits until `min` bytes have come and takes what is there, at most `target.size()`; `bytes` says how many. With
+  // `min` 0 it never waits and takes what has been received into user memory. Not lossless: `bytes` says how many were
+  // consumed when the call is cut short. Errors are those of Read(), and:
+  //   kOutOfRange       The peer closed its sending half before.
+  //   kInvalidArgument  `min` is more than `target.size()`. An empty `target` is no error here.
+  ReadAtLeastOperation ReadAtLeast(absl::Span<char> target, size_t min) {
+    return ReadAtLeastOperation(socket(), target, min);
+  }
+
+  // As Read(), but consumes nothing: a later call gets the same bytes again, and behind them what came meanwhile, up to
+  // the high-water mark. 0 at the end of the stream. An error, too, is left for the next Read().
+  PeekOperation Peek(absl::Span<char> target) { return PeekOperation(socket(), target); }
+
+  // As Read(), but never waits: nullopt where Read() would. 0 is the end of the stream. A program that repeats it must
+  // let time pass in between (co_await Sleep(), for example; a Yield() takes none in the simulator): after a Read() or
+  // another waiting call, bytes are received into user memory while the loop turns, and this call takes only what is
+  // there.
+  //
+  // Errors: those of Read(), without kDeadlineExceeded and kCancelled.
+  absl::StatusOr<std::optional<size_t>> TryRead(absl::Span<char> target) {
+    if (target.empty()) return absl::InvalidArgumentError("read: the target is empty");
+    return socket()->TryTakeBytes(target);
+  }
+
+  // Ends the receiving half: a pending read and later ones get what has arrived already, then 0. The peer is not told.
+  // What it sends afterwards is lost, or still returned when it comes before a read has returned 0; and it makes
+  // Close() a reset, as all unread bytes do. A second call does nothing.
+  //
+  // Errors:
+  //   kFailedPrecondition  EBADF: Close() was called. ENOTCONN: the connection is gone; reads do not wait then, either.
+  absl::Status ShutdownRead() { return socket()->ShutdownRead(); }
+
+  // How many received bytes may wait in user memory; beyond it the stream stops receiving and the peer is slowed down.
+  // Default 128 KiB. A reactor may overshoot by what the kernel had already handed over. REQUIRES bytes > 0.
+  void set_high_water_mark(size_t bytes) { socket()->set_high_water_mark(bytes); }
+  // Received bytes that wait in user memory to be read.
+  size_t unread_bytes() const { return static_cast<const Derived*>(this)->socket()->unread_bytes(); }
+
+ private:
+  friend Derived;
+  ReadingCalls() = default;
+  const Ref<StreamSocket>& socket() { return static_cast<const Derived*>(this)->socket(); }
+};
+
+// The calls that write, likewise. Any number of them may be pending.
+template <typename Derived>
+class WritingCalls {
+ public:
+  // Writes at least one byte of `data` and returns how many. The memory may be reused as soon as the call returns,
+  // however it ends. Returns 0 only for empty `data`. The bytes have then been taken by the kernel, not by the peer.
+  //
+  // Errors:
+  //   kDeadlineExceeded, kCancelled  The call was stopped and nothing was sent.
+  //   kUnavailable         EPIPE, ECONNRESET: the peer is gone, or ShutdownWrite() was called. ETIMEDOUT.
+  //   kFailedPrecondition  EBADF: Close() was called. Without an errno: an earlier WriteAll was cut short, see
+  //                        AcceptPartial().
+  WriteOperation Write(absl::string_view data) { return WriteOperation(socket(), data); }
+
+  // Writes all of `data`. `bytes` is how many were sent; they are all of `data` exactly when the status is OK. A call
+  // that is cut short after some bytes (cancelled, timed out) poisons the sending half: later writes, and those already
+  // queued, fail with kFailedPrecondition until AcceptPartial(), because a half-sent message must not be followed by
+  // another by accident. Errors are those of Write().
+  WriteAllOperation WriteAll(absl::string_view data) { return WriteAllOperation(socket(), data); }
+
+  // As WriteAll(), for several pieces. `slices` and what they point to must stay valid until the call has returned.
+  WriteAllOperation WriteV(absl::Span<const IoSlice> slices) { return WriteAllOperation(socket(), slices); }
+
+  // As WriteAll(), for a buffer that the call takes over: what a Receive() returned goes out without a copy.
+  WriteAllOperation Write(Buffer buffer) { return WriteAllOperation(socket(), std::move(buffer)); }
+
+  // Writes what the kernel takes at once of `data` and returns how many bytes that was; nullopt when it takes nothing
+  // now, or when other writes are queued, which must not be overtaken. 0 only for empty `data`.
+  //
+  // Errors: those of Write(), without kDeadlineExceeded and kCancelled.
+  absl::StatusOr<std::optional<size_t>> TryWrite(absl::string_view data) {
+    if (data.empty()) return size_t{0};
+    return socket()->TryWrite(data);
+  }
+
+  // Sends `count` bytes of an open file from `offset` on, without copying them through the program (sendfile(2)).
+  // `descriptor` stays the caller's and must stay open until the call has returned; its file position is not used. As
+  // WriteAll() in everything else: its place in the queue, the poison, the errors; and
+  //   kOutOfRange       The file ends before; `bytes` were sent.
+  //   kFailedPrecondition, kInvalidArgument, kUnknown  The file: EBADF, EINVAL (it cannot be sent from), EIO. The
+  //                     stream goes on when nothing was sent.
+  SendFileOperation SendFile(int descriptor, uint64_t offset, uint64_t count) {
+    FileRange file;
+    file.descriptor = descriptor;
+    file.offset = offset;
+    file.count = count;
+    return SendFileOperation(socket(), file);
+  }
+
+  // Declares that the peer can make sense of what a cut-short WriteAll() has sent; writing is allowed again.
+  void AcceptPartial() { socket()->AcceptPartial(); }
+
+  // Nothing is held back here, so this is done at once: for code that is written for any stream.
+  //
+  // Errors: kDeadlineExceeded, kCancelled.
+  FlushOperation Flush() { return FlushOperation(); }
+
+  // Ends the sending half after everything that was queued before; the peer reads the end of the stream. Reading goes
+  // on. A second call does nothing.
+  //
+  // Errors: those of Write(); kFailedPrecondition also for ENOTCONN, when the connection is gone.
+  ShutdownWriteOperation ShutdownWrite() { return ShutdownWriteOperation(socket()); }
+
+ private:
+  friend Derived;
+  WritingCalls() = default;
+  const Ref<StreamSocket>& socket() { return static_cast<const Derived*>(this)->socket(); }
+};
+
+// The sizes of the kernel's buffers, likewise.
+template <typename Derived>
+class BufferSizeOptions {
+ public:
+  // SO_RCVBUF and SO_SNDBUF in bytes (socket(7)): Linux doubles what is set, and enforces a minimum and a maximum; the
+  // other functions return what it made of it.
+  //
+  // Errors: kFailedPrecondition (EBADF) after Close().
+  absl::Status set_receive_buffer_size(size_t bytes) {
+    return internal::SetBufferSize(socket(), SocketOption::kReceiveBufferSize, bytes, "set receive buffer size");
+  }
+  absl::StatusOr<size_t> receive_buffer_size() const {
+    return internal::BufferSize(socket(), SocketOption::kReceiveBufferSize, "get receive buffer size");
+  }
+  absl::Status set_send_buffer_size(size_t bytes) {
+    return internal::SetBufferSize(socket(), SocketOption::kSendBufferSize, bytes, "set send buffer size");
+  }
+  absl::StatusOr<size_t> send_buffer_size() const {
+    return internal::BufferSize(socket(), SocketOption::kSendBufferSize, "get send buffer size");
+  }
+
+ private:
+  friend Derived;
+  BufferSizeOptions() = default;
+  StreamSocket& socket() const { return *static_cast<const Derived*>(this)->socket(); }
+};
+
+// A connected stream socket; TcpStream and UnixStream add what is theirs.
+class SocketStream : public ReadingCalls<SocketStream>,
+                     public WritingCalls<SocketStream>,
+                     public BufferSizeOptions<SocketStream> {
+ public:
+  bool valid() const { return socket_.get() != nullptr; }
+
+  // Closes the stream: pending calls end with kFailedPrecondition (EBADF), then the socket is closed. What the kernel
+  // has taken is still sent to the peer; when received bytes were not read, the peer sees a reset, as on Linux. Cannot
+  // be cancelled. Idempotent. Always OK.
+  CloseOperation Close() { return CloseOperation(socket_); }
+
+  // Closes with a reset: unsent bytes are dropped, and the peer sees ECONNRESET, never the end of the stream. Does not
+  // wait; co_await Close() after it does.
+  void Abort() { socket_->Close(StreamSocket::CloseMode::kReset); }
+
+  // The address of this end. Errors: kFailedPrecondition after Close().
+  absl::StatusOr<SocketAddress> LocalAddress() const { return socket_->LocalAddress(); }
+  // The address of the other end, as the kernel tells it: who connected to 0.0.0.0 is connected to 127.0.0.1. Kept, so
+  // also known after the connection is gone.
+  const SocketAddress& PeerAddress() const { return socket_->peer(); }
+
+  // For the library: the state below.
+  const Ref<StreamSocket>& socket() const { return socket_; }
+
+ protected:
+  SocketStream() = default;
+  explicit SocketStream(Ref<StreamSocket> socket) : socket_(std::move(socket)) {}
+  SocketStream(SocketStream&&) = default;
+  SocketStream& operator=(SocketStream&& other) noexcept {
+    if (this != &other) {
+      CloseInBackground();
+      socket_ = std::move(other.socket_);
+    }
+    return *this;
+  }
+  // Closes in the background, as Close() does, without waiting.
+  ~SocketStream() { CloseInBackground(); }
+
+  Ref<StreamSocket> ReleaseSocket() { return std::move(socket_); }
+
+ private:
+  void CloseInBackground() {
+    if (socket_.get() != nullptr) socket_->Close(StreamSocket::CloseMode::kGraceful);
+  }
+
+  Ref<StreamSocket> socket_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_NET_SOCKET_STREAM_H_

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/net/unix_listener.h"
+
+#include <cerrno>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "core/io/errors.h"
+#include "core/io/reactor.h"
+
+namespace tandem {
+
+absl::StatusOr<UnixListener> UnixListener::Listen(const SocketAddress& address, int backlog) {
+  Reactor& reactor = Reactor::Current();
+  const std::string operation = absl::StrCat("listen ", address.ToString());
+  if (!address.is_unix()) return ErrnoStatus(EINVAL, operation);
+  const int64_t opened = reactor.OpenSocket(AddressFamily::kUnix, SocketType::kStream);
+  if (opened < 0) return ErrnoStatus(static_cast<int>(-opened), operation);
+  const auto id = static_cast<SocketId>(opened);
+  // From here on the handle closes the socket on failure.
+  UnixListener listener(ListenerSocket::Adopt(id, address));
+  int result = reactor.Bind(id, address);
+  if (result == 0) result = reactor.Listen(id, backlog);
+  if (result < 0) return ErrnoStatus(-result, operation);
+  return listener;
+}
+
+}  // namespace tandem

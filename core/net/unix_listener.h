@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// UnixListener: accepts connections to a Unix stream socket. How accepting and closing work is in socket_listener.h.
+//
+// On Linux only, not in the simulator.
+
+#ifndef TANDEM_CORE_NET_UNIX_LISTENER_H_
+#define TANDEM_CORE_NET_UNIX_LISTENER_H_
+
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "core/base/ref.h"
+#include "core/io/address.h"
+#include "core/io/listener_socket.h"
+#include "core/net/socket_listener.h"
+#include "core/net/unix_stream.h"
+
+namespace tandem {
+
+class UnixListener final : public SocketListener<UnixStream> {
+ public:
+  // How many connections wait for an Accept() when nothing else is asked for; net.core.somaxconn caps it (listen(2)).
+  static constexpr int kDefaultBacklog = 4096;
+
+  // No listener; only assignment, destruction and valid() make sense.
+  UnixListener() = default;
+  explicit UnixListener(Ref<ListenerSocket> socket) : SocketListener(std::move(socket)) {}
+
+  // Binds to `address` and listens; `backlog` (0 or more) plus one connections may wait, and further callers wait in
+  // their Connect().
+  //
+  // A path is created as a file, which stays when the listener is closed, as on Linux: connecting then fails with
+  // ECONNREFUSED, and binding with EADDRINUSE, until somebody removes the file. An abstract name is free at once.
+  //
+  // Errors:
+  //   kFailedPrecondition  EADDRINUSE: the name is taken, or the file exists.
+  //   kNotFound            ENOENT: the folder does not exist.
+  //   kPermissionDenied    EACCES: no file may be created there.
+  //   kResourceExhausted   EMFILE, ENFILE: no descriptor is free.
+  //   kInvalidArgument     `address` is not of a Unix socket.
+  //   kUnimplemented       In the simulator.
+  static absl::StatusOr<UnixListener> Listen(const SocketAddress& address, int backlog = kDefaultBacklog);
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_NET_UNIX_LISTENER_H_

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// UnixStream: one end of a connected Unix stream socket (unix(7)). How reading, writing and closing work is in
+// socket_stream.h.
+//
+// On Linux only, not in the simulator: there, the calls that make a socket fail with kUnimplemented.
+//
+// Unlike a TCP connection, a Unix one has no reset: Abort() is Close(). The peer sees ECONNRESET exactly when the
+// kernel still has bytes that were sent to the closed end (those that wait in user memory do not count), and EPIPE at
+// its first write after the close.
+
+#ifndef TANDEM_CORE_NET_UNIX_STREAM_H_
+#define TANDEM_CORE_NET_UNIX_STREAM_H_
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/base/ref.h"
+#include "core/base/result.h"
+#include "core/io/address.h"
+#include "core/io/datagram.h"
+#include "core/io/reactor.h"
+#include "core/io/stream_socket.h"
+#include "core/net/socket_stream.h"
+
+namespace tandem {
+
+// What ReadWithDescriptors() has read.
+struct BytesAndDescriptors {
+  size_t bytes = 0;  // 0 at the end of the stream.
+  std::vector<OwnedDescriptor> descriptors;
+};
+
+// Awaits to absl::StatusOr<BytesAndDescriptors>. See UnixStream::ReadWithDescriptors().
+class [[nodiscard]] ReadWithDescriptorsOperation final
+    : public internal::StreamInputOperation<ReadWithDescriptorsOperation> {
+ public:
+  ReadWithDescriptorsOperation(Ref<StreamSocket> socket, absl::Span<char> target)
+      : StreamInputOperation(std::move(socket)), target_(target) {}
+  absl::StatusOr<BytesAndDescriptors> TakeResult();
+
+ private:
+  friend class internal::StreamInputOperation<ReadWithDescriptorsOperation>;
+  bool NeedsInput() const { return !target_.empty(); }
+  bool Progress() { return true; }
+  absl::Span<char> target_;
+};
+
+// Awaits to IoResult. See UnixStream::WriteAllWithDescriptors().
+class [[nodiscard]] WriteWithDescriptorsOperation final
+    : public internal::StreamOutputOperation<WriteWithDescriptorsOperation> {
+ public:
+  WriteWithDescriptorsOperation(Ref<StreamSocket> socket, absl::string_view data, absl::Span<const int> descriptors);
+  IoResult TakeResult();
+
+ private:
+  const IoSlice slice_;
+  const bool too_many_;
+};
+
+class UnixStream final : public SocketStream {
+ public:
+  // No stream; only assignment, destruction and valid() make sense.
+  UnixStream() = default;
+  explicit UnixStream(Ref<StreamSocket> socket) : SocketStream(std::move(socket)) {}
+
+  // Connects to the listener at `address`, a path or an abstract name. Waits while the listener's backlog is full. When
+  // the call fails or is stopped, the socket is closed.
+  //
+  // Errors:
+  //   kDeadlineExceeded    The deadline of the scope or of .By() passed first.
+  //   kCancelled           The enclosing scope was cancelled.
+  //   kNotFound            ENOENT: there is no such file.
+  //   kUnavailable         ECONNREFUSED: nobody listens there; the file may be left of a server that is gone.
+  //   kPermissionDenied    EACCES: the file or a folder above it may not be used.
+  //   kResourceExhausted   EMFILE, ENFILE: no descriptor is free.
+  //   kInvalidArgument     `address` is not of a Unix socket.
+  //   kUnknown             EPROTOTYPE: the socket there is a datagram socket.
+  //   kUnimplemented       In the simulator.
+  static ConnectOperation<UnixStream> Connect(const SocketAddress& address) {
+    return ConnectOperation<UnixStream>(address.is_unix() ? address : SocketAddress());
+  }
+
+  // Two ends that are connected to each other, without names (socketpair(2)).
+  //
+  // Errors: kResourceExhausted and kUnimplemented as for Connect().
+  static absl::StatusOr<std::pair<UnixStream, UnixStream>> Pair();
+
+  // Who had the other end when the connection was made (SO_PEERCRED): who connected, or who called Listen() or Pair().
+  //
+  // Errors: kFailedPrecondition (EBADF) after Close().
+  absl::StatusOr<tandem::PeerCredentials> PeerCredentials() const;
+
+  // Writes all of `data`, with `descriptors` of open files travelling with its first byte: the reader gets duplicates
+  // of them. They stay the caller's and must stay open until the call has returned. At most Operation::kMaxDescriptors.
+  // As WriteAll() in everything else; and
+  //   kInvalidArgument     `data` is empty, or there are too many descriptors. Nothing was sent.
+  //   kFailedPrecondition  EBADF also for a descriptor that is not open; the stream cannot be written to any more.
+  WriteWithDescriptorsOperation WriteAllWithDescriptors(absl::string_view data, absl::Span<const int> descriptors) {
+    return WriteWithDescriptorsOperation(socket(), data, descriptors);
+  }
+
+  // Allows ReadWithDescriptors() to receive descriptors. Must be set before the first read. While it is off, which is
+  // the default, descriptors that come are closed.
+  void set_receive_descriptors(bool on) { socket()->set_wants_descriptors(on); }
+
+  // As Read(), and returns the descriptors that came with these bytes: those of one write, of which at least the first
+  // byte is among them. Bytes that were written before, without descriptors, may stand before it. What was written
+  // later with other descriptors is left to the next read. A plain Read() closes descriptors that came with its bytes.
+  ReadWithDescriptorsOperation ReadWithDescriptors(absl::Span<char> target) {
+    return ReadWithDescriptorsOperation(socket(), target);
+  }
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_NET_UNIX_STREAM_H_

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/runtime/signal_listener.h"
+
+#include <bit>
+#include <cerrno>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "absl/strings/str_cat.h"
+#include "core/async/executor.h"
+#include "core/io/errors.h"
+
+namespace tandem {
+namespace internal {
+
+class SignalState final : public Shard::SignalReceiver {
+ public:
+  ~SignalState() override {
+    CHECK(waiter == nullptr || Executor::Current().dead()) << "a signal listener was destroyed while a call waits on it";
+  }
+
+  // Signals that came and were not returned: bit `signal - 1`.
+  uint64_t pending = 0;
+  NextSignalOperation* waiter = nullptr;
+
+ private:
+  void OnSignal(int signal) override {
+    pending |= uint64_t{1} << (signal - 1);
+    if (waiter != nullptr) std::exchange(waiter, nullptr)->Finish();
+  }
+};
+
+}  // namespace internal
+
+NextSignalOperation::~NextSignalOperation() {
+  // Only a simulated crash destroys a call that waits.
+  if (suspended()) state_.waiter = nullptr;
+}
+
+bool NextSignalOperation::Start() {
+  CHECK(state_.waiter == nullptr) << "two calls wait for a signal on one listener";
+  if (state_.pending != 0) return true;
+  state_.waiter = this;
+  return false;
+}
+
+void NextSignalOperation::OnStop() {
+  state_.waiter = nullptr;
+  Finish();
+}
+
+absl::StatusOr<int> NextSignalOperation::TakeResult() {
+  if (state_.pending == 0) return StopStatus();
+  const int bit = std::countr_zero(state_.pending);
+  state_.pending &= state_.pending - 1;
+  return bit + 1;
+}
+
+absl::StatusOr<SignalListener> SignalListener::Listen(std::initializer_list<int> signals) {
+  if (signals.size() == 0) return absl::InvalidArgumentError("listen for signals: no signal was given");
+  auto state = std::make_unique<internal::SignalState>();
+  for (const int signal : signals) {
+    const int result = Shard::Current().ReceiveSignal(*state, signal);
+    if (result < 0) return ErrnoStatus(-result, absl::StrCat("listen for signal ", signal));
+  }
+  return SignalListener(std::move(state));
+}
+
+SignalListener::SignalListener(std::unique_ptr<internal::SignalState> state) : state_(std::move(state)) {}
+SignalListener::SignalListener(SignalListener&&) noexcept = default;
+SignalListener& SignalListener::operator=(SignalListener&&) noexcept = default;
+SignalListener::~SignalListener() = default;
+
+NextSignalOperation SignalListener::Next() { return NextSignalOperation(*state_); }
+
+}  // namespace tandem

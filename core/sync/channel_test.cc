@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/sync/channel.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/async/combinators.h"
+#include "core/async/task.h"
+#include "core/base/result.h"
+#include "core/sync/sync_for_test.h"
+#include "gtest/gtest.h"
+#include "testing/status_matchers.h"
+
+namespace tandem {
+namespace {
+
+using testing::IsOkAndHolds;
+
+class ChannelTest : public SyncTest {
+ protected:
+  static Task<absl::Status> Send(Channel<std::string>* channel, std::string* item) {
+    co_return co_await channel->Send(std::move(*item));
+  }
+  static Task<absl::StatusOr<std::string>> Receive(Channel<std::string>* channel) {
+    absl::StatusOr<std::string> item = co_await channel->Receive();
+    co_return item;
+  }
+};
+using ChannelDeathTest = ChannelTest;
+
+TEST_F(ChannelTest, ItemsComeInTheOrderOfSending) {
+  Channel<int> channel(3);
+  for (int i = 0; i < 3; ++i) EXPECT_OK(Run(channel.Send(int{i})));
+  EXPECT_EQ(channel.size(), 3u);
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(Run(channel.Receive()), IsOkAndHolds(i));
+  EXPECT_EQ(channel.size(), 0u);
+}
+
+TEST_F(ChannelTest, MovesItemsThatCannotBeCopied) {
+  Channel<std::unique_ptr<int>> channel(1);
+  EXPECT_OK(Run(channel.Send(std::make_unique<int>(7))));
+  auto item = Run(channel.Receive());
+  ASSERT_OK(item.status());
+  EXPECT_EQ(**item, 7);
+}
+
+TEST_F(ChannelTest, KeepsTheOrderAcrossManyRounds) {
+  Channel<int> channel(5);
+  int sent = 0;
+  int received = 0;
+  for (int round = 0; round < 50; ++round) {
+    while (channel.TrySend(int{sent})) ++sent;
+    for (int i = 0; i < 1 + round % 5; ++i) EXPECT_EQ(channel.TryReceive(), received++);
+  }
+}
+
+TEST_F(ChannelTest, AFullChannelMakesTheSenderWait) {
+  Channel<std::string> channel(1);
+  std::string first = "first";
+  std::string second = "second";
+  EXPECT_OK(Run(channel.Send(std::move(first))));
+  auto sending = Start(Send(&channel, &second));
+  EXPECT_FALSE(sending->done());
+
+  EXPECT_THAT(Run(channel.Receive()), IsOkAndHolds("first"));
+  EXPECT_OK(Wait(sending));
+  EXPECT_THAT(Run(channel.Receive()), IsOkAndHolds("second"));
+}
+
+TEST_F(ChannelTest, ReceiversAreServedInOrder) {
+  Channel<std::string> channel(1);
+  auto first = Start(Receive(&channel));
+  auto second = Start(Receive(&channel));
+  EXPECT_OK(Run(channel.Send("1")));
+  EXPECT_OK(Run(channel.Send("2")));
+  EXPECT_THAT(Wait(first), IsOkAndHolds("1"));
+  EXPECT_THAT(Wait(second), IsOkAndHolds("2"));
+}
+
+TEST_F(ChannelTest, SendersAreServedInOrder) {
+  Channel<std::string> channel(1);
+  std::vector<std::string> items = {"0", "1", "2", "3"};
+  std::vector<Background<absl::Status>> senders;
+  senders.reserve(items.size());
+  for (std::string& item : items) senders.push_back(Start(Send(&channel, &item)));
+  for (const char* expected : {"0", "1", "2", "3"}) EXPECT_THAT(Run(channel.Receive()), IsOkAndHolds(expected));
+  for (auto& sender : senders) EXPECT_OK(Wait(sender));
+}
+
+TEST_F(ChannelTest, ASendThatIsStoppedKeepsItsItem) {
+  Channel<std::string> channel(1);
+  EXPECT_OK(Run(channel.Send("first")));
+  std::string item = "second";
+  EXPECT_EQ(RunBriefly(channel.Send(std::move(item))), DeadlineExceededStatus());
+  EXPECT_EQ(item, "second");
+
+  EXPECT_EQ(channel.TryReceive(), "first");
+  EXPECT_EQ(channel.TryReceive(), std::nullopt);
+}
+
+TEST_F(ChannelTest, ACancelledSendKeepsItsItem) {
+  Channel<std::string> channel(1);
+  EXPECT_OK(Run(channel.Send("first")));
+  std::string item = "second";
+  auto sending = Start(Send(&channel, &item));
+  sending->Cancel();
+  EXPECT_EQ(Wait(sending), CancelledStatus());
+  EXPECT_EQ(item, "second");
+}
+
+TEST_F(ChannelTest, AReceiveThatIsStoppedTakesNothing) {
+  Channel<std::string> channel(1);
+  EXPECT_EQ(RunBriefly(channel.Receive()).status(), DeadlineExceededStatus());
+  EXPECT_OK(Run(channel.Send("item")));
+  EXPECT_THAT(Run(channel.Receive()), IsOkAndHolds("item"));
+}
+
+TEST_F(ChannelTest, AnItemHandedOverBeatsTheCancellation) {
+  Channel<std::string> channel(1);
+  auto receiving = Start(Receive(&channel));
+  EXPECT_TRUE(channel.TrySend("item"));
+  receiving->Cancel();
+  EXPECT_THAT(Wait(receiving), IsOkAndHolds("item"));
+}
+
+TEST_F(ChannelTest, ARoomHandedOverBeatsTheCancellation) {
+  Channel<std::string> channel(1);
+  EXPECT_TRUE(channel.TrySend("first"));
+  std::string item = "second";
+  auto sending = Start(Send(&channel, &item));
+  EXPECT_EQ(channel.TryReceive(), "first");
+  sending->Cancel();
+  EXPECT_OK(Wait(sending));
+  EXPECT_EQ(channel.TryReceive(), "second");
+}
+
+TEST_F(ChannelTest, ACancelledReceiverGivesItsPlaceToTheNext) {
+  Channel<std::string> channel(1);
+  auto first = Start(Receive(&channel));
+  auto second = Start(Receive(&channel));
+  first->Cancel();
+  EXPECT_EQ(Wait(first).status(), CancelledStatus());
+  EXPECT_OK(Run(channel.Send("item")));
+  EXPECT_THAT(Wait(second), IsOkAndHolds("item"));
+}
+
+TEST_F(ChannelTest, WhenAnyReturnsEveryItemThatCame) {
+  Channel<std::string> left(1);
+  Channel<std::string> right(1);
+  EXPECT_TRUE(left.TrySend("l"));
+  EXPECT_TRUE(right.TrySend("r"));
+  auto taken = Run([](Channel<std::string>* left, Channel<std::string>* right) -> Task<absl::StatusOr<size_t>> {
+    auto [from_left, from_right] = co_await WhenAny(left->Receive(), right->Receive());
+    co_return size_t{from_left.has_value()} + size_t{from_right.has_value()};
+  }(&left, &right));
+  ASSERT_OK(taken.status());
+  EXPECT_GE(*taken, 1u);
+  EXPECT_EQ(*taken + left.size() + right.size(), 2u);
+}
+
+TEST_F(ChannelTest, CloseLetsWhatWasSentComeAndThenEnds) {
+  Channel<std::string> channel(2);
+  EXPECT_OK(Run(channel.Send("1")));
+  EXPECT_OK(Run(channel.Send("2")));
+  channel.Close();
+  EXPECT_TRUE(channel.closed());
+  EXPECT_THAT(Run(channel.Receive()), IsOkAndHolds("1"));
+  EXPECT_THAT(Run(channel.Receive()), IsOkAndHolds("2"));
+  EXPECT_EQ(Run(channel.Receive()).status().code(), Code::kOutOfRange);
+  EXPECT_EQ(Run(channel.Receive()).status().code(), Code::kOutOfRange);
+}
+
+TEST_F(ChannelTest, CloseEndsTheReceiversThatWait) {
+  Channel<std::string> channel(1);
+  auto first = Start(Receive(&channel));
+  auto second = Start(Receive(&channel));
+  channel.Close();
+  EXPECT_EQ(Wait(first).status().code(), Code::kOutOfRange);
+  EXPECT_EQ(Wait(second).status().code(), Code::kOutOfRange);
+}
+
+TEST_F(ChannelTest, CloseRefusesTheSendersThatWaitAndThoseToCome) {
+  Channel<std::string> channel(1);
+  EXPECT_OK(Run(channel.Send("first")));
+  std::string item = "second";
+  auto sending = Start(Send(&channel, &item));
+  channel.Close();
+  channel.Close();
+  EXPECT_EQ(Wait(sending).code(), Code::kFailedPrecondition);
+  EXPECT_EQ(Run(channel.Send(std::move(item))).code(), Code::kFailedPrecondition);
+  EXPECT_FALSE(channel.TrySend(std::move(item)));
+  EXPECT_EQ(item, "second");
+  EXPECT_THAT(Run(channel.Receive()), IsOkAndHolds("first"));
+}
+
+TEST_F(ChannelTest, TryCallsDoNotWait) {
+  Channel<std::string> channel(1);
+  EXPECT_EQ(channel.TryReceive(), std::nullopt);
+  EXPECT_TRUE(channel.TrySend("item"));
+  std::string kept = "kept";
+  EXPECT_FALSE(channel.TrySend(std::move(kept)));
+  EXPECT_EQ(kept, "kept");
+  EXPECT_EQ(channel.TryReceive(), "item");
+}
+
+TEST_F(ChannelTest, APassedDeadlineDoesNothing) {
+  Channel<std::string> channel(1);
+  EXPECT_TRUE(channel.TrySend("item"));
+  EXPECT_EQ(Run(channel.Receive().By(loop_.shard().now())).status(), DeadlineExceededStatus());
+  EXPECT_EQ(channel.size(), 1u);
+}
+
+TEST_F(ChannelDeathTest, ACapacityOfNoneIsABug) { EXPECT_DEATH(Channel<int>(0), "no capacity"); }
+
+TEST_F(ChannelDeathTest, DestroyingAChannelThatIsWaitedForIsABug) {
+  auto channel = std::make_unique<Channel<std::string>>(1);
+  auto receiving = Start(Receive(channel.get()));
+  EXPECT_DEATH(channel.reset(), "a channel was destroyed while a call waits for it");
+  receiving->Cancel();
+  EXPECT_EQ(Wait(receiving).status(), CancelledStatus());
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/sync/mutex.h"
+
+#include "absl/log/check.h"
+
+namespace tandem {
+
+Mutex::~Mutex() {
+  if (locked_) CHECK(internal::ShardCrashed()) << "a mutex was destroyed while it was locked";
+}
+
+std::optional<Mutex::Guard> Mutex::TryLock() {
+  if (locked_) return std::nullopt;
+  locked_ = true;
+  return Guard(*this);
+}
+
+// The lock is handed over to the first that waits, so nobody can come between.
+void Mutex::Unlock() {
+  locked_ = !waiters_.empty();
+  if (locked_) waiters_.PopFront().Grant();
+}
+
+bool Mutex::LockOperation::Start() {
+  if (!mutex_.locked_) {
+    mutex_.locked_ = true;
+    return GrantAtOnce();
+  }
+  mutex_.waiters_.PushBack(*this);
+  return false;
+}
+
+}  // namespace tandem

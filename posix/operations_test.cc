@@ -1,0 +1,811 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Operations and sources as the reactors of real machines have them, driven directly: one body, linked with each. What
+// the simulator promises too is in //testing.
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "core/base/instant.h"
+#include "core/io/address.h"
+#include "core/io/buffer.h"
+#include "core/io/datagram.h"
+#include "core/io/reactor.h"
+#include "gtest/gtest.h"
+
+namespace tandem {
+namespace {
+
+constexpr size_t kPlenty = size_t{1} << 40;
+
+class TestOperation final : public Operation, public BlockingWork {
+ public:
+  explicit TestOperation(OperationKind operation_kind, SocketId on = kNoSocket) {
+    kind = operation_kind;
+    socket = on;
+    work = this;
+    lookup = &name;
+    file = &range;
+  }
+  ~TestOperation() override = default;
+
+  void Run() override {
+    runs.fetch_add(1);
+    if (body) body();
+  }
+
+  bool done = false;
+  int ends = 0;
+  int64_t result = 0;
+  std::string bytes;  // What `slice` points to.
+  IoSlice slice;
+  FileRange range;
+  NameLookup name;
+  std::function<void()> body;
+  std::atomic<int> runs{0};
+
+ protected:
+  void OnComplete(int64_t value) override {
+    done = true;
+    ++ends;
+    result = value;
+  }
+  void OnAbandon() override {}
+};
+
+using Ends = std::vector<std::pair<SourceEnd, int>>;
+
+class TestSource final : public Source {
+ public:
+  explicit TestSource(Kind kind) : Source(kind) {}
+  // No shard is here that an OwnedDescriptor could be closed on.
+  ~TestSource() override {
+    for (const int descriptor : descriptors) close(descriptor);
+  }
+
+  std::vector<SocketId> accepted;
+  std::string received;
+  std::vector<int> descriptors;
+  std::vector<size_t> descriptors_at;  // How many bytes came before each.
+  std::vector<Datagram> datagrams;
+  Ends ends;
+  std::function<void()> then;  // After each item.
+
+ protected:
+  void OnAccepted(SocketId socket) override { accepted.push_back(socket); }
+  void OnReceived(Buffer buffer) override {
+    EXPECT_FALSE(buffer.empty());
+    received.append(buffer.view());
+    if (then) then();
+  }
+  void OnDescriptors(std::vector<OwnedDescriptor> came) override { Take(came); }
+  void OnDatagram(Datagram datagram) override {
+    Take(datagram.descriptors);
+    datagrams.push_back(std::move(datagram));
+    if (then) then();
+  }
+  void OnEnd(SourceEnd end, int error) override { ends.emplace_back(end, error); }
+  void OnAbandon() override {}
+
+ private:
+  void Take(std::vector<OwnedDescriptor>& came) {
+    for (OwnedDescriptor& descriptor : came) {
+      descriptors.push_back(descriptor.Release());
+      descriptors_at.push_back(received.size());
+    }
+  }
+};
+
+std::string Pattern(size_t size, uint32_t seed = 1) {
+  std::string bytes(size, 0);
+  for (char& byte : bytes) byte = static_cast<char>((seed = seed * 1664525 + 1013904223) >> 24);
+  return bytes;
+}
+
+std::vector<OutgoingDatagram> To(const SocketAddress& address, const std::vector<std::string>& texts) {
+  std::vector<OutgoingDatagram> datagrams;
+  datagrams.reserve(texts.size());
+  for (const std::string& text : texts) datagrams.emplace_back(text, address);
+  return datagrams;
+}
+
+std::vector<std::string> Texts(size_t count, size_t size) {
+  std::vector<std::string> texts;
+  texts.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    texts.push_back(absl::StrCat(i, ":"));
+    texts.back().resize(size, static_cast<char>('a' + i % 26));
+  }
+  return texts;
+}
+
+std::vector<std::string> TextsOf(const TestSource& source) {
+  std::vector<std::string> texts;
+  texts.reserve(source.datagrams.size());
+  for (const Datagram& datagram : source.datagrams) texts.emplace_back(datagram.data.view());
+  return texts;
+}
+
+class OperationsTest : public ::testing::Test {
+ protected:
+  OperationsTest() {
+    auto reactor = CreateReactor_add_a_reactor_such_as_uring_reactor_to_deps(ReactorOptions());
+    EXPECT_TRUE(reactor.ok()) << reactor.status();
+    reactor_ = *std::move(reactor);
+    RecordProperty("reactor", reactor_->statistics().description);
+  }
+  ~OperationsTest() override {
+    EXPECT_EQ(reactor_->in_flight(), 0u);
+    for (const SocketId socket : sockets_) close(socket);
+  }
+
+  // Polls until `done`, at most `limit`. Returns whether it is.
+  bool RunUntil(const std::function<bool()>& done, absl::Duration limit = absl::Seconds(60)) {
+    const Instant end = reactor_->ReadClock() + limit;
+    while (!done()) {
+      const Instant now = reactor_->ReadClock();
+      if (now >= end) return false;
+      if (!reactor_->Poll(std::min(end, now + absl::Milliseconds(200)))) return false;
+    }
+    return true;
+  }
+  void RunFor(absl::Duration duration) {
+    RunUntil([] { return false; }, duration);
+  }
+  int64_t Finish(TestOperation& operation) {
+    EXPECT_TRUE(RunUntil([&] { return operation.done; }));
+    return operation.result;
+  }
+  int64_t Run(TestOperation& operation) {
+    operation.done = false;
+    reactor_->Submit(operation);
+    return Finish(operation);
+  }
+
+  SocketId Keep(int64_t socket) {
+    EXPECT_GE(socket, 0);
+    sockets_.push_back(static_cast<SocketId>(socket));
+    return sockets_.back();
+  }
+  // The socket is not the test's any more.
+  void Forget(SocketId socket) { sockets_.erase(std::find(sockets_.begin(), sockets_.end(), socket)); }
+
+  SocketId OpenUdp(SocketAddress* address) {
+    const SocketId socket = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kDatagram));
+    EXPECT_EQ(reactor_->Bind(socket, SocketAddress::LoopbackIpv4(0)), 0);
+    EXPECT_EQ(reactor_->LocalAddress(socket, address), 0);
+    return socket;
+  }
+  // An abstract name that the kernel chooses.
+  SocketAddress BindToAnyName(SocketId socket) {
+    const sa_family_t family = AF_UNIX;
+    SocketAddress address;
+    EXPECT_EQ(bind(socket, reinterpret_cast<const sockaddr*>(&family), sizeof(family)), 0);
+    EXPECT_EQ(reactor_->LocalAddress(socket, &address), 0);
+    return address;
+  }
+  std::pair<SocketId, SocketId> OpenUnixPair(SocketType type) {
+    SocketId pair[2] = {kNoSocket, kNoSocket};
+    EXPECT_EQ(reactor_->OpenSocketPair(type, pair), 0);
+    Keep(pair[0]);
+    Keep(pair[1]);
+    return {pair[0], pair[1]};
+  }
+  // Two ends of a loopback connection.
+  std::pair<SocketId, SocketId> OpenTcpPair() {
+    const SocketId listener = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
+    SocketAddress address;
+    EXPECT_EQ(reactor_->Bind(listener, SocketAddress::LoopbackIpv4(0)), 0);
+    EXPECT_EQ(reactor_->Listen(listener, 16), 0);
+    EXPECT_EQ(reactor_->LocalAddress(listener, &address), 0);
+    TestOperation connect(OperationKind::kConnect,
+                          Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)));
+    connect.address = address;
+    EXPECT_EQ(Run(connect), 0);
+    return {connect.socket, Keep(reactor_->TryAccept(listener))};
+  }
+
+  void Arm(TestSource& source, SocketId socket, size_t budget = kPlenty) {
+    source.socket = socket;
+    source.budget = budget;
+    reactor_->Arm(source);
+  }
+  void Disarm(TestSource& source) {
+    reactor_->Disarm(source);
+    EXPECT_TRUE(RunUntil([&] { return !source.armed(); }));
+  }
+
+  void StartSend(TestOperation& send, std::string bytes) {
+    send.bytes = std::move(bytes);
+    send.slice = {send.bytes.data(), send.bytes.size()};
+    send.slices = absl::MakeConstSpan(&send.slice, 1);
+    reactor_->Submit(send);
+  }
+  int64_t SendTo(SocketId socket, const SocketAddress& address, const std::vector<std::string>& texts) {
+    const std::vector<OutgoingDatagram> datagrams = To(address, texts);
+    TestOperation send(OperationKind::kSendDatagrams, socket);
+    send.datagrams = datagrams;
+    return Run(send);
+  }
+
+  // Reads from outside of the reactor what is there and what comes within 50 ms.
+  static std::string ReadDirectly(SocketId socket) {
+    std::string bytes;
+    std::string part(size_t{1} << 20, 0);
+    for (int idle = 0; idle < 10;) {
+      const ssize_t count = read(socket, part.data(), part.size());
+      if (count == 0) break;
+      if (count > 0) {
+        bytes.append(part, 0, static_cast<size_t>(count));
+        idle = 0;
+      } else {
+        ++idle;
+        absl::SleepFor(absl::Milliseconds(5));
+      }
+    }
+    return bytes;
+  }
+
+  // A file with `bytes`.
+  int OpenFile(const std::string& bytes) {
+    const int file = Keep(memfd_create("operations_test", MFD_CLOEXEC));
+    EXPECT_EQ(write(file, bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+    return file;
+  }
+
+  std::unique_ptr<Reactor> reactor_;
+  std::vector<int> sockets_;
+};
+
+// --- Datagrams -------------------------------------------------------------------------------------------------------
+
+TEST_F(OperationsTest, TwoHundredEqualDatagramsArriveWholeAndInOrder) {
+  SocketAddress source;
+  SocketAddress target;
+  const SocketId sender = OpenUdp(&source);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+  Arm(receive, OpenUdp(&target));
+  const std::vector<std::string> texts = Texts(200, 100);
+
+  EXPECT_EQ(SendTo(sender, target, texts), 200);
+  ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() == texts.size(); }));
+
+  EXPECT_EQ(TextsOf(receive), texts);
+  for (const Datagram& datagram : receive.datagrams) {
+    EXPECT_EQ(datagram.source, source);
+    EXPECT_FALSE(datagram.truncated);
+  }
+  Disarm(receive);
+  EXPECT_EQ(receive.ends, (Ends{{SourceEnd::kDisarmed, 0}}));
+}
+
+TEST_F(OperationsTest, LongestAndEmptyDatagramsArriveWhole) {
+  SocketAddress source;
+  SocketAddress target;
+  const SocketId sender = OpenUdp(&source);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+  Arm(receive, OpenUdp(&target));
+  const std::vector<std::string> texts = {"", Pattern(65507), "", "x"};
+
+  EXPECT_EQ(SendTo(sender, target, texts), 4);
+  ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() == 4; }));
+
+  EXPECT_TRUE(TextsOf(receive) == texts);
+  EXPECT_FALSE(receive.datagrams[1].truncated);
+  EXPECT_EQ(SendTo(sender, target, {Pattern(65508)}), -EMSGSIZE);
+  EXPECT_EQ(SendTo(sender, target, {"a", Pattern(65508), "b"}), 1);
+  Disarm(receive);
+}
+
+TEST_F(OperationsTest, DatagramBudgetIsExact) {
+  SocketAddress source;
+  SocketAddress target;
+  const SocketId sender = OpenUdp(&source);
+  const SocketId receiver = OpenUdp(&target);
+  const std::vector<std::string> texts = Texts(60, 50);
+  for (const std::string& text : texts) ASSERT_EQ(SendTo(sender, target, {text}), 1);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+
+  for (const size_t budget : {1, 2, 17, 40}) {
+    const size_t before = receive.datagrams.size();
+    Arm(receive, receiver, budget);
+    ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
+    EXPECT_EQ(receive.ends.back(), (std::pair{SourceEnd::kBudget, 0}));
+    EXPECT_EQ(receive.datagrams.size() - before, budget);
+  }
+
+  EXPECT_EQ(TextsOf(receive), texts);
+}
+
+TEST_F(OperationsTest, RefusedDatagramIsReportedOnce) {
+  SocketAddress source;
+  SocketAddress nobody;
+  const SocketId sender = OpenUdp(&source);
+  close(OpenUdp(&nobody));
+  sockets_.pop_back();
+  ASSERT_EQ(reactor_->ConnectDatagrams(sender, nobody), 0);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+  Arm(receive, sender);
+
+  EXPECT_EQ(SendTo(sender, SocketAddress(), {"x"}), 1);
+  ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
+
+  EXPECT_EQ(receive.ends, (Ends{{SourceEnd::kError, ECONNREFUSED}}));
+  Arm(receive, sender);
+  RunFor(absl::Milliseconds(20));
+  EXPECT_TRUE(receive.armed());
+  Disarm(receive);
+}
+
+TEST_F(OperationsTest, ShutdownEndsTheDatagramSource) {
+  SocketAddress address;
+  const SocketId socket = OpenUdp(&address);
+  ASSERT_EQ(reactor_->ConnectDatagrams(socket, address), 0);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+  Arm(receive, socket);
+  RunFor(absl::Milliseconds(2));
+
+  ASSERT_EQ(reactor_->Shutdown(socket, ShutdownHow::kRead), 0);
+  ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
+
+  EXPECT_EQ(receive.ends, (Ends{{SourceEnd::kEndOfStream, 0}}));
+}
+
+TEST_F(OperationsTest, TryCallsTakeAndSendWhatIsPossibleAtOnce) {
+  SocketAddress source;
+  SocketAddress target;
+  const SocketId sender = OpenUdp(&source);
+  const SocketId receiver = OpenUdp(&target);
+  const std::vector<std::string> texts = Texts(100, 100);
+  std::vector<Datagram> received;
+
+  EXPECT_EQ(reactor_->TryReceiveDatagrams(receiver, &received), -EAGAIN);
+  EXPECT_EQ(reactor_->TrySendDatagrams(sender, To(target, texts)), 100);
+  while (reactor_->TryReceiveDatagrams(receiver, &received) > 0) {
+  }
+
+  ASSERT_EQ(received.size(), texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(received[i].data.view(), texts[i]);
+}
+
+TEST_F(OperationsTest, BusyDatagramSocketDoesNotStarveAnother) {
+  SocketAddress source;
+  SocketAddress busy_address;
+  SocketAddress quiet_address;
+  const SocketId sender = OpenUdp(&source);
+  TestSource busy(Source::Kind::kReceiveDatagrams);
+  TestSource quiet(Source::Kind::kReceiveDatagrams);
+  const SocketId busy_socket = OpenUdp(&busy_address);
+  const SocketId quiet_socket = OpenUdp(&quiet_address);
+  // One by one, so that none are coalesced.
+  for (int i = 0; i < 200; ++i) ASSERT_EQ(SendTo(sender, busy_address, {"x"}), 1);
+  ASSERT_EQ(SendTo(sender, quiet_address, {"y"}), 1);
+
+  Arm(busy, busy_socket);
+  Arm(quiet, quiet_socket);
+  ASSERT_TRUE(RunUntil([&] { return !quiet.datagrams.empty(); }));
+
+  EXPECT_LT(busy.datagrams.size(), 200u);
+  ASSERT_TRUE(RunUntil([&] { return busy.datagrams.size() == 200; }));
+  Disarm(busy);
+  Disarm(quiet);
+}
+
+TEST_F(OperationsTest, DisarmRacingDatagramsLosesNothing) {
+  SocketAddress source;
+  SocketAddress target;
+  const SocketId sender = OpenUdp(&source);
+  const SocketId receiver = OpenUdp(&target);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+  std::vector<std::string> expected;
+  uint32_t random = 5;
+  for (int round = 0; round < 2000; ++round) {
+    random = random * 1664525 + 1013904223;
+    Arm(receive, receiver, 1 + (random >> 8) % 4);
+    if ((random & 0x100000) != 0) {
+      ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+    }
+    expected.push_back(absl::StrCat("datagram ", round));
+    ASSERT_EQ(reactor_->TrySendDatagrams(sender, To(target, {expected.back()})), 1);
+    if ((random & 0x200000) != 0) {
+      ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+    }
+    if ((random & 0x400000) != 0) receive.then = [&] { reactor_->Disarm(receive); };
+    Disarm(receive);
+    receive.then = nullptr;
+    // What is not drained now and then fills the socket's buffer, which drops.
+    if (round % 16 != 15) continue;
+    Arm(receive, receiver);
+    ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() == expected.size(); }));
+    Disarm(receive);
+  }
+
+  EXPECT_TRUE(TextsOf(receive) == expected);
+}
+
+TEST_F(OperationsTest, CancelledDatagramSendReportsExactlyWhatThePeerGets) {
+  const auto [sender, receiver] = OpenUnixPair(SocketType::kDatagram);
+  const std::vector<std::string> texts = Texts(5000, 100);
+  const std::vector<OutgoingDatagram> datagrams = To(SocketAddress(), texts);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+  size_t reported = 0;
+  for (int round = 0; round < 40; ++round) {
+    TestOperation send(OperationKind::kSendDatagrams, sender);
+    send.datagrams = datagrams;
+    reactor_->Submit(send);
+    Arm(receive, receiver, 1 + static_cast<size_t>(round) * 5);
+    for (int i = 0; i < round / 2; ++i) ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+    reactor_->Cancel(send);
+    Finish(send);
+    ASSERT_TRUE(send.result > 0 || send.result == -ECANCELED) << send.result;
+    ASSERT_EQ(send.ends, 1);
+    if (send.result > 0) reported += static_cast<size_t>(send.result);
+    Disarm(receive);
+  }
+  Arm(receive, receiver);
+  ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() >= reported; }));
+  RunFor(absl::Milliseconds(10));
+  EXPECT_EQ(receive.datagrams.size(), reported);
+  Disarm(receive);
+}
+
+// Linux calls the sender writable, whatever the queue of the receiver: waiting for that would spin.
+TEST_F(OperationsTest, FullUnixReceiverDelaysAnUnconnectedSenderWithoutSpinning) {
+  const SocketId receiver = Keep(reactor_->OpenSocket(AddressFamily::kUnix, SocketType::kDatagram));
+  const SocketId sender = Keep(reactor_->OpenSocket(AddressFamily::kUnix, SocketType::kDatagram));
+  const SocketAddress address = BindToAnyName(receiver);
+  const std::vector<std::string> texts = Texts(2000, 20);
+  const std::vector<OutgoingDatagram> datagrams = To(address, texts);
+  TestOperation send(OperationKind::kSendDatagrams, sender);
+  send.datagrams = datagrams;
+
+  reactor_->Submit(send);
+  RunFor(absl::Milliseconds(30));
+  const uint64_t polls = reactor_->statistics().polls;
+  RunFor(absl::Milliseconds(50));
+
+  EXPECT_FALSE(send.done);
+  EXPECT_LT(reactor_->statistics().polls - polls, 500u);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+  Arm(receive, receiver);
+  EXPECT_EQ(Finish(send), 2000);
+  ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() == texts.size(); }));
+  EXPECT_TRUE(TextsOf(receive) == texts);
+  Disarm(receive);
+
+  TestOperation cancelled(OperationKind::kSendDatagrams, sender);
+  cancelled.datagrams = datagrams;
+  reactor_->Submit(cancelled);
+  RunFor(absl::Milliseconds(20));
+  reactor_->Cancel(cancelled);
+  EXPECT_GT(Finish(cancelled), 0);
+}
+
+// --- Unix sockets and descriptors ------------------------------------------------------------------------------------
+
+TEST_F(OperationsTest, DescriptorsTravelBothWaysWithTheFirstByte) {
+  const auto [one, other] = OpenUnixPair(SocketType::kStream);
+  const int file = OpenFile("inside");
+  for (const auto& [from, to] : {std::pair{one, other}, std::pair{other, one}}) {
+    TestSource receive(Source::Kind::kReceive);
+    receive.wants_descriptors = true;
+    Arm(receive, to);
+    TestOperation plain(OperationKind::kSend, from);
+    StartSend(plain, "before ");
+    ASSERT_EQ(Finish(plain), 7);
+    // The kernel gives bytes without descriptors and those with them out together when both are there.
+    ASSERT_TRUE(RunUntil([&] { return receive.received == "before "; }));
+    TestOperation send(OperationKind::kSend, from);
+    const int descriptors[] = {file, one};
+    send.descriptors = descriptors;
+    StartSend(send, "with");
+    ASSERT_EQ(Finish(send), 4);
+    ASSERT_TRUE(RunUntil([&] { return receive.received == "before with"; }));
+
+    ASSERT_EQ(receive.descriptors_at, (std::vector<size_t>{7, 7}));
+    EXPECT_NE(fcntl(receive.descriptors[0], F_GETFD) & FD_CLOEXEC, 0);
+    char inside[6];
+    EXPECT_EQ(pread(receive.descriptors[0], inside, 6, 0), 6);
+    EXPECT_EQ(std::string(inside, 6), "inside");
+    Disarm(receive);
+  }
+}
+
+TEST_F(OperationsTest, LongSendWithDescriptorsArrivesWholeAndThemOnce) {
+  const auto [sender, receiver] = OpenUnixPair(SocketType::kStream);
+  const std::string bytes = Pattern(5 << 20);
+  const int descriptors[] = {sender};
+  TestSource receive(Source::Kind::kReceive);
+  receive.wants_descriptors = true;
+  TestOperation send(OperationKind::kSend, sender);
+  send.descriptors = descriptors;
+  StartSend(send, bytes);
+  RunFor(absl::Milliseconds(5));
+  EXPECT_FALSE(send.done);
+
+  while (receive.received.size() < bytes.size()) {
+    const size_t budget = 1 + receive.received.size() % 200'000;
+    const size_t before = receive.received.size();
+    Arm(receive, receiver, std::min(budget, bytes.size() - before));
+    ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
+    ASSERT_EQ(receive.ends.back(), (std::pair{SourceEnd::kBudget, 0}));
+    ASSERT_LE(receive.received.size() - before, budget);
+  }
+
+  EXPECT_EQ(Finish(send), static_cast<int64_t>(bytes.size()));
+  EXPECT_TRUE(receive.received == bytes);
+  EXPECT_EQ(receive.descriptors_at, std::vector<size_t>{0});
+}
+
+TEST_F(OperationsTest, DescriptorsThatNobodyWantsAreClosed) {
+  const auto [sender, receiver] = OpenUnixPair(SocketType::kStream);
+  int pipe_ends[2] = {-1, -1};
+  ASSERT_EQ(pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK), 0);
+  Keep(pipe_ends[0]);
+  TestSource receive(Source::Kind::kReceive);
+  Arm(receive, receiver);
+  TestOperation send(OperationKind::kSend, sender);
+  const int descriptors[] = {pipe_ends[1]};
+  send.descriptors = descriptors;
+  StartSend(send, "x");
+  ASSERT_EQ(Finish(send), 1);
+  close(pipe_ends[1]);
+
+  ASSERT_TRUE(RunUntil([&] { return receive.received == "x"; }));
+
+  char byte = 0;
+  EXPECT_EQ(read(pipe_ends[0], &byte, 1), 0);  // Nobody has the other end.
+  Disarm(receive);
+}
+
+TEST_F(OperationsTest, SourceOfDescriptorsEndsLikeAnyOther) {
+  const auto [sender, receiver] = OpenUnixPair(SocketType::kStream);
+  TestSource receive(Source::Kind::kReceive);
+  receive.wants_descriptors = true;
+  Arm(receive, receiver);
+  RunFor(absl::Milliseconds(2));
+  Disarm(receive);
+  Arm(receive, receiver);
+  ASSERT_EQ(reactor_->Shutdown(sender, ShutdownHow::kWrite), 0);
+  ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
+
+  EXPECT_EQ(receive.ends, (Ends{{SourceEnd::kDisarmed, 0}, {SourceEnd::kEndOfStream, 0}}));
+}
+
+TEST_F(OperationsTest, UnixDatagramsCarryDescriptors) {
+  const auto [sender, receiver] = OpenUnixPair(SocketType::kDatagram);
+  const int descriptors[] = {sender, receiver};
+  OutgoingDatagram datagrams[] = {OutgoingDatagram("none"), OutgoingDatagram("two")};
+  datagrams[1].descriptors = descriptors;
+  TestOperation send(OperationKind::kSendDatagrams, sender);
+  send.datagrams = datagrams;
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+
+  ASSERT_EQ(Run(send), 2);
+  Arm(receive, receiver);
+  ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() == 2; }));
+
+  EXPECT_EQ(TextsOf(receive), (std::vector<std::string>{"none", "two"}));
+  EXPECT_EQ(receive.descriptors.size(), 2u);
+  Disarm(receive);
+}
+
+TEST_F(OperationsTest, ConnectToAFullUnixListenerWaitsForRoom) {
+  const SocketId listener = Keep(reactor_->OpenSocket(AddressFamily::kUnix, SocketType::kStream));
+  const SocketAddress address = BindToAnyName(listener);
+  ASSERT_EQ(reactor_->Listen(listener, 0), 0);
+  std::vector<std::unique_ptr<TestOperation>> connects;
+  for (int i = 0; i < 4; ++i) {
+    const SocketId socket = Keep(reactor_->OpenSocket(AddressFamily::kUnix, SocketType::kStream));
+    connects.push_back(std::make_unique<TestOperation>(OperationKind::kConnect, socket));
+    connects.back()->address = address;
+    reactor_->Submit(*connects.back());
+  }
+  RunFor(absl::Milliseconds(20));
+  EXPECT_TRUE(connects.front()->done);
+  EXPECT_FALSE(connects.back()->done);
+  reactor_->Cancel(*connects.back());
+  EXPECT_EQ(Finish(*connects.back()), -ECANCELED);
+
+  TestSource accept(Source::Kind::kAccept);
+  Arm(accept, listener);
+  ASSERT_TRUE(RunUntil([&] { return accept.accepted.size() == 3; }));
+  for (const SocketId socket : accept.accepted) Keep(socket);
+
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Finish(*connects[static_cast<size_t>(i)]), 0);
+  Disarm(accept);
+}
+
+// --- Files -----------------------------------------------------------------------------------------------------------
+
+TEST_F(OperationsTest, TenMebibytesOfAFileReachASlowReader) {
+  const std::string bytes = Pattern(10 << 20);
+  const int file = OpenFile(bytes);
+  for (const auto& [sender, receiver] : {OpenTcpPair(), OpenUnixPair(SocketType::kStream)}) {
+    TestOperation send(OperationKind::kSendFile, sender);
+    send.range = {.descriptor = file, .offset = 0, .count = bytes.size()};
+    reactor_->Submit(send);
+    TestSource receive(Source::Kind::kReceive);
+    while (receive.received.size() < bytes.size()) {
+      ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+      Arm(receive, receiver, std::min<size_t>(60'000, bytes.size() - receive.received.size()));
+      ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
+    }
+
+    EXPECT_EQ(Finish(send), static_cast<int64_t>(bytes.size()));
+    EXPECT_TRUE(receive.received == bytes);
+  }
+}
+
+TEST_F(OperationsTest, FileThatEndsFirstIsAShortSend) {
+  const auto [sender, receiver] = OpenTcpPair();
+  const int file = OpenFile("0123456789");
+  TestOperation send(OperationKind::kSendFile, sender);
+  send.range = {.descriptor = file, .offset = 4, .count = 100};
+
+  EXPECT_EQ(Run(send), 6);
+  send.range = {.descriptor = file, .offset = 10, .count = 100};
+  EXPECT_EQ(Run(send), 0);
+  send.range = {.descriptor = -1, .offset = 0, .count = 100};
+  EXPECT_EQ(Run(send), -EBADF);
+
+  EXPECT_EQ(ReadDirectly(receiver), "456789");
+}
+
+TEST_F(OperationsTest, CancelledFileReportsExactlyWhatThePeerReads) {
+  const auto [sender, receiver] = OpenTcpPair();
+  const std::string bytes = Pattern(64 << 20);
+  const int file = OpenFile(bytes);
+  std::string peer;
+  size_t reported = 0;
+  for (int round = 0; round < 12; ++round) {
+    TestOperation send(OperationKind::kSendFile, sender);
+    send.range = {.descriptor = file, .offset = reported, .count = bytes.size() - reported};
+    reactor_->Submit(send);
+    for (int i = 0; i < round; ++i) ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+    reactor_->Cancel(send);
+    Finish(send);
+    ASSERT_TRUE(send.result > 0 || send.result == -ECANCELED) << send.result;
+    ASSERT_EQ(send.ends, 1);
+    if (send.result > 0) reported += static_cast<size_t>(send.result);
+    peer += ReadDirectly(receiver);
+    ASSERT_EQ(peer.size(), reported) << "round " << round;
+  }
+  EXPECT_GT(reported, 0u);
+  EXPECT_TRUE(peer == bytes.substr(0, reported));
+}
+
+TEST_F(OperationsTest, FileToAClosedPeerIsAnErrorAndNoSignal) {
+  const auto [sender, receiver] = OpenUnixPair(SocketType::kStream);
+  close(receiver);
+  Forget(receiver);
+  TestOperation send(OperationKind::kSendFile, sender);
+  send.range = {.descriptor = OpenFile("0123456789"), .offset = 0, .count = 10};
+
+  EXPECT_EQ(Run(send), -EPIPE);
+}
+
+// --- What blocks -----------------------------------------------------------------------------------------------------
+
+TEST_F(OperationsTest, BlockingWorkRunsBesideTraffic) {
+  const auto [sender, receiver] = OpenTcpPair();
+  absl::Notification received_all;
+  TestOperation work(OperationKind::kRunBlocking);
+  work.body = [&] { received_all.WaitForNotification(); };
+  reactor_->Submit(work);
+  const std::string bytes = Pattern(1 << 20);
+  TestSource receive(Source::Kind::kReceive);
+  Arm(receive, receiver);
+  TestOperation send(OperationKind::kSend, sender);
+  StartSend(send, bytes);
+  ASSERT_TRUE(RunUntil([&] { return receive.received.size() == bytes.size(); }));
+  EXPECT_FALSE(work.done);
+  Disarm(receive);
+  Finish(send);
+  reactor_->Cancel(work);  // It runs already, most likely; the result says.
+
+  received_all.Notify();
+
+  Finish(work);
+  EXPECT_EQ(work.runs.load(), work.result == 0 ? 1 : 0);
+}
+
+TEST_F(OperationsTest, ThousandBlockingJobsWithCancelsEndOnceEach) {
+  std::vector<std::unique_ptr<TestOperation>> jobs;
+  for (size_t i = 0; i < 1000; ++i) {
+    jobs.push_back(std::make_unique<TestOperation>(OperationKind::kRunBlocking));
+    reactor_->Submit(*jobs.back());
+    if (i % 3 == 0) reactor_->Cancel(*jobs[i * 2 / 3]);
+    if (i % 100 == 0) {
+      ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+    }
+  }
+
+  EXPECT_TRUE(
+      RunUntil([&] { return std::all_of(jobs.begin(), jobs.end(), [](const auto& job) { return job->done; }); }));
+
+  for (const auto& job : jobs) {
+    EXPECT_EQ(job->ends, 1);
+    EXPECT_TRUE(job->result == 0 || job->result == -ECANCELED);
+    EXPECT_EQ(job->runs.load(), job->result == 0 ? 1 : 0);
+  }
+}
+
+TEST_F(OperationsTest, LocalhostIsLookedUp) {
+  TestOperation lookup(OperationKind::kResolve);
+  lookup.name.host = "localhost";
+  lookup.name.port = 80;
+
+  ASSERT_EQ(Run(lookup), 0);
+
+  ASSERT_FALSE(lookup.name.addresses.empty());
+  for (const SocketAddress& address : lookup.name.addresses) {
+    EXPECT_TRUE(address.is_loopback()) << address.ToString();
+    EXPECT_EQ(address.port(), 80);
+  }
+}
+
+TEST_F(OperationsTest, CancelledLookupEndsWithoutWaiting) {
+  for (int round = 0; round < 50; ++round) {
+    TestOperation lookup(OperationKind::kResolve);
+    lookup.name.host = "localhost";
+    reactor_->Submit(lookup);
+    if (round % 2 != 0) absl::SleepFor(absl::Microseconds(20 * round));
+    reactor_->Cancel(lookup);
+    ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+
+    ASSERT_TRUE(lookup.done);
+    ASSERT_TRUE(lookup.result == 0 || lookup.result == -ECANCELED) << lookup.result;
+    ASSERT_EQ(lookup.name.addresses.empty(), lookup.result != 0);
+  }
+}
+
+TEST_F(OperationsTest, LingeringCloseDoesNotStopTheLoop) {
+  const auto [sender, receiver] = OpenTcpPair();
+  const auto [other_sender, other_receiver] = OpenTcpPair();
+  // More than the kernel takes: the close has to wait for the reader.
+  const std::string chunk(1 << 20, 'x');
+  const IoSlice slices[] = {{chunk.data(), chunk.size()}};
+  size_t sent = 0;
+  while (true) {
+    const int64_t result = reactor_->TrySend(sender, slices);
+    if (result < 0) break;
+    sent += static_cast<size_t>(result);
+  }
+  ASSERT_EQ(reactor_->SetOption(sender, SocketOption::kLinger, 30), 0);
+  TestOperation close(OperationKind::kClose, sender);
+  close.may_block = true;
+  Forget(sender);
+
+  reactor_->Submit(close);
+  TestSource receive(Source::Kind::kReceive);
+  Arm(receive, other_receiver);
+  TestOperation send(OperationKind::kSend, other_sender);
+  StartSend(send, "beside");
+  ASSERT_TRUE(RunUntil([&] { return receive.received == "beside"; }));
+  EXPECT_FALSE(close.done);
+  Disarm(receive);
+  Finish(send);
+
+  EXPECT_EQ(ReadDirectly(receiver).size(), sent);
+  EXPECT_EQ(Finish(close), 0);
+}
+
+}  // namespace
+}  // namespace tandem

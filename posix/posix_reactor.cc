@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "posix/posix_reactor.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "posix/clock.h"
+#include "posix/random_seed.h"
+#include "posix/sockets.h"
+
+namespace tandem::posix {
+namespace {
+
+// Not virtual: it may be called while the reactor is being destroyed.
+void WakeReactor(void* reactor) { static_cast<PosixReactor*>(reactor)->PosixReactor::Wake(); }
+
+}  // namespace
+
+int PosixReactor::OpenWakeDescriptor() {
+  const int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return descriptor >= 0 ? descriptor : -errno;
+}
+
+PosixReactor::PosixReactor(int wake_descriptor)
+    : wake_descriptor_(wake_descriptor), random_seed_(RandomSeed()), blocking_(&WakeReactor, this) {}
+
+PosixReactor::ClosingDescriptor::~ClosingDescriptor() { CloseNow(descriptor_); }
+
+PosixReactor::~PosixReactor() {
+  if (in_flight() == 0) return;
+  [[maybe_unused]] HeapBufferPool* const leaked = heap_buffers_.release();
+}
+
+// --- Clocks ----------------------------------------------------------------------------------------------------------
+
+Instant PosixReactor::ReadClock() { return ReadMonotonicClock(); }
+int64_t PosixReactor::ReadWallClock() { return ReadRealtimeClock(); }
+
+// --- Waking and signals ----------------------------------------------------------------------------------------------
+
+void PosixReactor::Wake() {
+  if (wake_state_.exchange(kNotified, std::memory_order_seq_cst) != kAsleep) return;
+  const int saved_errno = errno;
+  const uint64_t one = 1;
+  // Fails only when the counter is full: after 2^64 wakes that nobody has read.
+  (void)!write(wake_descriptor_.get(), &one, sizeof(one));
+  errno = saved_errno;
+}
+
+bool PosixReactor::GoToSleep() {
+  uint32_t state = kAwake;
+  return wake_state_.compare_exchange_strong(state, kAsleep, std::memory_order_seq_cst);
+}
+
+bool PosixReactor::WakeUp() {
+  return wake_state_.load(std::memory_order_relaxed) != kAwake &&
+         wake_state_.exchange(kAwake, std::memory_order_acq_rel) == kNotified;
+}
+
+void PosixReactor::SetSignalHandler(std::function<void(int signal)> handler) {
+  signals_.reset();
+  signal_handler_ = std::move(handler);
+  if (signal_handler_ != nullptr) signals_ = std::make_unique<Signals>(&WakeReactor, this);
+}
+
+int PosixReactor::WatchSignal(int signal, SignalWatch watch) {
+  CHECK(signals_ != nullptr) << "no signal handler is set";
+  return signals_->Watch(signal, watch);
+}
+
+void PosixReactor::ReportSignals() {
+  if (signals_ == nullptr || !signals_->pending()) return;
+  uint64_t pending = signals_->TakePending();
+  for (int signal = 1; pending != 0; ++signal, pending >>= 1) {
+    if ((pending & 1) == 0 || signal_handler_ == nullptr) continue;
+    const std::function<void(int signal)> handler = signal_handler_;  // It may uninstall itself.
+    handler(signal);
+  }
+}
+
+// --- Blocking work ---------------------------------------------------------------------------------------------------
+
+bool PosixReactor::NeedsThread(const Operation& operation) {
+  switch (operation.kind) {
+    case OperationKind::kRunBlocking:
+    case OperationKind::kResolve:
+      return true;
+    case OperationKind::kClose:
+      return operation.may_block;
+    default:
+      return false;
+  }
+}
+
+uint64_t PosixReactor::ReportBlocking() {
+  if (!blocking_.has_done()) return 0;
+  const std::vector<BlockingCalls::Done> all_done = blocking_.TakeDone();
+  for (const BlockingCalls::Done& done : all_done) {
+    if (done.operation->kind == OperationKind::kClose) OnDescriptorFreed();
+    ReportComplete(*done.operation, done.result);
+  }
+  return all_done.size();
+}
+
+// --- Sockets ---------------------------------------------------------------------------------------------------------
+
+int64_t PosixReactor::OpenSocket(AddressFamily family, SocketType type) {
+  const int64_t socket = posix::OpenSocket(family, type);
+  if (socket < 0 || type != SocketType::kDatagram || family == AddressFamily::kUnix) return socket;
+  multicast_interfaces_.erase(static_cast<SocketId>(socket));
+  CoalesceDatagrams(static_cast<SocketId>(socket));
+  return socket;
+}
+
+int PosixReactor::OpenSocketPair(SocketType type, SocketId (&sockets)[2]) {
+  return posix::OpenSocketPair(type, sockets);
+}
+int PosixReactor::Bind(SocketId socket, const SocketAddress& address) { return posix::Bind(socket, address); }
+int PosixReactor::Listen(SocketId socket, int backlog) { return posix::Listen(socket, backlog); }
+int PosixReactor::ConnectDatagrams(SocketId socket, const SocketAddress& address) {
+  return posix::ConnectDatagrams(socket, address);
+}
+int PosixReactor::Shutdown(SocketId socket, ShutdownHow how) { return posix::Shutdown(socket, how); }
+
+int PosixReactor::SetOption(SocketId socket, SocketOption option, int value) {
+  const int result = posix::SetOption(socket, option, value);
+  if (option == SocketOption::kMulticastInterface && result == 0) multicast_interfaces_[socket] = value;
+  return result;
+}
+
+int PosixReactor::GetOption(SocketId socket, SocketOption option, int* value) {
+  const int result = posix::GetOption(socket, option, value);
+  if (option != SocketOption::kMulticastInterface || result != -ENODATA) return result;
+  const auto known = multicast_interfaces_.find(socket);
+  *value = known == multicast_interfaces_.end() ? 0 : known->second;
+  return 0;
+}
+
+int PosixReactor::SetMembership(SocketId socket, const MulticastGroup& group, bool join) {
+  return posix::SetMembership(socket, group, join);
+}
+int PosixReactor::LocalAddress(SocketId socket, SocketAddress* address) { return posix::LocalAddress(socket, address); }
+int PosixReactor::PeerAddress(SocketId socket, SocketAddress* address) { return posix::PeerAddress(socket, address); }
+int PosixReactor::GetPeerCredentials(SocketId socket, PeerCredentials* credentials) {
+  return posix::GetPeerCredentials(socket, credentials);
+}
+
+void PosixReactor::CloseDescriptor(int descriptor) {
+  CloseNow(descriptor);
+  OnDescriptorFreed();
+}
+
+int64_t PosixReactor::TryAccept(SocketId socket) { return AcceptNow(socket); }
+int64_t PosixReactor::TryReceive(SocketId socket, absl::Span<char> target) {
+  return ReceiveNow(socket, target.data(), target.size());
+}
+int64_t PosixReactor::TrySend(SocketId socket, absl::Span<const IoSlice> slices) { return SendNow(socket, slices); }
+int64_t PosixReactor::TryReceiveDatagrams(SocketId socket, std::vector<Datagram>* datagrams) {
+  return datagram_receiver_.Receive(socket, *heap_buffers_, 1, datagrams);
+}
+int64_t PosixReactor::TrySendDatagrams(SocketId socket, absl::Span<const OutgoingDatagram> datagrams) {
+  return SendDatagrams(socket, datagrams);
+}
+
+}  // namespace tandem::posix

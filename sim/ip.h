@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rules about addresses that all transports of a simulated host share.
+//
+// Packets and sockets' tables carry IPv4 addresses as IPv4, also those of IPv6 sockets; only a program that uses an
+// IPv6 socket sees them as ::ffff:a.b.c.d.
+
+#ifndef TANDEM_SIM_IP_H_
+#define TANDEM_SIM_IP_H_
+
+#include <cstdint>
+
+#include "core/io/address.h"
+
+namespace tandem::sim {
+
+// ::ffff:a.b.c.d as a.b.c.d; everything else unchanged.
+SocketAddress Unmap(const SocketAddress& address);
+
+// How a socket of `family` shows `address` to its program.
+SocketAddress ToFamily(const SocketAddress& address, AddressFamily family);
+
+// 0.0.0.0 or ::.
+SocketAddress AnyAddress(AddressFamily family, uint16_t port);
+
+// 127.0.0.1 or ::1.
+SocketAddress LoopbackAddress(AddressFamily family, uint16_t port);
+
+// True when a socket bound to `local` takes what is sent to `address`. Ports are not looked at.
+bool Covers(const SocketAddress& local, bool ipv6_only, const SocketAddress& address);
+
+// 224.0.0.0/4 and ff00::/8.
+bool IsMulticast(const SocketAddress& address);
+
+// 255.255.255.255, which is the network's, and 127.255.255.255, which stays on the host.
+bool IsBroadcast(const SocketAddress& address);
+
+uint64_t HashAddress(const SocketAddress& address);
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_IP_H_

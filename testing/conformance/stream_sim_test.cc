@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Frames through a pipe that takes a few bytes at a time, with calls stopped at any moment and the order of tasks drawn
+// from the seed: the same frames come out.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "core/async/combinators.h"
+#include "core/async/task.h"
+#include "core/base/random.h"
+#include "core/base/result.h"
+#include "core/net/buffered.h"
+#include "core/net/framing.h"
+#include "core/net/pipe.h"
+#include "core/runtime/shard.h"
+#include "gtest/gtest.h"
+#include "sim/world.h"
+#include "testing/conformance/socket_conformance.h"
+#include "testing/sim_test.h"
+#include "testing/status_matchers.h"
+
+namespace tandem::testing {
+namespace {
+
+constexpr uint64_t kFrames = 100;
+
+absl::Duration DrawTime(uint64_t entity) { return absl::Microseconds(Random("time", entity).Between(0, 4)); }
+
+// The content of a frame, by its number: lengths of all sorts.
+std::string FrameNumber(uint64_t number) {
+  const uint64_t hash = MixBits(number);
+  return Pattern(hash % 4 == 0 ? 0 : hash % 90).append(absl::StrCat(number));
+}
+
+Task<absl::Status> WriteFrames(PipeStream* stream) {
+  BufferedWriter output(*stream, 1 + Random("capacity").Below(100));
+  FrameWriter writer(output, FrameFormat().set_prefix_bytes(2));
+  for (uint64_t number = 0; number < kFrames; ++number) {
+    const absl::Duration timeout = DrawTime(0);
+    // Stopped or not, the frame is in the buffer.
+    const absl::Status written = co_await WithTimeout(timeout, writer.Write(FrameNumber(number)));
+    if (!written.ok() && !absl::IsDeadlineExceeded(written)) co_return written;
+    const absl::Duration pause = DrawTime(0);
+    const absl::Status slept = co_await Sleep(pause);
+    if (!slept.ok()) co_return slept;
+  }
+  const absl::Status flushed = co_await output.Flush();
+  if (!flushed.ok()) co_return flushed;
+  co_return co_await stream->ShutdownWrite();
+}
+
+Task<absl::Status> ReadFrames(PipeStream* stream) {
+  BufferedReader input(*stream);
+  FrameReader reader(input, FrameFormat().set_prefix_bytes(2));
+  for (uint64_t number = 0;;) {
+    const absl::Duration timeout = DrawTime(1);
+    absl::StatusOr<std::optional<absl::string_view>> frame = co_await WithTimeout(timeout, reader.Next());
+    if (absl::IsDeadlineExceeded(frame.status())) continue;
+    if (!frame.ok()) co_return frame.status();
+    if (!frame->has_value()) {
+      co_return number == kFrames ? absl::OkStatus() : absl::DataLossError(absl::StrCat("ended at ", number));
+    }
+    if (**frame != FrameNumber(number)) co_return absl::DataLossError(absl::StrCat("not frame ", number));
+    ++number;
+  }
+}
+
+Task<absl::Status> PassFrames() {
+  auto [left, right] = MakePipe(1 + Random("pipe").Below(64));
+  auto [written, read] = co_await WhenAll(WriteFrames(&left), ReadFrames(&right));
+  co_return written.ok() ? read : written;
+}
+
+}  // namespace
+
+SIM_TEST(Framing, FramesAreWholeWhateverIsCancelledWhen) {
+  sim::Host& host = world.AddHost("host", [] { return PassFrames(); });
+  EXPECT_OK(world.RunUntilDone(host, absl::Hours(1)));
+}
+
+}  // namespace tandem::testing
