@@ -1,0 +1,702 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The examples of docs/api.md, run on every reactor.
+//
+// What is between a name in brackets and the next end is in the document word for word: api_doc_test holds the two
+// against each other.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tandem.h"
+#include "testing/conformance/socket_conformance.h"
+#include "testing/status_matchers.h"
+
+namespace tandem {
+namespace {
+
+using testing::IsOkAndHolds;
+
+class ApiExamples : public testing::SocketConformanceTest {};
+
+// [Task]
+Task<absl::Status> SayTwice(std::string word, std::string* said) {
+  for (int i = 0; i < 2; ++i) {
+    absl::Status slept = co_await Sleep(absl::Milliseconds(1));
+    if (!slept.ok()) co_return slept;  // Cancelled.
+    said->append(word);
+  }
+  co_return absl::OkStatus();
+}
+// [end]
+
+TEST_F(ApiExamples, Task) {
+  std::string said;
+  EXPECT_OK(Run(SayTwice("ha", &said)));
+  EXPECT_EQ(said, "haha");
+}
+
+// [WhenAll]
+Task<absl::Status> SayBoth(std::string* first, std::string* second) {
+  auto [one, two] = co_await WhenAll(SayTwice("a", first), SayTwice("b", second));
+  if (!one.ok()) co_return one;
+  co_return two;
+}
+// [end]
+
+TEST_F(ApiExamples, WhenAll) {
+  std::string first;
+  std::string second;
+  EXPECT_OK(Run(SayBoth(&first, &second)));
+  EXPECT_EQ(first + second, "aabb");
+}
+
+// [WhenAny]
+Task<absl::StatusOr<size_t>> ReadEither(TcpStream* a, TcpStream* b, absl::Span<char> from_a, absl::Span<char> from_b) {
+  auto [one, two] = co_await WhenAny(a->Read(from_a), b->Read(from_b));
+  size_t bytes = 0;
+  if (one.has_value() && one->ok()) bytes += **one;
+  if (two.has_value() && two->ok()) bytes += **two;  // Both may have completed: no byte is thrown away.
+  co_return bytes;
+}
+// [end]
+
+TEST_F(ApiExamples, WhenAny) {
+  auto [a, b] = ConnectedPair();
+  auto [c, d] = ConnectedPair();
+  Send(d, "hello");
+  char first[8];
+  char second[8];
+  EXPECT_THAT(Run(ReadEither(&a, &c, absl::MakeSpan(first), absl::MakeSpan(second))), IsOkAndHolds(5u));
+}
+
+// [WithTimeout]
+Task<absl::StatusOr<size_t>> ReadSoon(TcpStream* stream, absl::Span<char> target) {
+  absl::StatusOr<size_t> count = co_await WithTimeout(absl::Milliseconds(5), stream->Read(target));
+  if (absl::IsDeadlineExceeded(count.status())) co_return size_t{0};  // Nothing was consumed.
+  co_return count;
+}
+// [end]
+
+TEST_F(ApiExamples, WithTimeout) {
+  auto [client, server] = ConnectedPair();
+  char target[8];
+  EXPECT_THAT(Run(ReadSoon(&server, absl::MakeSpan(target))), IsOkAndHolds(0u));
+}
+
+// [CancelScope]
+Task<absl::Status> RunUntilStopped(CancelScope* scope, Task<absl::Status> work) {
+  absl::Status status = co_await scope->Run(std::move(work));  // Elsewhere: scope->Cancel().
+  if (!absl::IsCancelled(status)) co_return status;
+  co_return absl::OkStatus();
+}
+// [end]
+
+TEST_F(ApiExamples, CancelScope) {
+  CancelScope scope;
+  std::string said;
+  scope.Cancel();
+  EXPECT_OK(Run(RunUntilStopped(&scope, SayTwice("ha", &said))));
+  EXPECT_EQ(said, "");
+}
+
+// [Shield]
+Task<absl::Status> SayGoodbye(TcpStream* stream) {
+  IoResult result = co_await stream->WriteAll("bye");
+  co_return result.status;
+}
+
+Task<absl::Status> TalkThenSayGoodbye(TcpStream* stream) {
+  absl::Status status = co_await Sleep(absl::Hours(1));  // Whatever the connection is for; it may be cancelled.
+  co_return co_await Shield(absl::Seconds(1), SayGoodbye(stream));
+}
+// [end]
+
+TEST_F(ApiExamples, Shield) {
+  auto [client, server] = ConnectedPair();
+  auto talk = Start(TalkThenSayGoodbye(&client));
+  Settle();
+  talk->Cancel();
+  EXPECT_OK(Wait(talk));
+  EXPECT_THAT(Read(server), IsOkAndHolds("bye"));
+}
+
+// [TcpListener]
+Task<absl::Status> Echo(TcpStream stream) {
+  char bytes[4096];
+  for (;;) {
+    absl::StatusOr<size_t> count = co_await stream.Read(absl::MakeSpan(bytes));
+    if (!count.ok() || *count == 0) co_return count.status();
+    IoResult written = co_await stream.WriteAll(absl::string_view(bytes, *count));
+    if (!written.ok()) co_return written.status;
+  }
+}
+
+Task<absl::Status> ServeTwo(TcpListener* listener, TaskGroup* group) {
+  for (int i = 0; i < 2; ++i) {
+    absl::StatusOr<TcpStream> stream = co_await listener->Accept();
+    if (!stream.ok()) co_return stream.status();
+    group->Spawn(&Echo, *std::move(stream));  // Runs beside this; the group joins it.
+  }
+  co_return absl::OkStatus();
+}
+// [end]
+
+TEST_F(ApiExamples, TcpListener) {
+  TcpListener listener = Listen();
+  auto body = [&listener](TaskGroup& group) { return ServeTwo(&listener, &group); };
+  auto serving = Start(WithTaskGroup(body));
+  TcpStream one = Connect(listener.LocalAddress());
+  TcpStream two = Connect(listener.LocalAddress());
+  Send(one, "one");
+  Send(two, "two");
+  EXPECT_THAT(Read(one), IsOkAndHolds("one"));
+  EXPECT_THAT(Read(two), IsOkAndHolds("two"));
+  EXPECT_OK(Run(one.Close()));
+  EXPECT_OK(Run(two.Close()));
+  EXPECT_OK(Wait(serving));
+}
+
+// [TcpStream]
+Task<absl::StatusOr<std::string>> Ask(SocketAddress server, std::string question, size_t answer_bytes) {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(server).By(Now() + absl::Seconds(3));
+  if (!stream.ok()) co_return stream.status();
+  IoResult written = co_await stream->WriteAll(question);
+  if (!written.ok()) co_return written.status;
+  std::string answer(answer_bytes, '\0');
+  IoResult read = co_await stream->ReadExactly(absl::MakeSpan(answer));
+  if (!read.ok()) co_return read.status;
+  co_return answer;
+}
+// [end]
+
+Task<absl::Status> EchoOne(TcpListener* listener) {
+  absl::StatusOr<TcpStream> stream = co_await listener->Accept();
+  if (!stream.ok()) co_return stream.status();
+  co_return co_await Echo(*std::move(stream));
+}
+
+TEST_F(ApiExamples, TcpStream) {
+  TcpListener listener = Listen();
+  auto serving = Start(EchoOne(&listener));
+  EXPECT_THAT(Run(Ask(listener.LocalAddress(), "what", 4)), IsOkAndHolds("what"));
+  EXPECT_OK(Wait(serving));
+}
+
+// [TcpSocket]
+Task<absl::StatusOr<TcpStream>> ConnectFrom(SocketAddress local, SocketAddress server) {
+  absl::StatusOr<TcpSocket> socket = TcpSocket::Open(AddressFamily::kIpv4);
+  if (!socket.ok()) co_return socket.status();
+  if (absl::Status set = socket->set_keep_alive(KeepAlive().set_idle(absl::Seconds(30))); !set.ok()) co_return set;
+  if (absl::Status bound = socket->Bind(local); !bound.ok()) co_return bound;
+  co_return co_await (*std::move(socket)).Connect(server);
+}
+// [end]
+
+TEST_F(ApiExamples, TcpSocket) {
+  TcpListener listener = Listen();
+  auto stream = Run(ConnectFrom(SocketAddress::Ipv4({127, 0, 0, 3}, 0), listener.LocalAddress()));
+  ASSERT_OK(stream.status());
+  TcpStream accepted = Accept(listener);
+  EXPECT_EQ(accepted.PeerAddress().HostToString(), "127.0.0.3");
+}
+
+// [Try]
+absl::StatusOr<std::string> WhatIsThere(TcpStream& stream) {
+  char bytes[100];
+  absl::StatusOr<std::optional<size_t>> count = stream.TryRead(absl::MakeSpan(bytes));
+  if (!count.ok()) return count.status();
+  if (!count->has_value()) return "(nothing yet)";  // Read() would have to wait.
+  return std::string(bytes, **count);
+}
+// [end]
+
+TEST_F(ApiExamples, Try) {
+  auto [client, server] = ConnectedPair();
+  EXPECT_THAT(WhatIsThere(server), IsOkAndHolds("(nothing yet)"));
+  Send(client, "now");
+  Settle();
+  EXPECT_THAT(WhatIsThere(server), IsOkAndHolds("now"));
+}
+
+// [Split]
+Task<absl::Status> SendAll(TcpWriter writer, std::string data) {
+  IoResult result = co_await writer.WriteAll(data);
+  co_return result.status;  // The end of the writer is the end of what the peer reads.
+}
+
+Task<absl::Status> ReadWhileSending(TcpStream stream, std::string data, absl::Span<char> answer) {
+  auto [reader, writer] = std::move(stream).Split();
+  auto [sent, read] = co_await WhenAll(SendAll(std::move(writer), std::move(data)), reader.ReadExactly(answer));
+  co_return sent.ok() ? read.status : sent;
+}
+// [end]
+
+TEST_F(ApiExamples, Split) {
+  auto [client, server] = ConnectedPair();
+  char answer[2];
+  auto exchange = Start(ReadWhileSending(std::move(client), "question", absl::MakeSpan(answer)));
+  EXPECT_THAT(ReadAll(server), IsOkAndHolds("question"));
+  Send(server, "ok");
+  EXPECT_OK(Wait(exchange));
+  EXPECT_EQ(absl::string_view(answer, 2), "ok");
+}
+
+// [Buffer]
+Task<absl::Status> EchoWithoutCopy(TcpStream* stream) {
+  for (;;) {
+    absl::StatusOr<Buffer> received = co_await stream->Receive();  // The reactor's own memory.
+    if (!received.ok() || received->empty()) co_return received.status();
+    IoResult written = co_await stream->Write(*std::move(received));
+    if (!written.ok()) co_return written.status;
+  }
+}
+// [end]
+
+TEST_F(ApiExamples, Buffer) {
+  auto [client, server] = ConnectedPair();
+  auto echo = Start(EchoWithoutCopy(&server));
+  Send(client, "hello");
+  EXPECT_THAT(Read(client), IsOkAndHolds("hello"));
+  EXPECT_OK(Run(client.Close()));
+  EXPECT_OK(Wait(echo));
+}
+
+// [UdpSocket]
+Task<absl::Status> EchoDatagrams(UdpSocket* socket, int count) {
+  char bytes[2048];
+  for (int i = 0; i < count; ++i) {
+    absl::StatusOr<ReceivedDatagram> received = co_await socket->ReceiveFrom(absl::MakeSpan(bytes));
+    if (!received.ok()) co_return received.status();
+    absl::Status sent = co_await socket->SendTo(absl::string_view(bytes, received->size), received->source);
+    if (!sent.ok()) co_return sent;
+  }
+  co_return absl::OkStatus();
+}
+// [end]
+
+TEST_F(ApiExamples, UdpSocket) {
+  auto server = UdpSocket::Bind(SocketAddress::LoopbackIpv4(0));
+  auto client = UdpSocket::Bind(SocketAddress::LoopbackIpv4(0));
+  ASSERT_OK(server.status());
+  ASSERT_OK(client.status());
+  auto echo = Start(EchoDatagrams(&*server, 1));
+  EXPECT_OK(Run(client->SendTo("hello", *server->LocalAddress())));
+  char answer[10];
+  auto received = Run(client->ReceiveFrom(absl::MakeSpan(answer)));
+  ASSERT_OK(received.status());
+  EXPECT_EQ(absl::string_view(answer, received->size), "hello");
+  EXPECT_OK(Wait(echo));
+}
+
+// [SendMany]
+Task<absl::StatusOr<size_t>> SendThree(UdpSocket* socket, SocketAddress to) {
+  const std::vector<OutgoingDatagram> batch = {OutgoingDatagram("one", to), OutgoingDatagram("two", to),
+                                               OutgoingDatagram("six", to)};
+  SendManyResult result = co_await socket->SendMany(batch);  // As few system calls as the kernel allows.
+  if (!result.ok()) co_return result.status;
+  co_return result.sent;
+}
+// [end]
+
+TEST_F(ApiExamples, SendMany) {
+  auto socket = UdpSocket::Bind(SocketAddress::LoopbackIpv4(0));
+  ASSERT_OK(socket.status());
+  EXPECT_THAT(Run(SendThree(&*socket, *socket->LocalAddress())), IsOkAndHolds(3u));
+}
+
+// [Stream]
+class Connections {
+ public:
+  template <AsyncStream S>
+  void Add(S stream) {
+    streams_.emplace_back(std::move(stream));  // Over TCP, a pipe, a Unix socket, ...
+  }
+  Task<absl::Status> Broadcast(std::string text) {
+    for (Stream& stream : streams_) static_cast<void>(co_await stream.WriteAll(text));
+    co_return absl::OkStatus();
+  }
+
+ private:
+  std::vector<Stream> streams_;
+};
+// [end]
+
+TEST_F(ApiExamples, Stream) {
+  auto [client, server] = ConnectedPair();
+  auto [left, right] = MakePipe(1024);
+  Connections connections;
+  connections.Add(std::move(server));
+  connections.Add(std::move(left));
+  EXPECT_OK(Run(connections.Broadcast("news")));
+  EXPECT_THAT(Read(client), IsOkAndHolds("news"));
+  char news[4];
+  EXPECT_THAT(Run(right.Read(absl::MakeSpan(news))), IsOkAndHolds(4u));
+}
+
+// [Pipe]
+Task<absl::StatusOr<size_t>> ThroughAPipe(std::string text, absl::Span<char> target) {
+  auto [left, right] = MakePipe(64 * 1024);
+  IoResult written = co_await left.WriteAll(text);
+  if (!written.ok()) co_return written.status;
+  co_return co_await right.Read(target);
+}
+// [end]
+
+TEST_F(ApiExamples, Pipe) {
+  char target[10];
+  EXPECT_THAT(Run(ThroughAPipe("hello", absl::MakeSpan(target))), IsOkAndHolds(5u));
+}
+
+// [BufferedReader]
+Task<absl::StatusOr<std::string>> ReadHeader(TcpStream* stream) {
+  BufferedReader reader(*stream);
+  absl::StatusOr<absl::string_view> header = co_await reader.ReadUntil("\r\n\r\n", 8192);
+  if (!header.ok()) co_return header.status();  // kResourceExhausted: longer than 8192 bytes.
+  co_return std::string(*header);
+}
+// [end]
+
+TEST_F(ApiExamples, BufferedReader) {
+  auto [client, server] = ConnectedPair();
+  Send(client, "GET / HTTP/1.1\r\n\r\nbody");
+  EXPECT_THAT(Run(ReadHeader(&server)), IsOkAndHolds("GET / HTTP/1.1\r\n\r\n"));
+}
+
+// [LineReader]
+Task<absl::StatusOr<size_t>> CountLines(TcpStream* stream) {
+  BufferedReader reader(*stream);
+  LineReader lines(reader);
+  for (size_t count = 0;; ++count) {
+    absl::StatusOr<std::optional<absl::string_view>> line = co_await lines.Next();
+    if (!line.ok()) co_return line.status();
+    if (!line->has_value()) co_return count;  // The end of the stream.
+  }
+}
+// [end]
+
+TEST_F(ApiExamples, LineReader) {
+  auto [client, server] = ConnectedPair();
+  Send(client, "one\ntwo\r\nthree");
+  EXPECT_OK(Run(client.ShutdownWrite()));
+  EXPECT_THAT(Run(CountLines(&server)), IsOkAndHolds(3u));
+}
+
+// [FrameReader]
+Task<absl::StatusOr<std::string>> SendAndReadFrame(TcpStream* from, TcpStream* to, std::string message) {
+  BufferedWriter out(*from);
+  FrameWriter writer(out);  // A length of 4 bytes, big-endian, comes before each frame.
+  if (absl::Status appended = writer.Append(message); !appended.ok()) co_return appended;
+  if (absl::Status flushed = co_await out.Flush(); !flushed.ok()) co_return flushed;
+  BufferedReader in(*to);
+  FrameReader reader(in, FrameFormat().set_limit(1 << 20));
+  absl::StatusOr<std::optional<absl::string_view>> frame = co_await reader.Next();
+  if (!frame.ok()) co_return frame.status();
+  co_return std::string(frame->value_or("(end)"));
+}
+// [end]
+
+TEST_F(ApiExamples, FrameReader) {
+  auto [client, server] = ConnectedPair();
+  EXPECT_THAT(Run(SendAndReadFrame(&client, &server, "message")), IsOkAndHolds("message"));
+}
+
+// [Copy]
+Task<absl::Status> Proxy(TcpStream client, SocketAddress backend) {
+  absl::StatusOr<TcpStream> server = co_await TcpStream::Connect(backend);
+  if (!server.ok()) co_return server.status();
+  BidirectionalCopyResult result =
+      co_await CopyBidirectional(client, *server, CopyOptions().set_idle_timeout(absl::Minutes(5)));
+  co_return result.status;
+}
+// [end]
+
+TEST_F(ApiExamples, Copy) {
+  TcpListener backend = Listen();
+  auto [client, proxied] = ConnectedPair();
+  auto proxy = Start(Proxy(std::move(proxied), backend.LocalAddress()));
+  TcpStream server = Accept(backend);
+  Send(client, "question");
+  EXPECT_OK(Run(client.ShutdownWrite()));
+  EXPECT_THAT(ReadAll(server), IsOkAndHolds("question"));
+  Send(server, "answer");
+  EXPECT_OK(Run(server.ShutdownWrite()));
+  EXPECT_THAT(ReadAll(client), IsOkAndHolds("answer"));
+  EXPECT_OK(Wait(proxy));
+}
+
+// [Resolve]
+Task<absl::StatusOr<SocketAddress>> FirstAddress(std::string name) {
+  absl::StatusOr<std::vector<SocketAddress>> addresses = co_await Resolve(name, 80).By(Now() + absl::Seconds(5));
+  if (!addresses.ok()) co_return addresses.status();  // kNotFound: there is no such name.
+  co_return addresses->front();
+}
+// [end]
+
+TEST_F(ApiExamples, Resolve) {
+  auto address = Run(FirstAddress("localhost"));
+  ASSERT_OK(address.status());
+  EXPECT_TRUE(address->is_loopback());
+}
+
+// [Connect]
+Task<absl::Status> Ping(std::string target) {
+  absl::StatusOr<TcpStream> stream = co_await WithTimeout(absl::Seconds(5), Connect(target));  // "db.example:5432"
+  if (!stream.ok()) co_return stream.status();
+  IoResult result = co_await stream->WriteAll("ping");
+  co_return result.status;
+}
+// [end]
+
+TEST_F(ApiExamples, Connect) {
+  TcpListener listener = Listen();
+  EXPECT_OK(Run(Ping("localhost:" + std::to_string(listener.LocalAddress().port()))));
+  TcpStream accepted = Accept(listener);
+  EXPECT_THAT(Read(accepted), IsOkAndHolds("ping"));
+}
+
+// [ConnectionPool]
+Task<absl::Status> Request(ConnectionPool<TcpStream>* pool, std::string host, std::string text,
+                           absl::Span<char> answer) {
+  auto lease = co_await WithTimeout(absl::Seconds(1), pool->Acquire(host));
+  if (!lease.ok()) co_return lease.status();
+  IoResult written = co_await (*lease)->WriteAll(text);
+  if (!written.ok()) co_return written.status;  // The lease ends here, and closes its connection.
+  IoResult read = co_await (*lease)->ReadExactly(answer);
+  if (!read.ok()) co_return read.status;
+  lease->ReturnToPool();  // Only a connection whose answer was read in full is used again.
+  co_return absl::OkStatus();
+}
+// [end]
+
+Task<absl::StatusOr<TcpStream>> ConnectToHost(std::string host) { return tandem::Connect(std::move(host)); }
+
+TEST_F(ApiExamples, ConnectionPool) {
+  TcpListener listener = Listen();
+  ConnectionPool<TcpStream> pool(&ConnectToHost);
+  auto serving = Start(EchoOne(&listener));
+  char answer[4];
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_OK(Run(Request(&pool, listener.LocalAddress().ToString(), "ping", absl::MakeSpan(answer))));
+  }
+  EXPECT_EQ(pool.statistics().made, 1u);
+  pool.CloseIdle();
+  EXPECT_OK(Wait(serving));
+}
+
+// [Channel]
+Task<absl::Status> Produce(Channel<int>* numbers) {
+  for (int i = 1; i <= 3; ++i) {
+    absl::Status sent = co_await numbers->Send(int{i});  // Waits while the channel is full.
+    if (!sent.ok()) co_return sent;
+  }
+  numbers->Close();
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<int>> Sum(Channel<int>* numbers) {
+  int sum = 0;
+  for (;;) {
+    absl::StatusOr<int> number = co_await numbers->Receive();
+    if (!number.ok()) co_return sum;  // kOutOfRange: closed and empty.
+    sum += *number;
+  }
+}
+// [end]
+
+TEST_F(ApiExamples, Channel) {
+  Channel<int> numbers(1);
+  auto produce = Start(Produce(&numbers));
+  EXPECT_THAT(Run(Sum(&numbers)), IsOkAndHolds(6));
+  EXPECT_OK(Wait(produce));
+}
+
+// [Mutex]
+Task<absl::Status> AppendLine(Mutex* mutex, TcpStream* log, std::string line) {
+  absl::StatusOr<Mutex::Guard> guard = co_await mutex->Lock();  // Held across the awaits below.
+  if (!guard.ok()) co_return guard.status();
+  IoResult text = co_await log->WriteAll(line);
+  if (!text.ok()) co_return text.status;
+  IoResult end = co_await log->WriteAll("\n");
+  co_return end.status;
+}
+// [end]
+
+TEST_F(ApiExamples, Mutex) {
+  auto [client, server] = ConnectedPair();
+  Mutex mutex;
+  auto one = Start(AppendLine(&mutex, &client, "one"));
+  auto two = Start(AppendLine(&mutex, &client, "two"));
+  EXPECT_OK(Wait(one));
+  EXPECT_OK(Wait(two));
+  EXPECT_OK(Run(client.ShutdownWrite()));
+  EXPECT_THAT(ReadAll(server), IsOkAndHolds("one\ntwo\n"));
+}
+
+// [Semaphore]
+Task<absl::Status> WithOneOfFew(Semaphore* few, int* running, int* most) {
+  absl::StatusOr<Semaphore::Guard> permit = co_await few->Acquire();
+  if (!permit.ok()) co_return permit.status();
+  *most = std::max(*most, ++*running);
+  absl::Status slept = co_await Sleep(absl::Milliseconds(1));
+  --*running;
+  co_return slept;  // The guard gives the permit back.
+}
+// [end]
+
+TEST_F(ApiExamples, Semaphore) {
+  Semaphore few(2);
+  int running = 0;
+  int most = 0;
+  std::vector<std::unique_ptr<testing::Background<absl::Status>>> tasks(5);
+  for (auto& task : tasks) task = Start(WithOneOfFew(&few, &running, &most));
+  for (auto& task : tasks) EXPECT_OK(Wait(task));
+  EXPECT_EQ(most, 2);
+}
+
+// [Event]
+Task<absl::Status> StartWhenReady(Event* ready, bool* started) {
+  absl::Status waited = co_await ready->Wait();
+  if (!waited.ok()) co_return waited;
+  *started = true;
+  co_return absl::OkStatus();
+}
+// [end]
+
+TEST_F(ApiExamples, Event) {
+  Event ready;
+  bool started = false;
+  auto task = Start(StartWhenReady(&ready, &started));
+  Settle();
+  EXPECT_FALSE(started);
+  ready.Set();
+  EXPECT_OK(Wait(task));
+  EXPECT_TRUE(started);
+}
+
+// [WaitGroup]
+Task<void> Work(WaitGroup* group, int* done) {
+  static_cast<void>(co_await Sleep(absl::Milliseconds(1)));
+  ++*done;
+  group->Done();
+}
+
+Task<absl::Status> SpawnAndWait(int* done) {
+  WaitGroup group;
+  for (int i = 0; i < 3; ++i) {
+    group.Add();
+    Spawn(&Work, &group, done);
+  }
+  co_return co_await group.Wait();
+}
+// [end]
+
+TEST_F(ApiExamples, WaitGroup) {
+  int done = 0;
+  EXPECT_OK(Run(SpawnAndWait(&done)));
+  EXPECT_EQ(done, 3);
+}
+
+// [Ticker]
+Task<absl::Status> Heartbeat(TcpStream* stream, int beats) {
+  Ticker ticker(absl::Milliseconds(2));
+  for (int i = 0; i < beats; ++i) {
+    absl::StatusOr<Instant> tick = co_await ticker.Next();  // Does not drift; a missed tick is skipped.
+    if (!tick.ok()) co_return tick.status();
+    IoResult sent = co_await stream->WriteAll("beat;");
+    if (!sent.ok()) co_return sent.status;
+  }
+  co_return co_await stream->ShutdownWrite();
+}
+// [end]
+
+TEST_F(ApiExamples, Ticker) {
+  auto [client, server] = ConnectedPair();
+  EXPECT_OK(Run(Heartbeat(&client, 3)));
+  EXPECT_THAT(ReadAll(server), IsOkAndHolds("beat;beat;beat;"));
+}
+
+// [RateLimiter]
+Task<absl::Status> SendSlowly(RateLimiter* limiter, TcpStream* stream, int messages) {
+  for (int i = 0; i < messages; ++i) {
+    absl::Status turn = co_await limiter->Acquire(1);
+    if (!turn.ok()) co_return turn;
+    IoResult sent = co_await stream->WriteAll(".");
+    if (!sent.ok()) co_return sent.status;
+  }
+  co_return co_await stream->ShutdownWrite();
+}
+// [end]
+
+TEST_F(ApiExamples, RateLimiter) {
+  auto [client, server] = ConnectedPair();
+  RateLimiter limiter(1000, absl::Seconds(1), 2);  // 1000 a second, at most 2 at once.
+  EXPECT_OK(Run(SendSlowly(&limiter, &client, 5)));
+  EXPECT_THAT(ReadAll(server), IsOkAndHolds("....."));
+}
+
+// [RunBlocking]
+absl::StatusOr<std::string> FirstLine(std::string path) {
+  std::ifstream file(path);  // Blocks; it runs on another thread.
+  std::string line;
+  if (!std::getline(file, line)) return absl::NotFoundError(path);
+  return line;
+}
+
+Task<absl::StatusOr<std::string>> Load(std::string path) { co_return co_await RunBlocking(&FirstLine, path); }
+// [end]
+
+TEST_F(ApiExamples, RunBlocking) {
+  EXPECT_EQ(Run(Load("/does/not/exist")).status().code(), absl::StatusCode::kNotFound);
+}
+
+// [Random]
+Task<absl::Status> RetryLater(int attempt) {
+  const int64_t most_ms = int64_t{2} << attempt;
+  const int64_t pause_ms = Random("retry").Between(1, most_ms);  // In the simulator, from the seed.
+  co_return co_await Sleep(absl::Milliseconds(pause_ms));
+}
+// [end]
+
+TEST_F(ApiExamples, Random) { EXPECT_OK(Run(RetryLater(1))); }
+
+// [HostLocal]
+struct Counters {
+  int requests = 0;
+};
+HostLocal<Counters> counters;  // One for each host of the simulator and each shard of the runtime.
+
+int CountRequest() { return ++counters->requests; }
+// [end]
+
+TEST_F(ApiExamples, HostLocal) {
+  EXPECT_EQ(CountRequest(), 1);
+  EXPECT_EQ(CountRequest(), 2);
+}
+
+// [Errors]
+std::string Explain(const absl::Status& status) {
+  if (absl::IsDeadlineExceeded(status)) return "my own deadline";
+  if (ErrnoOf(status) == ECONNREFUSED) return "nobody listens there";
+  if (absl::IsUnavailable(status)) return "the connection is dead";
+  return std::string(status.message());
+}
+// [end]
+
+TEST_F(ApiExamples, Errors) {
+  TcpListener listener = Listen();
+  const SocketAddress closed = listener.LocalAddress();
+  EXPECT_OK(Run(listener.Close()));
+  EXPECT_EQ(Explain(Run(TcpStream::Connect(closed)).status()), "nobody listens there");
+}
+
+}  // namespace
+}  // namespace tandem
