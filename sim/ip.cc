@@ -3,6 +3,7 @@
 #include "sim/ip.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <array>
 #include <cstddef>
 
@@ -38,6 +39,16 @@ SocketAddress AnyAddress(AddressFamily family, uint16_t port) {
 
 SocketAddress LoopbackAddress(AddressFamily family, uint16_t port) {
   return family == AddressFamily::kIpv6 ? SocketAddress::LoopbackIpv6(port) : SocketAddress::LoopbackIpv4(port);
+}
+
+SocketAddress ThisHost(const SocketAddress& any, const SocketAddress& local) {
+  if (any.is_ipv4() && local.is_ipv4() && !local.is_any()) return local.WithPort(any.port());
+  const bool to_ipv4 = any.is_ipv4() || (local.is_ipv4() && !local.is_any());
+  return LoopbackAddress(to_ipv4 ? AddressFamily::kIpv4 : AddressFamily::kIpv6, any.port());
+}
+
+int WrongFamily(AddressFamily socket_family, AddressFamily family) {
+  return socket_family == AddressFamily::kIpv6 && family == AddressFamily::kIpv4 ? EINVAL : EAFNOSUPPORT;
 }
 
 bool Covers(const SocketAddress& local, bool ipv6_only, const SocketAddress& address) {

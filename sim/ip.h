@@ -26,6 +26,13 @@ SocketAddress AnyAddress(AddressFamily family, uint16_t port);
 // 127.0.0.1 or ::1.
 SocketAddress LoopbackAddress(AddressFamily family, uint16_t port);
 
+// Where a socket bound to `local` sends what is for `any`, 0.0.0.0 or ::, which stand for this host: as Linux, to the
+// bound address, but from an IPv4 address to :: it goes to 127.0.0.1, and from an IPv6 address to ::1.
+SocketAddress ThisHost(const SocketAddress& any, const SocketAddress& local);
+
+// The errno for an address of `family` on a socket of the other: an IPv4 address is too short for an IPv6 socket.
+int WrongFamily(AddressFamily socket_family, AddressFamily family);
+
 // True when a socket bound to `local` takes what is sent to `address`. Ports are not looked at.
 bool Covers(const SocketAddress& local, bool ipv6_only, const SocketAddress& address);
 

@@ -195,7 +195,12 @@ bool HostStack::BindConflicts(const TcpSocket& socket, const SocketAddress& loca
   bool conflict = false;
   bucket->second->sockets.ForEach([&](const TcpSocket& other) {
     if (&other == &socket) return;
-    if (!Covers(local, socket.ipv6_only_, other.local_) && !Covers(other.local_, other.ipv6_only_, local)) return;
+    // Linux takes 0.0.0.0 for in the way of every IPv6 socket that is not IPv6 only, bound to :: or not.
+    const bool both_families = local.is_ipv4() && local.is_any() && other.local_.is_ipv6() && !other.ipv6_only_;
+    if (!both_families && !Covers(local, socket.ipv6_only_, other.local_) &&
+        !Covers(other.local_, other.ipv6_only_, local)) {
+      return;
+    }
     if (socket.reuse_address_ && other.reuse_address_ && other.state_ != TcpState::kListen) return;
     if (socket.reuse_port_ && other.reuse_port_) return;
     conflict = true;
@@ -304,7 +309,7 @@ int HostStack::Bind(SocketId id, const SocketAddress& address) {
   TcpSocket* socket = Find(id);
   if (socket == nullptr) return -EBADF;
   const auto bind = [&]() -> int {
-    if (address.family() != socket->family_) return -EAFNOSUPPORT;
+    if (address.family() != socket->family_) return -WrongFamily(socket->family_, address.family());
     if (socket->bound_ || socket->state_ != TcpState::kClosed || socket->was_connected_) return -EINVAL;
     SocketAddress local = Unmap(address);
     if (local.is_ipv4() && socket->family_ == AddressFamily::kIpv6 && socket->ipv6_only_) return -EINVAL;
@@ -317,6 +322,8 @@ int HostStack::Bind(SocketId id, const SocketAddress& address) {
       return -EADDRINUSE;
     }
     socket->local_ = socket->bound_to_ = local;
+    socket->chose_port_ = address.port() != 0;
+    if (local.is_ipv6() && !local.is_any()) socket->ipv6_only_ = true;  // As Linux.
     AddToPort(*socket, /*bound_explicitly=*/true);
     return 0;
   };
@@ -363,12 +370,10 @@ int HostStack::ConnectTarget(const TcpSocket& socket, const SocketAddress& addre
     default:
       return -EISCONN;
   }
-  if (address.family() != socket.family_) return -EAFNOSUPPORT;
+  if (address.family() != socket.family_) return -WrongFamily(socket.family_, address.family());
   *peer = Unmap(address);
   if (peer->is_ipv4() && socket.family_ == AddressFamily::kIpv6 && socket.ipv6_only_) return -ENETUNREACH;
-  if (peer->is_any()) {
-    *peer = peer->is_ipv4() ? SocketAddress::LoopbackIpv4(peer->port()) : SocketAddress::LoopbackIpv6(peer->port());
-  }
+  if (peer->is_any()) *peer = ThisHost(*peer, socket.local_);
   const uint8_t first = peer->bytes()[0];
   const bool multicast = peer->is_ipv4() ? first >= 224 : first == 0xff;
   return multicast ? -ENETUNREACH : 0;
@@ -393,7 +398,7 @@ int HostStack::ChooseLocal(TcpSocket& socket, const SocketAddress& peer) {
   if (const int error = SourceAddressFor(peer, &source); error != 0) return error;
   socket.remote_ = peer;
   if (!socket.local_.is_any()) {
-    if (socket.local_.family() != peer.family()) return -ENETUNREACH;
+    if (socket.local_.family() != peer.family()) return socket.local_.is_ipv4() ? -EAFNOSUPPORT : -ENETUNREACH;
     if (socket.local_.is_loopback() && !Owns(peer)) return -EINVAL;
     source = socket.local_;
   }

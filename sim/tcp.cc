@@ -825,7 +825,8 @@ void TcpSocket::Die(int error) {
     return;
   }
   stack_.RemoveConnection(*this);
-  if (!bound_explicitly_) stack_.RemoveFromPort(*this);
+  // A port that the program did not ask for by number is free again, though the program still has the socket.
+  if (!chose_port_) stack_.RemoveFromPort(*this);
   DropAcknowledged(send_bytes_);
   state_ = TcpState::kClosed;
   error_ = error;

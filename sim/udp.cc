@@ -64,7 +64,7 @@ int UdpSocket::Bind(const SocketAddress& address) {
 }
 
 int UdpSocket::BindTo(const SocketAddress& address) {
-  if (address.family() != family_) return -EAFNOSUPPORT;
+  if (address.family() != family_) return -WrongFamily(family_, address.family());
   if (bound_) return -EINVAL;
   SocketAddress local = Unmap(address);
   if (local.is_ipv4() && family_ == AddressFamily::kIpv6 && ipv6_only_) return -EINVAL;
@@ -78,6 +78,7 @@ int UdpSocket::BindTo(const SocketAddress& address) {
     return -EADDRINUSE;
   }
   chose_address_ = !local.is_any();
+  if (local.is_ipv6() && chose_address_) ipv6_only_ = true;  // As Linux.
   local_ = local;
   owner_.AddToPort(*this);
   return 0;
@@ -106,6 +107,7 @@ int UdpSocket::ConnectTo(const SocketAddress& address) {
     return 0;
   }
   if (const int error = BindIfUnbound(); error != 0) return error;
+  if (address.is_ipv4() && family_ == AddressFamily::kIpv6 && ipv6_only_) return -EAFNOSUPPORT;
   SocketAddress peer;
   if (const int error = Target(address, &peer); error != 0) return error;
   Route route;
@@ -318,7 +320,7 @@ int UdpSocket::Target(const SocketAddress& address, SocketAddress* peer) const {
   if (!address.is_ipv4() && (!address.is_ipv6() || family_ == AddressFamily::kIpv4)) return -EAFNOSUPPORT;
   *peer = Unmap(address);
   if (peer->is_ipv4() && family_ == AddressFamily::kIpv6 && ipv6_only_) return -ENETUNREACH;
-  if (peer->is_any()) *peer = LoopbackAddress(peer->family(), peer->port());
+  if (peer->is_any()) *peer = ThisHost(*peer, local_);
   return 0;
 }
 
@@ -326,7 +328,7 @@ int UdpSocket::FindRoute(const SocketAddress& peer, Route* route) const {
   const bool everybody = IsBroadcast(peer);
   if (everybody && !broadcast_) return -EACCES;
   const bool chosen = !local_.is_any() && !IsMulticast(local_) && !IsBroadcast(local_);
-  if (chosen && local_.family() != peer.family()) return -ENETUNREACH;
+  if (chosen && local_.family() != peer.family()) return local_.is_ipv4() ? -EAFNOSUPPORT : -ENETUNREACH;
   const bool on_network = owner_.OnNetwork(peer.family());
   if (IsMulticast(peer) || everybody) {
     if (IsMulticast(peer) && multicast_interface_ != 0) {
@@ -393,7 +395,9 @@ int64_t UdpSocket::TrySend(const OutgoingDatagram& datagram) {
 void UdpSocket::SendToGroup(const Route& route, const SocketAddress& group, absl::string_view data) {
   Network& network = stack_.network();
   const bool multicast = IsMulticast(group);
-  if (!multicast || multicast_loop_) SendPacket(&stack_, route, group, data);
+  // The loopback interface is one big loop, whatever the option says.
+  const bool loops = !multicast || multicast_loop_ || route.interface_index == kLoopbackInterface;
+  if (loops) SendPacket(&stack_, route, group, data);
   if (route.interface_index != kNetworkInterface) return;
   if (multicast && (multicast_time_to_live_ == 0 || StaysOnHost(group))) return;
   for (size_t i = 0; i < network.host_count(); ++i) {

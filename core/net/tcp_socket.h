@@ -59,8 +59,8 @@ class TcpSocket final : public TcpOptions<TcpSocket>, public BufferSizeOptions<T
   // Errors:
   //   kFailedPrecondition  EADDRINUSE: the port is taken. EADDRNOTAVAIL: not an address of this machine.
   //   kPermissionDenied    EACCES: a port below 1024 without CAP_NET_BIND_SERVICE.
-  //   kInvalidArgument     EINVAL: the socket is bound already. `address` is none.
-  //   kUnimplemented       EAFNOSUPPORT: an address of the other family.
+  //   kInvalidArgument     EINVAL: the socket is bound already, or a kIpv6 socket and an IPv4 address. `address` is none.
+  //   kUnimplemented       EAFNOSUPPORT: a kIpv4 socket and an IPv6 address.
   absl::Status Bind(const SocketAddress& address);
 
   // The bound address; 0.0.0.0:0 or [::]:0 before Bind().

@@ -13,6 +13,7 @@ namespace tandem {
 
 Ticker::Ticker(absl::Duration period, Instant first) : period_ns_(absl::ToInt64Nanoseconds(period)), next_(first) {
   CHECK_GT(period_ns_, 0) << "a ticker needs a period of at least a nanosecond";
+  CHECK(first != Instant::InfinitePast()) << "a ticker that never started";
 }
 
 Ticker::~Ticker() {

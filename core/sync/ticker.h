@@ -33,7 +33,7 @@ class Ticker {
 
   // Starts now; the first tick is one period later. REQUIRES period >= 1 ns (CHECKed), and a running shard.
   explicit Ticker(absl::Duration period) : Ticker(period, Now() + period) {}
-  // The first tick is at `first`, which may have passed.
+  // The first tick is at `first`, which may have passed. REQUIRES first != Instant::InfinitePast() (CHECKed).
   Ticker(absl::Duration period, Instant first);
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;

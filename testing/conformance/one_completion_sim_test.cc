@@ -490,7 +490,9 @@ void CheckFlow(const Flow& flow, bool was_used_by_both) {
   EXPECT_EQ(flow.mistakes, 0u);
   if (!was_used_by_both) return;
   EXPECT_LE(flow.received, flow.sent);
-  if (flow.saw_end && !flow.aborted && !flow.no_proof) EXPECT_EQ(flow.received, flow.sent);
+  if (flow.saw_end && !flow.aborted && !flow.no_proof) {
+    EXPECT_EQ(flow.received, flow.sent);
+  }
 }
 
 }  // namespace

@@ -15,7 +15,9 @@
 #include "core/net/copy.h"
 #include "core/net/pipe.h"
 #include "core/net/stream.h"
+#include "core/net/tcp_split.h"
 #include "core/net/tcp_stream.h"
+#include "core/net/unix_stream.h"
 #include "gtest/gtest.h"
 #include "testing/conformance/socket_conformance.h"
 #include "testing/conformance/stream_conformance.h"
@@ -188,7 +190,8 @@ TEST_F(MixedCopyTest, StreamsOfDifferentTypes) {
 }
 
 static_assert(BufferReader<TcpStream> && BufferWriter<TcpStream>);
-static_assert(AsyncStream<TcpStream> && AsyncStream<PipeStream> && AsyncStream<Stream>);
+static_assert(AsyncStream<TcpStream> && AsyncStream<UnixStream> && AsyncStream<PipeStream> && AsyncStream<Stream>);
+static_assert(AsyncReader<TcpReader> && AsyncWriter<TcpWriter>);
 
 }  // namespace
 }  // namespace tandem::testing

@@ -72,8 +72,11 @@ class TcpConformanceTest : public SocketConformanceTest {
     CHECK(socket.ok()) << socket.status();
     return *std::move(socket);
   }
+  // A loopback address that other programs of this machine leave alone: a port that was freed is still free when the
+  // test asks for it again.
+  static SocketAddress OwnAddress() { return SocketAddress::Ipv4({127, 77, 0, 1}, 0); }
   // A socket with reuse-address that is bound to `address`.
-  TcpSocket OpenBound(const SocketAddress& address = SocketAddress::LoopbackIpv4(0), bool reuse_address = true) {
+  TcpSocket OpenBound(const SocketAddress& address = OwnAddress(), bool reuse_address = true) {
     TcpSocket socket = Open(address.family());
     EXPECT_OK(socket.set_reuse_address(reuse_address));
     const absl::Status status = socket.Bind(address);
@@ -92,7 +95,7 @@ class TcpConformanceTest : public SocketConformanceTest {
   }
   // An address at which nobody listens, for the moment.
   SocketAddress NobodysAddress() {
-    TcpListener listener = Listen();
+    TcpListener listener = Listen(OwnAddress());
     EXPECT_OK(Run(listener.Close()));
     return listener.LocalAddress();
   }

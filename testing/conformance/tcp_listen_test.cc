@@ -49,6 +49,7 @@ TEST_F(BacklogTest, ConnectsThatFindItFullWaitAndAreNotRefused) {
   TcpListener listener = ListenOn(OpenBound(), 2);
   std::vector<Connecting> connects = StartConnects(listener.LocalAddress(), 6);
   std::vector<TcpStream> servers;
+  servers.reserve(6);
   for (int i = 0; i < 6; ++i) servers.push_back(Accept(listener));
   for (Connecting& connect : connects) EXPECT_OK(Wait(connect));
 }
@@ -56,7 +57,7 @@ TEST_F(BacklogTest, ConnectsThatFindItFullWaitAndAreNotRefused) {
 TEST_F(BacklogTest, ConnectThatFindsItFullCanBeStoppedAndItsSocketCloses) {
   TcpListener listener = ListenOn(OpenBound(), 0);
   TcpStream queued = Connect(listener.LocalAddress());
-  TcpSocket socket = OpenBound(SocketAddress::LoopbackIpv4(0), false);
+  TcpSocket socket = OpenBound(OwnAddress(), false);
   const SocketAddress address = AddressOf(socket);
   auto stopped = Run(std::move(socket).Connect(listener.LocalAddress()).By(Now() + absl::Milliseconds(5)));
   EXPECT_EQ(stopped.status(), DeadlineExceededStatus());
@@ -81,7 +82,7 @@ TEST_F(BacklogTest, ConnectThatFindsItFullIsRefusedWhenTheListenerCloses) {
 // --- TIME_WAIT ---
 
 TEST_F(TcpListenTest, PortInTimeWaitIsTakenWhenTheOldListenerDidNotReuseAddresses) {
-  TcpListener listener = ListenOn(OpenBound(SocketAddress::LoopbackIpv4(0), false));
+  TcpListener listener = ListenOn(OpenBound(OwnAddress(), false));
   const SocketAddress address = listener.LocalAddress();
   TcpStream client = Connect(address);
   TcpStream server = Accept(listener);
@@ -114,7 +115,7 @@ TEST_F(TcpListenTest, PortInTimeWaitIsFreeWhenBothReuseAddresses) {
 }
 
 TEST_F(TcpListenTest, ResetConnectionsLeaveNoTimeWait) {
-  TcpListener listener = ListenOn(OpenBound(SocketAddress::LoopbackIpv4(0), false));
+  TcpListener listener = ListenOn(OpenBound(OwnAddress(), false));
   const SocketAddress address = listener.LocalAddress();
   TcpStream client = Connect(address);
   TcpStream server = Accept(listener);

@@ -95,7 +95,9 @@ TEST_F(UdpCancelTest, DatagramThatCameBeforeTheCancellationIsTheResultOrStays) {
     auto receive = Start(ReceiveString(&socket));
     Settle();
     EXPECT_THAT(socket.TrySendTo("x", AddressOf(socket)), IsOkAndHolds(std::optional<size_t>(1)));
-    if (i % 2 == 1) EXPECT_OK(Run(Sleep(absl::Microseconds(i))));
+    if (i % 2 == 1) {
+      EXPECT_OK(Run(Sleep(absl::Microseconds(i))));
+    }
     receive->Cancel();
     const auto result = Wait(receive);
     if (result.ok()) {
@@ -222,7 +224,7 @@ TEST_F(UdpCloseTest, EndsSendsThatWaitOrTheyWereFaster) {
   EXPECT_OK(Wait(close));
   for (auto& send : sends) {
     const absl::Status status = Wait(send);
-    if (!status.ok()) EXPECT_EQ(ErrnoOf(status), EBADF) << status;
+    EXPECT_TRUE(status.ok() || ErrnoOf(status) == EBADF) << status;
   }
 }
 

@@ -59,9 +59,9 @@ class UdpConformanceTest : public SocketConformanceTest {
     CHECK(address.ok()) << address.status();
     return *std::move(address);
   }
-  // A loopback address with a port where nobody is.
+  // A loopback address with a port where nobody is, nor will be: other tests that run meanwhile use 127.0.0.1.
   SocketAddress ClosedAddress() {
-    UdpSocket socket = Bind();
+    UdpSocket socket = Bind(SocketAddress::Ipv4({127, 0, 77, 1}, 0));
     SocketAddress address = AddressOf(socket);
     EXPECT_OK(Run(socket.Close()));
     return address;
