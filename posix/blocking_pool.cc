@@ -33,6 +33,19 @@ namespace {
 constexpr int kMaxThreads = 16;
 constexpr std::chrono::seconds kIdleTime(10);
 
+std::atomic<bool> g_refuse_threads{false};
+
+// Where nobody can wait: the kernel sends what is unsent afterwards.
+int64_t CloseWithoutWaiting(SocketId socket) {
+  linger value = {};
+  socklen_t size = sizeof(value);
+  if (getsockopt(socket, SOL_SOCKET, SO_LINGER, &value, &size) == 0 && value.l_onoff != 0 && value.l_linger > 0) {
+    value.l_onoff = 0;
+    setsockopt(socket, SOL_SOCKET, SO_LINGER, &value, sizeof(value));
+  }
+  return CloseNow(socket);
+}
+
 }  // namespace
 
 // Where jobs that were run go. Outlives the reactor while jobs run.
@@ -77,6 +90,13 @@ struct BlockingCalls::Job {
       default:
         CHECK(false) << "not a blocking operation";
     }
+    return true;
+  }
+  // Ends the call without having run it and returns true, unless it was dropped.
+  bool Refuse() {
+    State queued = State::kQueued;
+    if (!state.compare_exchange_strong(queued, State::kRunning)) return false;
+    result = kind == OperationKind::kClose ? CloseWithoutWaiting(socket) : -EAGAIN;
     return true;
   }
   // Whether it will never run.
@@ -124,22 +144,29 @@ class BlockingCalls::Pool {
     queue_->ready.notify_all();
   }
 
-  // Returns false when there is no thread at all to run `job`.
-  bool Run(std::shared_ptr<Job> job) {
+  // Refuses `job` when there is no thread at all to run it.
+  void Run(std::shared_ptr<Job> job) {
     {
       const std::lock_guard<std::mutex> lock(queue_->mutex);
-      queue_->jobs.push_back(job);
+      queue_->jobs.push_back(std::move(job));
       if (queue_->idle >= queue_->jobs.size() || queue_->threads == kMaxThreads) {
         queue_->ready.notify_one();
-        return true;
+        return;
       }
       ++queue_->threads;
     }
-    if (StartThread()) return true;
-    const std::lock_guard<std::mutex> lock(queue_->mutex);
-    if (--queue_->threads > 0) return true;
-    // With no thread, nobody has taken it.
-    return !job->Drop();
+    if (StartThread()) return;
+    std::deque<std::shared_ptr<Job>> refused;
+    {
+      const std::lock_guard<std::mutex> lock(queue_->mutex);
+      if (--queue_->threads > 0) return;
+      // Nobody takes what is queued: neither this job, nor another reactor's that counted on the thread that failed.
+      refused.swap(queue_->jobs);
+    }
+    for (std::shared_ptr<Job>& left : refused) {
+      const std::shared_ptr<Mailbox> mailbox = left->mailbox;
+      if (left->Refuse()) mailbox->Put(std::move(left));
+    }
   }
 
  private:
@@ -166,6 +193,7 @@ class BlockingCalls::Pool {
 
   // The thread gets no signals, but for those that its own faults raise.
   bool StartThread() {
+    if (g_refuse_threads.load()) return false;
     sigset_t blocked;
     sigset_t old_mask;
     sigfillset(&blocked);
@@ -247,10 +275,10 @@ void BlockingCalls::Submit(Operation& operation) {
   }
   const bool is_work = operation.kind == OperationKind::kRunBlocking;
   jobs_[&operation] = job;
-  if ((is_work ? work_pool_ : network_pool_)->Run(std::move(job))) return;
-  jobs_.erase(&operation);
-  ended_here_.push_back({.operation = &operation, .result = -EAGAIN});
+  (is_work ? work_pool_ : network_pool_)->Run(std::move(job));
 }
+
+void BlockingCalls::RefuseThreadsForTest(bool refuse) { g_refuse_threads = refuse; }
 
 void BlockingCalls::Cancel(Operation& operation) {
   if (operation.kind == OperationKind::kClose) return;

@@ -44,8 +44,8 @@ class BlockingCalls {
   // What is queued and not begun is dropped, but for closes.
   ~BlockingCalls();
 
-  // Starts `operation`, a kRunBlocking, kResolve or kClose. Its result is 0 or an error as its kind says, and -EAGAIN
-  // when the system refuses the first thread.
+  // Starts `operation`, a kRunBlocking, kResolve or kClose. Its result is 0 or an error as its kind says. When the
+  // system refuses the first thread, that is -EAGAIN; a close then closes here and does not linger.
   void Submit(Operation& operation);
   // Asks for the end: work that has not begun is not called and ends with -ECANCELED, a look-up always does, at once; a
   // close never. A result that is there already stays. Nothing for an operation that TakeDone() has returned.
@@ -58,6 +58,8 @@ class BlockingCalls {
   std::vector<Done> TakeDone();
 
   void SetLookupForTest(LookupFunction lookup) { lookup_ = lookup; }
+  // While true, no thread is started, as if a limit of the system were reached. For all reactors of the process.
+  static void RefuseThreadsForTest(bool refuse);
 
  private:
   struct Job;
@@ -69,7 +71,7 @@ class BlockingCalls {
   const std::shared_ptr<Pool> network_pool_;
   LookupFunction lookup_;
   absl::flat_hash_map<Operation*, std::shared_ptr<Job>> jobs_;  // What was submitted and not taken.
-  std::vector<Done> ended_here_;                                // Cancelled or refused.
+  std::vector<Done> ended_here_;                                // Cancelled.
 };
 
 // The addresses of `host`, in the order of getaddrinfo(3) (RFC 6724), without repetitions. As a LookupFunction.

@@ -250,6 +250,58 @@ TEST(BlockingCallsTest, CloseThatWaitsForLingerEnds) {
   close(pair[1]);
 }
 
+TEST(BlockingCallsTest, WithoutAThreadCallsAreRefusedAndClosesClose) {
+  int pair[2] = {-1, -1};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  Loop loop;
+  TestCall work(OperationKind::kRunBlocking);
+  TestCall lookup(OperationKind::kResolve);
+  lookup.lookup_value.host = "localhost";
+  TestCall close_call(OperationKind::kClose);
+  close_call.socket = pair[0];
+  BlockingCalls::RefuseThreadsForTest(true);
+
+  for (TestCall* call : {&work, &lookup, &close_call}) {
+    loop.calls().Submit(*call);
+    EXPECT_TRUE(loop.calls().has_done());
+    loop.TakeDone();
+    EXPECT_EQ(call->ends, 1);
+  }
+
+  BlockingCalls::RefuseThreadsForTest(false);
+  EXPECT_EQ(work.result, -EAGAIN);
+  EXPECT_EQ(work.runs.load(), 0);
+  EXPECT_EQ(lookup.result, -EAGAIN);
+  EXPECT_EQ(close_call.result, 0);
+  char byte = 0;
+  EXPECT_EQ(read(pair[1], &byte, 1), 0);  // It is closed.
+  close(pair[1]);
+  // It goes on when there are threads again.
+  loop.calls().Submit(work);
+  loop.RunToEnd(work);
+  loop.RunUntil([&] { return work.ends == 2; });
+  EXPECT_EQ(work.result, 0);
+}
+
+TEST(BlockingCallsTest, RefusalsOnTwoThreadsLeaveNoCallBehind) {
+  BlockingCalls::RefuseThreadsForTest(true);
+  const auto submit_many = [] {
+    Loop loop;
+    for (int i = 0; i < 20'000; ++i) {
+      TestCall call(OperationKind::kRunBlocking);
+      loop.calls().Submit(call);
+      loop.RunToEnd(call);
+      EXPECT_EQ(call.result, -EAGAIN);
+    }
+  };
+
+  std::thread other(submit_many);
+  submit_many();
+  other.join();
+
+  BlockingCalls::RefuseThreadsForTest(false);
+}
+
 TEST(LookUpTest, LocalhostIsTheLoopback) {
   Loop loop;
   TestCall call(OperationKind::kResolve);

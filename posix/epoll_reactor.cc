@@ -43,9 +43,6 @@ constexpr int kAccepts = 16;
 constexpr size_t kDatagrams = 64;
 constexpr size_t kStepsPerPoll = 256;
 
-// A Poll() that has reported something without looking at the descriptors does not look, but for every eighth time.
-constexpr uint32_t kMaxSkippedWaits = 7;
-
 // A receive of at least this much makes the next one go straight into a block of kReceiveBytes.
 constexpr size_t kBulkBytes = 16384;
 
@@ -234,11 +231,8 @@ bool EpollReactor::Poll(Instant until) {
   RunCloses();
   if (!backing_off_.empty()) RetryBackedOff();
   RunQueue();
-  if (statistics_.completions == completions && !busy() && !has_side_reports()) {
-    Wait(LimitWait(until));
-  } else if (++skipped_waits_ > kMaxSkippedWaits) {
-    Wait(Instant::InfinitePast());
-  }
+  const bool waits = statistics_.completions == completions && !busy() && !has_side_reports();
+  Wait(waits ? LimitWait(until) : Instant::InfinitePast());
   if (WakeUp()) ++statistics_.wakes;
   statistics_.completions += ReportBlocking();
   ReportSignals();
@@ -280,7 +274,6 @@ void EpollReactor::RunQueue() {
 }
 
 void EpollReactor::Wait(Instant until) {
-  skipped_waits_ = 0;
   int64_t timeout_ns = 0;
   if (until == Instant::InfiniteFuture()) {
     timeout_ns = -1;
@@ -482,7 +475,12 @@ void EpollReactor::StepOut(Descriptor& descriptor) {
 
 void EpollReactor::Connect(Descriptor& descriptor) {
   Side& side = descriptor.out;
-  if (side.connecting && !descriptor.registered) return WaitFor(descriptor, side);
+  if (side.connecting && !descriptor.registered) {
+    // No event tells, but the kernel does when asked again.
+    const int result = ConnectNow(descriptor.id, side.operation->address);
+    if (result == -EALREADY || result == -EINPROGRESS) return WaitFor(descriptor, side);
+    return Complete(descriptor, result == -EISCONN ? 0 : result);
+  }
   if (side.connecting) {
     int error = 0;
     const int failed = posix::GetOption(descriptor.id, SocketOption::kError, &error);

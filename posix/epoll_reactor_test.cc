@@ -4,11 +4,17 @@
 
 #include "posix/epoll_reactor.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -42,8 +48,43 @@ class EpollReactorTest : public TrafficFixture {
     ASSERT_TRUE(source->armed());
   }
 
+  // Connects, accepts and sends both ways.
+  bool Serves() {
+    SocketAddress address;
+    TestSource accept(Source::Kind::kAccept);
+    Arm(&accept, Listener(&address));
+    const SocketId client = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
+    bool serves = Connect(client, address) == 0 && RunUntil([&] { return !accept.accepted.empty(); });
+    Disarm(&accept);
+    return serves && Sends(client, Keep(accept.accepted.front())) && Sends(accept.accepted.front(), client);
+  }
+
+  bool Sends(SocketId from, SocketId to) {
+    TestSource receive(Source::Kind::kReceive);
+    ArmAndWait(&receive, to);
+    const bool arrived = Send(from, "echo") == 4 && RunUntil([&] { return receive.received == "echo"; });
+    Disarm(&receive);
+    return arrived;
+  }
+
   EpollReactor* epoll_ = nullptr;  // The same as reactor_.
 };
+
+// From now on epoll_ctl(2) fails, as at the limit of watched descriptors (epoll(7), max_user_watches).
+bool RefuseWatches() {
+  std::array<sock_filter, 4> program = {{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_ctl, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  const sock_fprog filter = {.len = program.size(), .filter = program.data()};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST_F(EpollReactorTest, ServesByTheClockWhereNothingMoreCanBeWatched) {
+  EXPECT_EXIT(_exit(RefuseWatches() && Serves() ? 0 : 1), ::testing::ExitedWithCode(0), "");
+}
 
 TEST_F(EpollReactorTest, DescriptionNamesWhatWasChosen) {
   const std::string description = reactor_->statistics().description;
@@ -169,11 +210,12 @@ TEST_F(EpollReactorTest, UnixReceivesThatAreShortDoNotHideWhatFollows) {
   ArmAndWait(&receive, Keep(pair[1]));
 
   // Each run of bytes with a descriptor is received by itself.
+  const std::string bytes = "abc";
   for (int i = 0; i < 3; ++i) {
     TestOperation send;
     const int descriptors[] = {writer};
     send.descriptors = descriptors;
-    StartSend(&send, writer, "abc");
+    StartSend(&send, writer, bytes);
     ASSERT_TRUE(RunUntil([&] { return send.done; }));
     ASSERT_EQ(send.result, 3);
   }

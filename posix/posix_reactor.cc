@@ -10,12 +10,16 @@
 #include <utility>
 
 #include "absl/log/check.h"
+#include "posix/accept_errors.h"
 #include "posix/clock.h"
 #include "posix/random_seed.h"
 #include "posix/sockets.h"
 
 namespace tandem::posix {
 namespace {
+
+// How many connections that failed before they were accepted one TryAccept() passes over.
+constexpr int kMostFailedAccepts = 16;
 
 // Not virtual: it may be called while the reactor is being destroyed.
 void WakeReactor(void* reactor) { static_cast<PosixReactor*>(reactor)->PosixReactor::Wake(); }
@@ -156,7 +160,14 @@ void PosixReactor::CloseDescriptor(int descriptor) {
   OnDescriptorFreed();
 }
 
-int64_t PosixReactor::TryAccept(SocketId socket) { return AcceptNow(socket); }
+int64_t PosixReactor::TryAccept(SocketId socket) {
+  for (int left = kMostFailedAccepts; left > 0; --left) {
+    const int64_t result = AcceptNow(socket);
+    if (result >= 0 || !ConcernsOneConnection(static_cast<int>(-result))) return result;
+  }
+  return -EAGAIN;  // A security module may answer EPERM for ever.
+}
+
 int64_t PosixReactor::TryReceive(SocketId socket, absl::Span<char> target) {
   return ReceiveNow(socket, target.data(), target.size());
 }

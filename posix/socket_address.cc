@@ -78,8 +78,9 @@ SocketAddress FromSockaddr(const sockaddr_storage& storage, socklen_t length) {
   }
   if (length > offsetof(sockaddr_un, sun_path) && storage.ss_family == AF_UNIX) {
     sockaddr_un name{};
-    std::memcpy(&name, &storage, std::min<size_t>(length, sizeof(name)));
-    const absl::string_view bytes(name.sun_path, length - offsetof(sockaddr_un, sun_path));
+    const size_t size = std::min<size_t>(length, sizeof(name));
+    std::memcpy(&name, &storage, size);
+    const absl::string_view bytes(name.sun_path, size - offsetof(sockaddr_un, sun_path));
     const auto address = bytes.front() == '\0' ? SocketAddress::UnixAbstract(bytes.substr(1))
                                                : SocketAddress::Unix(bytes.substr(0, bytes.find('\0')));
     if (address.ok()) return *address;

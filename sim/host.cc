@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <utility>
 #include <vector>
 
@@ -19,6 +18,10 @@ namespace {
 
 // How long a process may take to end after main has returned and everything was cancelled, as in Runtime.
 constexpr absl::Duration kGrace = absl::Seconds(10);
+
+// Signals that are ignored unless a program asks for them, and SIGCONT, which a process that runs does not feel
+// (signal(7)): SIGCHLD, SIGCONT, SIGURG, SIGWINCH.
+constexpr std::array<int, 4> kIgnoredSignals = {17, 18, 23, 28};
 
 SocketAddress Ipv4Of(uint32_t index, uint16_t port) {
   const uint32_t number = index + 1;
@@ -194,8 +197,7 @@ void Host::OnPauseEnd() {
 
 void Host::DeliverSignal(int signal) {
   if (!alive()) return;
-  // Signals that are ignored unless a program asks for them (signal(7)).
-  const bool ignored = signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT;
+  const bool ignored = std::find(kIgnoredSignals.begin(), kIgnoredSignals.end(), signal) != kIgnoredSignals.end();
   if (!reactor_->DeliverSignal(signal) && !ignored) Kill();
 }
 

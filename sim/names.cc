@@ -2,6 +2,7 @@
 
 #include "sim/names.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -11,6 +12,12 @@
 #include "core/base/random.h"
 
 namespace tandem::sim {
+namespace {
+
+// Longer than any test runs, and short enough to be added to a time.
+constexpr absl::Duration kForEver = absl::Hours(24 * 365 * 100);
+
+}  // namespace
 
 NameTable::NameTable() {
   // In the order of RFC 6724.
@@ -25,7 +32,8 @@ std::string NameTable::Canonical(absl::string_view name) {
 NameTable::Latency NameTable::MakeLatency(absl::Duration least, absl::Duration most) {
   CHECK_LE(absl::ZeroDuration(), least);
   CHECK_LE(least, most);
-  return Latency{absl::ToInt64Nanoseconds(least), absl::ToInt64Nanoseconds(most)};
+  return Latency{absl::ToInt64Nanoseconds(std::min(least, kForEver)),
+                 absl::ToInt64Nanoseconds(std::min(most, kForEver))};
 }
 
 void NameTable::Set(absl::string_view name, std::vector<SocketAddress> addresses) {

@@ -44,7 +44,8 @@ class NameTable {
   // Undoes the calls above: hosts and `localhost` have their own addresses again, other names are gone.
   void Reset(absl::string_view name);
 
-  // Lookups of `name` take between `least` and `most`, drawn for each. REQUIRES 0 <= least <= most.
+  // Lookups of `name` take between `least` and `most`, drawn for each; infinite: there is no answer.
+  // REQUIRES 0 <= least <= most.
   void SetLatency(absl::string_view name, absl::Duration least, absl::Duration most);
   // The same for all names that have nothing of their own. At first 100 us to 2 ms.
   void SetLatency(absl::Duration least, absl::Duration most);

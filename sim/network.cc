@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kLoopbackLatencyNs = 15'000;
 constexpr int kMaxBacklog = 4096;      // net.core.somaxconn.
 constexpr uint32_t kHeaderBytes = 66;  // Ethernet, IP, TCP with time stamps: what a packet costs beside its payload.
-constexpr uint32_t kDatagramHeaderBytes = 42;    // Ethernet, IP, UDP.
+constexpr uint32_t kDatagramHeaderBytes = 42;     // Ethernet, IP, UDP.
 constexpr uint32_t kFragmentPayloadBytes = 1480;  // Of an IP packet that is not more than 1500 bytes.
 
 uint64_t Pair(uint32_t high, uint32_t low) { return uint64_t{high} << 32 | low; }
@@ -76,6 +76,8 @@ void HostStack::KillProcess() {
   for (size_t id = 0; id < descriptors_.size(); ++id) {
     if (descriptors_[id].in_use()) Close(static_cast<SocketId>(id));
   }
+  // Nobody waits any more for the closes that linger; the next process has tickets of its own.
+  for (const std::unique_ptr<TcpSocket>& socket : sockets_) socket->linger_ticket_ = 0;
   descriptors_.clear();
   free_descriptors_.clear();
 }
@@ -460,9 +462,10 @@ int64_t HostStack::Accept(SocketId id) {
   if (FindDatagrams(id) != nullptr) return -EOPNOTSUPP;
   TcpSocket* listener = Find(id);
   if (listener == nullptr) return -EBADF;
+  // Linux takes the descriptor first, also when nothing waits.
+  if (open_descriptors_ >= descriptor_limit_) return -EMFILE;
   if (listener->state_ != TcpState::kListen) return -EINVAL;
   if (!listener->acceptable()) return -EAGAIN;
-  if (open_descriptors_ >= descriptor_limit_) return -EMFILE;
   TcpSocket* socket = listener->accept_queue_[listener->accept_head_++];
   if (!listener->acceptable()) {
     listener->accept_queue_.clear();
@@ -563,7 +566,7 @@ int HostStack::GetOption(SocketId id, SocketOption option, int* value) {
       *value = socket->reuse_port_;
       return 0;
     case SocketOption::kIpv6Only:
-      if (socket->family_ != AddressFamily::kIpv6) return -ENOPROTOOPT;
+      if (socket->family_ != AddressFamily::kIpv6) return -EOPNOTSUPP;  // Unlike setting it.
       *value = socket->ipv6_only_;
       return 0;
     case SocketOption::kLinger:
@@ -673,9 +676,9 @@ HostStack& Network::AddHost(absl::string_view name, std::vector<SocketAddress> a
     CHECK(hosts_by_address_.try_emplace(address, &host).second) << "two hosts with " << address.HostToString();
   }
   const bool only_loopback = host.addresses().empty();
-  names_.SetDefault(name, only_loopback ? std::vector<SocketAddress>{SocketAddress::LoopbackIpv6(0),
-                                                                     SocketAddress::LoopbackIpv4(0)}
-                                        : host.addresses());
+  names_.SetDefault(
+      name, only_loopback ? std::vector<SocketAddress>{SocketAddress::LoopbackIpv6(0), SocketAddress::LoopbackIpv4(0)}
+                          : host.addresses());
   return host;
 }
 

@@ -78,7 +78,7 @@ class Packet final : public Event {
   uint8_t flags = 0;
   Protocol protocol = kTcp;
   uint8_t interface_index = 0;  // kUdp: where it arrives.
-  Packet* next = nullptr;  // In the free list or among the segments that came too early.
+  Packet* next = nullptr;       // In the free list or among the segments that came too early.
 
  private:
   void Run() override;
@@ -116,13 +116,13 @@ struct StackFaults {
   Probability slow_write;         // Of sends: the send buffer takes a few bytes at a time.
   int64_t completion_jitter_max_ns = 0;  // Completions and items show up this much later, at random.
   // What the contract of core/io/reactor.h allows and a quiet machine seldom does; see chaos.h.
-  Probability late_cancel;  // Of cancels and disarms: what is cancelled goes on for a while, and may win.
-  Probability stall;        // Of looks at a Source: nothing is delivered for a while, as when no buffer is free.
-  Probability overshoot;    // Of deliveries to a Source: the budget does not bound this one.
-  Probability late_end;     // Of ends of an arming: some time after the last item.
-  Probability lookup_failed;             // Of names looked up: EAGAIN, as when the name servers do not answer.
-  Probability lookup_missing;            // Of names looked up: ENOENT, as if there were no such name.
-  Probability lookup_slow;               // Of names looked up: the answer takes kSlowLookupMaxNs more, at most.
+  Probability late_cancel;     // Of cancels and disarms: what is cancelled goes on for a while, and may win.
+  Probability stall;           // Of looks at a Source: nothing is delivered for a while, as when no buffer is free.
+  Probability overshoot;       // Of deliveries to a Source: the budget does not bound this one.
+  Probability late_end;        // Of ends of an arming: some time after the last item.
+  Probability lookup_failed;   // Of names looked up: EAGAIN, as when the name servers do not answer.
+  Probability lookup_missing;  // Of names looked up: ENOENT, as if there were no such name.
+  Probability lookup_slow;     // Of names looked up: the answer takes kSlowLookupMaxNs more, at most.
 };
 
 class HostStack {

@@ -121,6 +121,21 @@ TEST(LookupTest, CancellingEndsItAtOnce) {
   EXPECT_TRUE(lookup.addresses.empty());
 }
 
+TEST(LookupTest, AnAnswerThatNeverComesIsWaitedForUntilTheCancel) {
+  Machine machine;
+  machine.host.stack().faults().lookup_slow = Probability::Ratio(1, 1);
+  machine.room.network.names().SetLatency("db", absl::InfiniteDuration(), absl::InfiniteDuration());
+  TestOperation operation;
+  NameLookup lookup;
+  lookup.host = "db";
+  machine.StartLookup(operation, lookup);
+  machine.room.RunFor(1'000'000 * kSecond);
+  EXPECT_EQ(operation.completions, 0);
+  machine.host.reactor().Cancel(operation);
+  machine.room.RunFor(0);
+  EXPECT_EQ(operation.result, -ECANCELED);
+}
+
 TEST(LookupTest, ACrashDropsIt) {
   Machine machine;
   TestOperation operation;

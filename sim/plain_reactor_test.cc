@@ -5,13 +5,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/async/combinators.h"
@@ -112,7 +112,7 @@ TEST(PlainReactorDeathTest, NothingToWaitForEndsTheProgramWithTheTasksThatWait) 
 }
 
 bool SleepOutsideOfTheShard() {
-  std::this_thread::sleep_for(std::chrono::hours(1));
+  absl::SleepFor(absl::Hours(1));
   return !Executor::HasCurrent();
 }
 

@@ -13,7 +13,6 @@
 #include "sim/tcp.h"
 #include "sim/udp.h"
 
-
 namespace tandem::sim {
 namespace {
 
@@ -311,7 +310,7 @@ void SimReactor::FreeSlot(uint32_t slot) {
   free_slots_.push_back(slot);
 }
 
-SimReactor::Descriptor& SimReactor::DescriptorOf(SocketId socket) {
+SimReactor::Descriptor& SimReactor::NewDescriptor(SocketId socket) {
   CHECK_GE(socket, 0) << "not a socket";
   const auto index = static_cast<size_t>(socket);
   while (index >= descriptors_.size()) descriptors_.push_back(std::make_unique<Descriptor>());
@@ -473,7 +472,8 @@ int64_t SimReactor::WriteSlices(const Descriptor& descriptor, TcpSocket& socket,
   return socket.Write(descriptor.send->slices, descriptor.send_done, limit);
 }
 
-// As much as there is room for. What was read and found no room is read again later. Where the file ends, the send does.
+// As much as there is room for. What was read and found no room is read again later. Where the file ends, the send
+// does.
 int64_t SimReactor::WriteFile(Descriptor& descriptor, TcpSocket& socket, size_t limit) {
   const FileRange& file = *descriptor.send->file;
   std::array<char, kFilePiece> piece;
@@ -582,9 +582,8 @@ void SimReactor::OnLingerEnd(uint64_t ticket) {
 // --- Blocking work and names ---
 
 SimReactor::Errand& SimReactor::NewErrand(Operation& operation, Errand::Phase phase) {
-  auto idle = std::find_if(errands_.begin(), errands_.end(), [](const std::unique_ptr<Errand>& errand) {
-    return errand->phase == Errand::Phase::kIdle;
-  });
+  auto idle = std::find_if(errands_.begin(), errands_.end(),
+                           [](const std::unique_ptr<Errand>& errand) { return errand->phase == Errand::Phase::kIdle; });
   if (idle == errands_.end()) {
     errands_.push_back(std::make_unique<Errand>(*this));
     idle = errands_.end() - 1;
@@ -802,9 +801,8 @@ void SimReactor::TellSource(SocketId socket) {
 
 void SimReactor::TellAccepted(Descriptor& descriptor) {
   Source& source = *descriptor.source;
-  while (!descriptor.disarming || options_.read_ahead) {
+  while ((!descriptor.disarming || options_.read_ahead) && IsReady(source)) {
     const int64_t result = stack_.Accept(source.socket);
-    if (result == -EAGAIN) break;
     if (result == -EMFILE) {
       ++statistics_.descriptor_shortages;
       accepts_starved_ = true;
@@ -824,9 +822,10 @@ void SimReactor::TellAccepted(Descriptor& descriptor) {
 // How many of the `wanted` bytes are taken now: fewer than there are by a short-read fault.
 size_t SimReactor::DrawReceiveLimit(Descriptor& descriptor, const TcpSocket& socket, size_t wanted) {
   const StackFaults& faults = stack_.faults();
-  const size_t bytes = std::min(wanted, socket.receive_bytes());
-  if (faults.short_read.is_never() || bytes == 0) [[likely]]
+  if (faults.short_read.is_never()) [[likely]]
     return wanted;
+  const size_t bytes = std::min(wanted, socket.receive_bytes());
+  if (bytes == 0) return wanted;
   const uint64_t ordinal = descriptor.receives++;
   if (!faults.short_read.Hits(Draw(socket.id(), kDrawShortRead, ordinal))) return wanted;
   return 1 + ReduceToRange(Draw(socket.id(), kDrawShortReadSize, ordinal), bytes);
@@ -989,15 +988,20 @@ int64_t SimReactor::TrySend(SocketId id, absl::Span<const IoSlice> slices) {
   Descriptor& descriptor = DescriptorOf(id);
   CHECK(descriptor.send == nullptr) << "two sends at once on one socket";
   descriptor.send_limit = size;
+  descriptor.slow_write_step = 0;
   DrawSendFaults(descriptor, id, size);
   const size_t limit = descriptor.slow_write_step == 0 ? descriptor.send_limit
                                                        : std::min(descriptor.send_limit, descriptor.slow_write_step);
   return socket->Write(slices, 0, limit);
 }
 
-int SimReactor::TryReceiveDatagram(SocketId socket, Datagram* datagram) {
-  UdpSocket* datagrams = stack_.FindDatagrams(socket);
-  return abandoned_ || datagrams == nullptr ? -EBADF : datagrams->Take(datagram);
+int64_t SimReactor::TryReceiveDatagrams(SocketId id, std::vector<Datagram>* datagrams) {
+  UdpSocket* socket = stack_.FindDatagrams(id);
+  if (abandoned_ || socket == nullptr) return -EBADF;
+  Datagram datagram;
+  if (const int error = socket->Take(&datagram); error != 0) return error;
+  datagrams->push_back(std::move(datagram));
+  return 1;
 }
 
 int64_t SimReactor::TrySendDatagrams(SocketId id, absl::Span<const OutgoingDatagram> datagrams) {

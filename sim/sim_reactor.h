@@ -7,7 +7,8 @@
 // left to a derived class. Completions become reportable by events of the queue or by calls of the program, and then
 // the HostWaker is told once.
 //
-// At most one kSend, kSendFile or kSendDatagrams and one kConnect in flight, and one Source armed, per socket (CHECKed).
+// At most one kSend, kSendFile or kSendDatagrams and one kConnect in flight, and one Source armed, per socket
+// (CHECKed).
 
 #ifndef TANDEM_SIM_SIM_REACTOR_H_
 #define TANDEM_SIM_SIM_REACTOR_H_
@@ -117,7 +118,7 @@ class SimReactor : public Reactor, private StackObserver {
   int64_t TryAccept(SocketId socket) override;
   int64_t TryReceive(SocketId socket, absl::Span<char> target) override;
   int64_t TrySend(SocketId socket, absl::Span<const IoSlice> slices) override;
-  int TryReceiveDatagram(SocketId socket, Datagram* datagram) override;
+  int64_t TryReceiveDatagrams(SocketId socket, std::vector<Datagram>* datagrams) override;
   int64_t TrySendDatagrams(SocketId socket, absl::Span<const OutgoingDatagram> datagrams) override;
   HeapBufferPool& heap_buffers() override { return stack_.network().buffers(); }
   ReactorStatistics statistics() const override;
@@ -203,7 +204,11 @@ class SimReactor : public Reactor, private StackObserver {
   void OnDescriptorFree() override;
   void OnLingerEnd(uint64_t ticket) override;
 
-  Descriptor& DescriptorOf(SocketId socket);
+  Descriptor& DescriptorOf(SocketId socket) {
+    const auto index = static_cast<size_t>(socket);  // Huge for what is not a socket.
+    return index < descriptors_.size() ? *descriptors_[index] : NewDescriptor(socket);
+  }
+  Descriptor& NewDescriptor(SocketId socket);
 
   void CancelNow(Operation& operation);
   void DisarmNow(Descriptor& descriptor, SocketId socket);
@@ -296,7 +301,7 @@ class SimReactor : public Reactor, private StackObserver {
   std::vector<std::unique_ptr<DelayedReport>> delayed_;
   std::vector<DelayedReport*> free_delayed_;
   std::vector<std::unique_ptr<Errand>> errands_;
-  uint64_t works_ = 0;                        // Blocking work so far.
+  uint64_t works_ = 0;                       // Blocking work so far.
   std::map<std::string, uint64_t> lookups_;  // Lookups so far, by name.
   ReactorStatistics statistics_;
 };

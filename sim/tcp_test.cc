@@ -320,6 +320,21 @@ TEST(TcpListenTest, PortsAreGivenAndGuarded) {
   }
 }
 
+TEST(TcpListenTest, WithoutAFreePortBindAndConnectAreRefused) {
+  World world;
+  SimReactor& reactor = world.client.reactor();
+  SocketId id = kNoSocket;
+  int result = 0;
+  for (int bound = -1; result == 0; ++bound) {
+    ASSERT_LE(bound, 60999 - 32768 + 1);
+    id = World::Open(world.client);
+    result = reactor.Bind(id, SocketAddress::AnyIpv4(0));
+  }
+  EXPECT_EQ(result, -EADDRINUSE);
+  EXPECT_EQ(reactor.Listen(id, 1), -EADDRINUSE);
+  EXPECT_EQ(world.Connect(world.client, id, world.server.Address(80)), -EADDRNOTAVAIL);
+}
+
 TEST(TcpListenTest, TwoMayBindForReuseButOneListens) {
   World world;
   SimReactor& reactor = world.server.reactor();
@@ -966,6 +981,36 @@ TEST(TcpTryTest, SendTakesWhatThereIsRoomFor) {
   EXPECT_EQ(world.client.reactor().TrySend(pair.client, {}), 0);
 }
 
+TEST(TcpTryTest, ASlowSendLeavesNothingToTheNextOnes) {
+  World world;
+  const World::Pair pair = world.Connected();
+  world.client.stack().faults().slow_write = Probability::Ratio(1, 1);
+  EXPECT_EQ(world.Send(world.client, pair.client, std::string(1000, 'x')), 1000);
+  world.client.stack().faults().slow_write = Probability();
+  const std::string bytes(10'000, 'y');
+  const IoSlice slice{bytes.data(), bytes.size()};
+  EXPECT_EQ(world.client.reactor().TrySend(pair.client, absl::MakeConstSpan(&slice, 1)), 10'000);
+}
+
+TEST(TcpTryTest, AnAcceptNeedsADescriptorAlsoWhenNothingWaits) {
+  World world;
+  const SocketId listener = World::Open(world.server);
+  EXPECT_EQ(world.server.reactor().Listen(listener, 1), 0);
+  EXPECT_EQ(world.server.reactor().TryAccept(listener), -EAGAIN);
+  world.server.stack().set_descriptor_limit(1);
+  EXPECT_EQ(world.server.reactor().TryAccept(listener), -EMFILE);
+
+  // A source starves only when there is something to accept.
+  TestSource source(Source::Kind::kAccept);
+  source.socket = listener;
+  world.server.reactor().Arm(source);
+  world.Settle();
+  EXPECT_EQ(world.server.reactor().statistics().descriptor_shortages, 0u);
+  world.server.reactor().Disarm(source);
+  world.Settle();
+  EXPECT_EQ(source.ends, 1);
+}
+
 // --- Files ---
 
 // A file with `size` bytes that differ, without a name.
@@ -1106,6 +1151,8 @@ TEST(TcpOptionTest, RangesAndDefaultsAreThoseOfLinux) {
   EXPECT_EQ(set(id, SocketOption::kLinger, 7), 7);
   EXPECT_EQ(set(id, SocketOption::kLinger, -5), -1);
   EXPECT_EQ(set(id, SocketOption::kIpv6Only, 1), -ENOPROTOOPT);
+  int value = 0;
+  EXPECT_EQ(world.client.reactor().GetOption(id, SocketOption::kIpv6Only, &value), -EOPNOTSUPP);
   EXPECT_EQ(set(id, SocketOption::kError, 1), -ENOPROTOOPT);
 }
 
@@ -1350,6 +1397,24 @@ TEST(TcpLingerTest, ACrashWhileClosingIsSurvived) {
   EXPECT_EQ(close.completions, 0);
 }
 
+TEST(TcpLingerTest, TheNextProcessHearsNothingOfACloseThatWaited) {
+  World world;
+  const World::Pair pair = world.Connected();
+  EXPECT_EQ(world.client.reactor().SetOption(pair.client, SocketOption::kLinger, 30), 0);
+  world.room.network.Block(world.client.stack(), world.server.stack());
+  EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
+  TestOperation close;
+  StartClose(world, close, pair.client);
+  world.client.Kill();
+  EXPECT_TRUE(close.abandoned);
+  world.client.Start();
+
+  world.room.RunFor(35 * kSecond);
+  EXPECT_EQ(close.completions, 0);
+  world.room.network.Unblock(world.client.stack(), world.server.stack());
+  EXPECT_EQ(world.Receive(world.server, pair.server, 100 * kSecond), "x|EOF");  // The kernel still sends it.
+}
+
 // --- The network's faults ---
 
 TEST(TcpFaultTest, ASilentPeerEndsInATimeout) {
@@ -1360,6 +1425,19 @@ TEST(TcpFaultTest, ASilentPeerEndsInATimeout) {
 
   EXPECT_EQ(world.Receive(world.client, pair.client, 3600 * kSecond), "|" + std::to_string(ETIMEDOUT));
   EXPECT_GT(world.room.events.now_ns(), 600 * kSecond);
+}
+
+TEST(TcpFaultTest, AResetBehindALossIsAskedForAgain) {
+  World world;
+  const World::Pair pair = world.Connected();
+  world.room.network.Block(world.server.stack(), world.client.stack());
+  EXPECT_EQ(world.Send(world.server, pair.server, "lost"), 4);
+  world.room.network.Unblock(world.server.stack(), world.client.stack());
+  world.server.reactor().SetOption(pair.server, SocketOption::kLinger, 0);
+  EXPECT_EQ(world.Close(world.server, pair.server), 0);
+
+  // The reset is not the next in sequence: the client does not believe it, asks, and hears an exact one.
+  EXPECT_EQ(world.Receive(world.client, pair.client), "|ECONNRESET");
 }
 
 TEST(TcpFaultTest, APartitionOfOneDirectionHoldsTheOtherUpToo) {

@@ -246,7 +246,7 @@ int UdpSocket::GetOption(SocketOption option, int* value) {
       *value = reuse_port_;
       return 0;
     case SocketOption::kIpv6Only:
-      if (family_ != AddressFamily::kIpv6) return -ENOPROTOOPT;
+      if (family_ != AddressFamily::kIpv6) return -EOPNOTSUPP;  // Unlike setting it.
       *value = ipv6_only_;
       return 0;
     case SocketOption::kLinger:
@@ -277,8 +277,8 @@ int UdpSocket::GetOption(SocketOption option, int* value) {
     case SocketOption::kPacketInfo:
       *value = packet_info_;
       return 0;
-    default:
-      return -ENOPROTOOPT;
+    default:  // Of TCP alone.
+      return family_ == AddressFamily::kIpv6 ? -ENOPROTOOPT : -EOPNOTSUPP;
   }
 }
 

@@ -414,7 +414,7 @@ void UringReactor::QueueCancel(Slot& slot) {
   slot.cancel_queued = true;
   io_uring_sqe* sqe = NextEntry();
   io_uring_prep_cancel64(sqe, NameOf(slot, slot.kind), 0);
-  // When the request cannot be found or is running, its own completion comes anyway: this one's never matters.
+  // Success shows as the request's own completion; failure is looked at.
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
   sqe->user_data = NameOf(slot, Kind::kCancel);
 }
@@ -486,7 +486,7 @@ void UringReactor::StashCompletions() {
 // The one place that knows all kinds of completions.
 void UringReactor::Dispatch(const Completion& completion) {
   const auto kind = static_cast<Kind>(completion.user_data >> 56);
-  if (kind == Kind::kCancel) return;
+  if (kind == Kind::kCancel) return OnCancelFailed(completion);
   if (kind == Kind::kWake) {
     if ((completion.flags & IORING_CQE_F_MORE) == 0) WatchWakeDescriptor();
     return;
@@ -509,6 +509,19 @@ void UringReactor::Dispatch(const Completion& completion) {
     default:
       CHECK(false) << "what goes by steps only waits in the kernel";
   }
+}
+
+// The request was running (-EALREADY, or -ENOENT, as the kernel looks for it elsewhere after that) or has just ended. On
+// a worker thread, where a send that found no room often enough goes, a cancel only interrupts: one that has sent
+// something since, or that was not waiting yet, waits on as if nothing had happened. So it is asked again until it ends.
+void UringReactor::OnCancelFailed(const Completion& completion) {
+  const auto index = static_cast<uint32_t>(completion.user_data);
+  if (completion.result >= 0 || index >= chunks_.size() * kSlotsPerChunk) return;
+  Slot& slot = SlotAt(index);
+  const bool alive = slot.phase == Phase::kInKernel || slot.phase == Phase::kWaiting;
+  if (!alive || !slot.cancel_queued || NameOf(slot, Kind::kCancel) != completion.user_data) return;
+  slot.cancel_queued = false;
+  QueueCancel(slot);
 }
 
 // Takes back what came with a completion that nobody waits for any more.

@@ -168,6 +168,7 @@ class UringReactor final : public posix::PosixReactor {
   void TakeCompletions();
   void StashCompletions();
   void Dispatch(const Completion& completion);
+  void OnCancelFailed(const Completion& completion);
   void DropLate(const Completion& completion, Kind kind);
   void OnWaited(Slot& slot, int32_t result);
   void OnConnect(Slot& slot, int32_t result);

@@ -126,6 +126,10 @@ absl::Status Malformed(absl::string_view text) {
 
 }  // namespace
 
+void internal::SharedName::Drop() {
+  if (shared_->copies.fetch_sub(1, std::memory_order_acq_rel) == 1) delete shared_;
+}
+
 SocketAddress SocketAddress::Ipv4(std::array<uint8_t, 4> bytes, uint16_t port) {
   SocketAddress address;
   address.family_ = AddressFamily::kIpv4;
@@ -159,7 +163,7 @@ absl::StatusOr<SocketAddress> SocketAddress::Unix(absl::string_view path) {
   }
   SocketAddress address;
   address.family_ = AddressFamily::kUnix;
-  address.unix_name_ = std::make_shared<const std::string>(path);
+  address.unix_name_ = internal::SharedName(std::string(path));
   return address;
 }
 
@@ -170,7 +174,7 @@ absl::StatusOr<SocketAddress> SocketAddress::UnixAbstract(absl::string_view name
   }
   SocketAddress address;
   address.family_ = AddressFamily::kUnix;
-  address.unix_name_ = std::make_shared<const std::string>(absl::StrCat(absl::string_view("\0", 1), name));
+  address.unix_name_ = internal::SharedName(absl::StrCat(absl::string_view("\0", 1), name));
   return address;
 }
 

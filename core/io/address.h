@@ -7,10 +7,12 @@
 #define TANDEM_CORE_IO_ADDRESS_H_
 
 #include <array>
+#include <atomic>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -18,6 +20,48 @@
 namespace tandem {
 
 enum class AddressFamily : uint8_t { kNone, kIpv4, kIpv6, kUnix };
+
+namespace internal {
+
+// The name of a Unix socket, or none. Copies share it, also across threads. Addresses are copied for every packet of
+// the simulator, nearly always without a name: that costs a test, here, and no call.
+class SharedName {
+ public:
+  SharedName() = default;
+  explicit SharedName(std::string text) : shared_(new Shared{std::move(text)}) {}
+  SharedName(const SharedName& other) noexcept : shared_(other.shared_) {
+    if (shared_ != nullptr) [[unlikely]]
+      shared_->copies.fetch_add(1, std::memory_order_relaxed);
+  }
+  SharedName(SharedName&& other) noexcept : shared_(std::exchange(other.shared_, nullptr)) {}
+  SharedName& operator=(const SharedName& other) noexcept {
+    if (shared_ != other.shared_) [[unlikely]]
+      *this = SharedName(other);
+    return *this;
+  }
+  SharedName& operator=(SharedName&& other) noexcept {
+    std::swap(shared_, other.shared_);
+    return *this;
+  }
+  ~SharedName() {
+    if (shared_ != nullptr) [[unlikely]]
+      Drop();
+  }
+
+  absl::string_view view() const { return shared_ == nullptr ? absl::string_view() : shared_->text; }
+
+ private:
+  struct Shared {
+    const std::string text;
+    std::atomic<uint32_t> copies = 1;
+  };
+
+  void Drop();
+
+  Shared* shared_ = nullptr;
+};
+
+}  // namespace internal
 
 class SocketAddress {
  public:
@@ -64,7 +108,7 @@ class SocketAddress {
   bool is_ipv6() const { return family_ == AddressFamily::kIpv6; }
   bool is_unix() const { return family_ == AddressFamily::kUnix; }
   // The path of a Unix socket, or a NUL and its abstract name. Empty for other addresses.
-  absl::string_view unix_name() const { return unix_name_ == nullptr ? absl::string_view() : *unix_name_; }
+  absl::string_view unix_name() const { return unix_name_.view(); }
   uint16_t port() const { return port_; }
   uint32_t scope_id() const { return scope_id_; }
   // The address in network order: 4 bytes are used for IPv4 (the rest is zero), 16 for IPv6.
@@ -82,7 +126,10 @@ class SocketAddress {
   std::string HostToString() const;
 
   friend std::strong_ordering operator<=>(const SocketAddress& a, const SocketAddress& b);
-  friend bool operator==(const SocketAddress& a, const SocketAddress& b) { return (a <=> b) == 0; }
+  friend bool operator==(const SocketAddress& a, const SocketAddress& b) {
+    return a.bytes_ == b.bytes_ && a.port_ == b.port_ && a.family_ == b.family_ && a.scope_id_ == b.scope_id_ &&
+           a.unix_name() == b.unix_name();
+  }
 
   template <typename Sink>
   friend void AbslStringify(Sink& sink, const SocketAddress& address) {
@@ -90,11 +137,11 @@ class SocketAddress {
   }
 
  private:
-  AddressFamily family_ = AddressFamily::kNone;
   std::array<uint8_t, 16> bytes_ = {};
-  uint16_t port_ = 0;
   uint32_t scope_id_ = 0;
-  std::shared_ptr<const std::string> unix_name_;  // Null but for Unix sockets.
+  uint16_t port_ = 0;
+  AddressFamily family_ = AddressFamily::kNone;
+  internal::SharedName unix_name_;
 };
 
 }  // namespace tandem

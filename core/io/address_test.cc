@@ -154,6 +154,25 @@ TEST(SocketAddressTest, UnixNamesHaveLimits) {
   EXPECT_EQ(SocketAddress::Unix(absl::string_view("a\0b", 3)).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(SocketAddressTest, CopiesKeepAUnixNameAlive) {
+  SocketAddress copy;
+  {
+    absl::StatusOr<SocketAddress> address = SocketAddress::Unix("/run/a/name/that/is/too/long/for/the/string/itself");
+    ASSERT_TRUE(address.ok());
+    copy = *address;
+    SocketAddress moved = *std::move(address);
+    const SocketAddress& itself = moved;
+    moved = itself;
+    EXPECT_EQ(moved, copy);
+    moved = SocketAddress::LoopbackIpv4(80);
+    EXPECT_EQ(moved, SocketAddress::LoopbackIpv4(80));
+    EXPECT_EQ(moved.unix_name(), "");
+  }
+  const SocketAddress second = copy;
+  copy = SocketAddress();
+  EXPECT_EQ(second.unix_name(), "/run/a/name/that/is/too/long/for/the/string/itself");
+}
+
 TEST(SocketAddressTest, UnixNamesCompare) {
   EXPECT_EQ(*SocketAddress::Unix("a"), *SocketAddress::Unix("a"));
   EXPECT_NE(*SocketAddress::Unix("a"), *SocketAddress::UnixAbstract("a"));

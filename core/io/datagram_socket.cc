@@ -16,9 +16,11 @@
 
 namespace tandem {
 
-Ref<DatagramSocket> DatagramSocket::Adopt(SocketId id) { return Ref<DatagramSocket>::Adopt(new DatagramSocket(id)); }
+Ref<DatagramSocket> DatagramSocket::Adopt(SocketId id, AddressFamily family) {
+  return Ref<DatagramSocket>::Adopt(new DatagramSocket(id, family));
+}
 
-DatagramSocket::DatagramSocket(SocketId id) : id_(id) {
+DatagramSocket::DatagramSocket(SocketId id, AddressFamily family) : id_(id), family_(family) {
   source_.socket = send_.socket = close_.socket = id;
   send_.kind = OperationKind::kSendDatagrams;
   close_.kind = OperationKind::kClose;
@@ -150,6 +152,7 @@ void DatagramSocket::StopSending(Sender& sender, int error) {
 
 int DatagramSocket::TrySend(const OutgoingDatagram& datagram) {
   if (const int error = TakeSendError(); error != 0) return error;
+  if (!CanTake(datagram)) return EINVAL;
   if (!senders_.empty()) return EAGAIN;
   const int64_t result = Reactor::Current().TrySendDatagrams(id_, absl::MakeConstSpan(&datagram, 1));
   return result < 0 ? static_cast<int>(-result) : 0;
@@ -183,7 +186,8 @@ void DatagramSocket::OnSendDone(int64_t result) {
   // An error is about the first datagram of the operation, and about its sender only.
   if (result < 0 && result != -ECANCELED) {
     CHECK(!senders_.empty());
-    FinishSender(senders_.front(), static_cast<int>(-result));
+    Sender& sender = senders_.front();
+    FinishSender(sender, CanTake(sender.datagrams_[sender.sent_]) ? static_cast<int>(-result) : EINVAL);
   }
   // What was stopped ends here, with what is now known to be sent.
   IntrusiveList<Sender, SendListTag> rest;
@@ -211,6 +215,10 @@ void DatagramSocket::Distribute(size_t count) {
     count -= mine;
     if (sender.sent_ == sender.datagrams_.size()) FinishSender(sender, 0);
   }
+}
+
+bool DatagramSocket::CanTake(const OutgoingDatagram& datagram) const {
+  return datagram.destination.family() == AddressFamily::kNone || IsOfKind(datagram.destination);
 }
 
 void DatagramSocket::FinishSender(Sender& sender, int error) {

@@ -35,10 +35,13 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   static constexpr size_t kQueueLimit = 64;
   static constexpr size_t kQueueBytes = 256 * 1024;
 
-  // Takes over an open socket.
-  static Ref<DatagramSocket> Adopt(SocketId id);
+  // Takes over an open socket of `family`.
+  static Ref<DatagramSocket> Adopt(SocketId id, AddressFamily family);
 
   SocketId id() const { return id_; }
+  // Whether `address` is of the socket's kind: of the internet, or of a Unix socket. The kernel's errors for others
+  // depend on the length of the name.
+  bool IsOfKind(const SocketAddress& address) const { return address.is_unix() == (family_ == AddressFamily::kUnix); }
   // For messages: the address that the socket is bound to, as far as it is known.
   const SocketAddress& local() const { return local_; }
   void set_local(const SocketAddress& local) { local_ = local; }
@@ -150,7 +153,7 @@ class DatagramSocket final : public Counted<DatagramSocket> {
 
   static constexpr size_t kMaxGather = 32;
 
-  explicit DatagramSocket(SocketId id);
+  DatagramSocket(SocketId id, AddressFamily family);
   ~DatagramSocket();
 
   void ArmIfWanted();
@@ -159,12 +162,14 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   void SendQueued();
   void OnSendDone(int64_t result);
   void Distribute(size_t count);
+  bool CanTake(const OutgoingDatagram& datagram) const;
   void FinishSender(Sender& sender, int error);
 
   void ContinueClose();
   void OnCloseDone(int64_t result);
 
   const SocketId id_;
+  const AddressFamily family_;
   SocketAddress local_;
   bool closing_ = false;
   bool closed_ = false;

@@ -122,7 +122,7 @@ class DatagramSocketTest : public ::testing::Test {
   }
 
   FakeShard shard_;
-  Ref<DatagramSocket> socket_ = DatagramSocket::Adopt(1);
+  Ref<DatagramSocket> socket_ = DatagramSocket::Adopt(1, AddressFamily::kIpv4);
   std::vector<std::unique_ptr<TestReceiver>> receivers_;
   std::vector<std::unique_ptr<TestSender>> senders_;
 };

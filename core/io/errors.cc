@@ -59,6 +59,7 @@ absl::StatusCode CodeForErrno(int error) {
     case EOPNOTSUPP:
     case EAFNOSUPPORT:
     case EPROTONOSUPPORT:
+    case ENOPROTOOPT:
       return absl::StatusCode::kUnimplemented;
     case ENOENT:
     case ENODEV:

@@ -56,8 +56,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"EACCES", EACCES, kPermissionDenied}, Row{"EPERM", EPERM, kPermissionDenied},
         Row{"ENOSYS", ENOSYS, kUnimplemented}, Row{"EOPNOTSUPP", EOPNOTSUPP, kUnimplemented},
         Row{"EAFNOSUPPORT", EAFNOSUPPORT, kUnimplemented}, Row{"EPROTONOSUPPORT", EPROTONOSUPPORT, kUnimplemented},
-        Row{"ENOENT", ENOENT, absl::StatusCode::kNotFound}, Row{"ENODEV", ENODEV, absl::StatusCode::kNotFound},
-        Row{"EXDEV", EXDEV, absl::StatusCode::kUnknown}),
+        Row{"ENOPROTOOPT", ENOPROTOOPT, kUnimplemented}, Row{"ENOENT", ENOENT, absl::StatusCode::kNotFound},
+        Row{"ENODEV", ENODEV, absl::StatusCode::kNotFound}, Row{"EXDEV", EXDEV, absl::StatusCode::kUnknown}),
     [](const auto& test) { return test.param.name; });
 
 TEST(ErrorsTest, MessageIsOperationThenCauseInLowerCase) {

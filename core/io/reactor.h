@@ -86,18 +86,23 @@ struct NameLookup {
 
 enum class OperationKind : uint8_t {
   kConnect,  // Connects the stream `socket` to `address`. Result 0.
-  kSend,   // Sends `slices` in order, as MSG_WAITALL: result is the count sent, short only when the call was cancelled
-           // or the connection failed after some bytes. An error with no byte sent is -errno. On a Unix stream socket
-           // `descriptors` travel with the first byte.
+  kSend,   // Sends `slices` in order, as MSG_WAITALL: result is the count sent. It is short when the call was cancelled
+           // or the connection failed after some bytes, and may be short without a cause that shows: who wants all
+           // sent submits the rest, and hears of a failure then. Never 0. An error with no byte sent is -errno. On a
+           // Unix stream socket `descriptors` travel with the first byte.
   kClose,  // Closes `socket`. Nothing else may be in flight on it. Result 0 or -errno; the socket is gone either way.
-           // With `may_block`, the close waits for the socket's linger time, which must not stop the loop.
-  kSendFile,       // As kSend, from `*file`. Short also when the file ends first; 0 when nothing is left in it.
+           // With `may_block`, the close waits for the socket's linger time, which must not stop the loop. When the
+           // system refuses a thread to wait in, it does not wait: what is unsent is still sent.
+  kSendFile,       // As kSend, from `*file`, with the same promise about short results; the file may also end before
+                   // its `count`. 0: nothing is left in it.
   kSendDatagrams,  // Sends `datagrams` in order, each whole or not at all: result is how many were sent, at least one;
-                   // it stops at the first that fails or at a cancel. -errno when the first one failed.
-  kRunBlocking,    // Calls `work->Run()`. Result 0; or -ECANCELED, and then it was not and will not be called. Once it
-                   // runs it cannot be cancelled.
+                   // it stops at the first that fails or at a cancel, and may stop before for no cause that shows.
+                   // -errno when the first one failed.
+  kRunBlocking,    // Calls `work->Run()`. Result 0; or -ECANCELED or -EAGAIN, and then it was not and will not be
+                   // called. -EAGAIN: the system refuses a thread to run it on. Once it runs it cannot be cancelled.
   kResolve,        // Looks `*lookup` up. Result 0; -ENOENT: there is no such name, or it has no address; -EAGAIN: the
-                   // name servers failed for now; -EIO: they failed. Cancelling ends it at once.
+                   // name servers failed for now, or the system refuses a thread to ask on; -EIO: they failed.
+                   // Cancelling ends it at once.
 };
 
 // One call in flight. The owner fills in the arguments while the operation is not in flight and keeps it, and what it
@@ -120,15 +125,17 @@ class Operation {
 
   // The arguments.
   OperationKind kind = OperationKind::kSend;
+  bool may_block = false;  // kClose.
   SocketId socket = kNoSocket;
-  bool may_block = false;                        // kClose.
   SocketAddress address;                         // kConnect.
   absl::Span<const IoSlice> slices;              // kSend. At most kMaxSlices, none empty.
   absl::Span<const int> descriptors;             // kSend. At most kMaxDescriptors.
-  const FileRange* file = nullptr;               // kSendFile.
   absl::Span<const OutgoingDatagram> datagrams;  // kSendDatagrams. At least one.
-  BlockingWork* work = nullptr;                  // kRunBlocking.
-  NameLookup* lookup = nullptr;                  // kResolve.
+  union {
+    const FileRange* file = nullptr;  // kSendFile.
+    BlockingWork* work;               // kRunBlocking.
+    NameLookup* lookup;               // kResolve.
+  };
   static constexpr size_t kMaxSlices = 64;
   static constexpr size_t kMaxDescriptors = 253;  // SCM_MAX_FD of Linux, unix(7).
 
@@ -356,15 +363,8 @@ class Reactor {
   virtual int64_t TryAccept(SocketId) { return -EOPNOTSUPP; }
   virtual int64_t TryReceive(SocketId, absl::Span<char>) { return -EOPNOTSUPP; }  // 0: the end of the stream.
   virtual int64_t TrySend(SocketId, absl::Span<const IoSlice>) { return -EOPNOTSUPP; }
-  virtual int TryReceiveDatagram(SocketId, Datagram*) { return -EOPNOTSUPP; }
   // Appends what is there: one datagram, or those that the kernel has coalesced to one (UDP_GRO). Their count.
-  virtual int64_t TryReceiveDatagrams(SocketId socket, std::vector<Datagram>* datagrams) {
-    Datagram datagram;
-    const int result = TryReceiveDatagram(socket, &datagram);
-    if (result < 0) return result;
-    datagrams->push_back(std::move(datagram));
-    return 1;
-  }
+  virtual int64_t TryReceiveDatagrams(SocketId, std::vector<Datagram>*) { return -EOPNOTSUPP; }
   virtual int64_t TrySendDatagrams(SocketId, absl::Span<const OutgoingDatagram>) { return -EOPNOTSUPP; }
 
   // --- Memory and statistics ---

@@ -18,10 +18,7 @@ Ref<StreamSocket> StreamSocket::Adopt(SocketId id, const SocketAddress& peer) {
 }
 
 StreamSocket::StreamSocket(SocketId id, const SocketAddress& peer) : id_(id), peer_(peer) {
-  source_.socket = send_.socket = connect_.socket = close_.socket = id;
-  send_.kind = OperationKind::kSend;
-  connect_.kind = OperationKind::kConnect;
-  close_.kind = OperationKind::kClose;
+  source_.socket = send_.socket = connect_or_close_.socket = id;
 }
 
 StreamSocket::~StreamSocket() {
@@ -32,7 +29,7 @@ StreamSocket::~StreamSocket() {
 }
 
 SocketId StreamSocket::ReleaseId() {
-  CHECK(!closing_ && !source_.armed() && !send_.in_flight() && !connect_.in_flight());
+  CHECK(!closing_ && !source_.armed() && !send_.in_flight() && !connect_or_close_.in_flight());
   closing_ = close_submitted_ = closed_ = true;
   return id_;
 }
@@ -147,7 +144,9 @@ void StreamSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
 absl::StatusOr<size_t> StreamSocket::TakeBytes(absl::Span<char> target) {
   if (closing_) return ClosedStatus("read");
   if (!unread_.empty()) {
-    const size_t count = unread_.Drain(target.first(PassDescriptors(target.size())));
+    if (!descriptors_.empty()) [[unlikely]]
+      target = target.first(PassDescriptors(target.size()));
+    const size_t count = unread_.Drain(target);
     if (paused_by_budget_) ArmIfWanted();
     return count;
   }
@@ -265,9 +264,11 @@ void StreamSocket::ShutdownWriteWhenSent() {
 // Sends as much of the queue as one operation can carry.
 void StreamSocket::SendQueued() {
   if (closing_ || send_.in_flight()) return;
-  FinishShutdowns();
+  if (shutdown_when_sent_ || (!writers_.empty() && writers_.front().kind_ == Writer::Kind::kShutdown)) [[unlikely]] {
+    FinishShutdowns();
+  }
   if (writers_.empty()) return;
-  if (writers_.front().kind_ == Writer::Kind::kFile) {
+  if (writers_.front().kind_ == Writer::Kind::kFile) [[unlikely]] {
     GatherFile(writers_.front());
   } else if (!GatherSlices()) {
     return;
@@ -328,12 +329,11 @@ bool StreamSocket::GatherSlices() {
 }
 
 void StreamSocket::OnSent(int64_t result) {
-  if (send_.kind == OperationKind::kSendFile) {
+  if (send_.kind == OperationKind::kSendFile) [[unlikely]] {
     OnFileSent(result);
   } else {
     Distribute(result > 0 ? static_cast<size_t>(result) : 0);
-    // The connection is gone for writing, and with it everything that was queued.
-    if (result < 0 && result != -ECANCELED) FailQueued(static_cast<int>(-result));
+    if (result < 0 && result != -ECANCELED) OnSendError(static_cast<int>(-result));
   }
   // What was cancelled ends here, with what is now known to be sent.
   IntrusiveList<Writer, WriteListTag> rest;
@@ -349,6 +349,15 @@ void StreamSocket::OnSent(int64_t result) {
     ContinueClose();
   } else {
     SendQueued();
+  }
+}
+
+void StreamSocket::OnSendError(int error) {
+  if (!send_.descriptors.empty() && CodeForErrno(error) != absl::StatusCode::kUnavailable) {
+    FinishWriter(writers_.front(), error);  // The descriptors' error; the connection is well.
+  } else {
+    // The connection is gone for writing, and with it everything that was queued.
+    FailQueued(error);
   }
 }
 
@@ -413,12 +422,23 @@ void StreamSocket::FailQueued(int error) {
 void StreamSocket::StartConnecting(const SocketAddress& address, Connector& connector) {
   peer_ = address;
   connector_ = &connector;
-  connect_.address = address;
+  connect_or_close_.kind = OperationKind::kConnect;
+  connect_or_close_.address = address;
   AddRef();
-  Reactor::Current().Submit(connect_);
+  Reactor::Current().Submit(connect_or_close_);
 }
 
-void StreamSocket::StopConnecting() { Reactor::Current().Cancel(connect_); }
+void StreamSocket::StopConnecting() {
+  if (connector_ != nullptr) Reactor::Current().Cancel(connect_or_close_);
+}
+
+void StreamSocket::OnConnectOrCloseDone(int64_t result) {
+  if (connect_or_close_.kind == OperationKind::kConnect) {
+    OnConnectDone(result);
+  } else {
+    OnCloseDone();
+  }
+}
 
 void StreamSocket::OnConnectDone(int64_t result) {
   // The address that was asked for may stand for another: 0.0.0.0 is this host.
@@ -447,26 +467,27 @@ void StreamSocket::Close(CloseMode mode) {
     writers_.PushBack(writer);
     StopWriting(writer, EBADF);
   }
-  Reactor::Current().Cancel(connect_);
+  StopConnecting();
   Reactor::Current().Disarm(source_);
   ContinueClose();
 }
 
 void StreamSocket::ContinueClose() {
-  if (close_submitted_ || send_.in_flight() || connect_.in_flight() || source_.armed()) return;
+  if (close_submitted_ || send_.in_flight() || connect_or_close_.in_flight() || source_.armed()) return;
   close_submitted_ = true;
   // Read-ahead took these bytes from the kernel, which would have answered a close with them unread by RST.
   if (reset_ || !unread_.empty()) {
     Reactor::Current().SetOption(id_, SocketOption::kLinger, 0);
-    close_.may_block = false;
+    connect_or_close_.may_block = false;
   }
   unread_.Clear();
   descriptors_.clear();
+  connect_or_close_.kind = OperationKind::kClose;
   AddRef();
-  Reactor::Current().Submit(close_);
+  Reactor::Current().Submit(connect_or_close_);
 }
 
-void StreamSocket::OnCloseDone(int64_t) {
+void StreamSocket::OnCloseDone() {
   closed_ = true;
   while (!closers_.empty()) closers_.PopFront().OnClosed();
 }

@@ -56,8 +56,8 @@ class StreamSocket final : public Counted<StreamSocket> {
   absl::StatusOr<int> GetOption(SocketOption option, absl::string_view name) const;
   absl::StatusOr<SocketAddress> LocalAddress() const;
   // Whether closing waits for unsent bytes, by SocketOption::kLinger: the wait must not stop the loop.
-  void set_lingers(bool lingers) { close_.may_block = lingers; }
-  bool lingers() const { return close_.may_block; }
+  void set_lingers(bool lingers) { connect_or_close_.may_block = lingers; }
+  bool lingers() const { return connect_or_close_.may_block; }
 
   // --- Reading. At most one reader at a time (CHECKed). ---
 
@@ -254,14 +254,16 @@ class StreamSocket final : public Counted<StreamSocket> {
   void GatherFile(Writer& writer);
   bool GatherSlices();
   void OnSent(int64_t result);
+  void OnSendError(int error);
   void OnFileSent(int64_t result);
   void Distribute(size_t bytes);
   void FinishWriter(Writer& writer, int error);
   void FailQueued(int error);
 
+  void OnConnectOrCloseDone(int64_t result);
   void OnConnectDone(int64_t result);
   void ContinueClose();
-  void OnCloseDone(int64_t result);
+  void OnCloseDone();
 
   const SocketId id_;
   SocketAddress peer_;
@@ -282,10 +284,10 @@ class StreamSocket final : public Counted<StreamSocket> {
   Connector* connector_ = nullptr;
   ReceiveSource source_{*this};
   IntrusiveList<Writer, WriteListTag> writers_;
-  std::array<IoSlice, kMaxGather> gather_;
   MemberOperation<&StreamSocket::OnSent> send_{*this};
-  MemberOperation<&StreamSocket::OnConnectDone> connect_{*this};
-  MemberOperation<&StreamSocket::OnCloseDone> close_{*this};
+  std::array<IoSlice, kMaxGather> gather_;
+  // One operation is enough: a close waits for the end of a connect.
+  MemberOperation<&StreamSocket::OnConnectOrCloseDone> connect_or_close_{*this};
   IntrusiveList<Closer, CloseListTag> closers_;
 };
 

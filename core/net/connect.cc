@@ -90,6 +90,10 @@ Task<absl::StatusOr<TcpStream>> ConnectToAny(std::vector<SocketAddress> addresse
   absl::Status status = co_await WithTaskGroup(body);
   if (race.winner.has_value()) co_return *std::move(race.winner);
   if (!status.ok()) co_return status;
+  // Nobody but the caller's scope has cancelled an attempt.
+  for (const absl::Status& failure : race.failures) {
+    if (absl::IsCancelled(failure)) co_return failure;
+  }
   co_return AllFailed(race.failures);
 }
 

@@ -57,7 +57,10 @@ absl::StatusOr<PoolState::Slot> PoolState::TakeSlotOperation::TakeResult() {
   return *std::move(slot_);
 }
 
-PoolState::~PoolState() { CHECK(waiters_.empty() || Executor::Current().dead()); }
+PoolState::~PoolState() {
+  CHECK(waiters_.empty() || Executor::Current().dead());
+  while (!waiters_.empty()) waiters_.PopFront();
+}
 
 // A waiter that got a slot is resumed later; until then it holds it.
 void PoolState::Serve() {

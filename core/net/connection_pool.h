@@ -3,9 +3,10 @@
 // ConnectionPool: connections to several hosts, kept for the next request.
 //
 //   ConnectionPool<TcpStream> pool(&ConnectTo, PoolOptions().set_max_per_host(8));
-//   absl::StatusOr<ConnectionPool<TcpStream>::Lease> lease = co_await WithTimeout(absl::Seconds(1),
-//   pool.Acquire("db:1")); absl::Status status = co_await Exchange(**lease, request); if (status.ok())
-//   lease->ReturnToPool();
+//   auto lease = co_await WithTimeout(absl::Seconds(1), pool.Acquire("db:1"));
+//   if (!lease.ok()) co_return lease.status();
+//   absl::Status status = co_await Exchange(**lease, request);
+//   if (status.ok()) lease->ReturnToPool();
 //
 // A connection goes back into the pool only when it is said to: a lease that just ends (its request failed, timed out,
 // was cancelled, threw) closes the connection, since an answer may still be on its way, which the next request would

@@ -15,7 +15,7 @@ absl::StatusOr<Ref<DatagramSocket>> DatagramHandle::OpenSocket(AddressFamily fam
   if (family == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, "open a datagram socket");
   const int64_t opened = Reactor::Current().OpenSocket(family, SocketType::kDatagram);
   if (opened < 0) return ErrnoStatus(static_cast<int>(-opened), "open a datagram socket");
-  return DatagramSocket::Adopt(static_cast<SocketId>(opened));
+  return DatagramSocket::Adopt(static_cast<SocketId>(opened), family);
 }
 
 // Only for messages, so a failure does not matter.
@@ -28,6 +28,7 @@ absl::Status DatagramHandle::BindSocket(const SocketAddress& address) {
   const auto operation = [&address] { return absl::StrCat("bind ", address.ToString()); };
   if (!socket_->open()) return socket_->StatusFor(EBADF, operation());
   if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation());
+  if (!socket_->IsOfKind(address)) return ErrnoStatus(EINVAL, operation());
   const int result = Reactor::Current().Bind(socket_->id(), address);
   if (result < 0) return ErrnoStatus(-result, operation());
   LearnLocalAddress();
@@ -38,6 +39,7 @@ absl::Status DatagramHandle::Connect(const SocketAddress& peer) {
   const auto operation = [&peer] { return absl::StrCat("connect ", peer.ToString()); };
   if (!socket_->open()) return socket_->StatusFor(EBADF, operation());
   if (peer.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation());
+  if (!socket_->IsOfKind(peer)) return ErrnoStatus(EINVAL, operation());
   const int result = Reactor::Current().ConnectDatagrams(socket_->id(), peer);
   if (result < 0) return ErrnoStatus(-result, operation());
   LearnLocalAddress();

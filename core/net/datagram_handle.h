@@ -43,8 +43,8 @@ class DatagramHandle {
   //   kNotFound            ENOENT: there is no such file (Unix).
   //   kFailedPrecondition  EBADF: Close() was called.
   //   kPermissionDenied    EACCES: a broadcast address without set_broadcast(true).
-  //   kInvalidArgument     `peer` is none.
-  //   kUnimplemented       EAFNOSUPPORT: `peer` is of another family than the socket.
+  //   kInvalidArgument     `peer` is none; or of a Unix socket and this is UDP, or the other way round.
+  //   kUnimplemented       EAFNOSUPPORT: a kIpv4 socket and an IPv6 address.
   absl::Status Connect(const SocketAddress& peer);
   // Dissolves the association that Connect() made. As on Linux, an address or port that the system had picked is given
   // up too, and the next send picks anew; what was asked for by BindTo() stays. Errors: EBADF.
@@ -63,8 +63,10 @@ class DatagramHandle {
   //                        told. ENETUNREACH: no route to the destination. On Unix sockets ECONNREFUSED: nobody is
   //                        bound to the destination any more.
   //   kNotFound            ENOENT: there is no such file (Unix).
-  //   kInvalidArgument     EMSGSIZE: too long (UDP carries at most 65,507 bytes over IPv4). EINVAL: port 0.
-  //                        EDESTADDRREQ: `destination` is none and the socket is not connected.
+  //   kInvalidArgument     EMSGSIZE: too long (UDP carries at most 65,507 bytes over IPv4). EINVAL: port 0; the
+  //                        address of a Unix socket and this is UDP, or the other way round. EDESTADDRREQ:
+  //                        `destination` is none and the socket is not connected.
+  //   kUnimplemented       EAFNOSUPPORT: a kIpv4 socket and an IPv6 address.
   //   kPermissionDenied    EACCES: a broadcast address without set_broadcast(true).
   //   kFailedPrecondition  EBADF: Close() was called, before or meanwhile.
   SendDatagramOperation SendTo(absl::string_view data, const SocketAddress& destination) {
@@ -121,7 +123,8 @@ class DatagramHandle {
   // The connected peer. Errors: kFailedPrecondition, ENOTCONN: there is none; EBADF: after Close().
   absl::StatusOr<SocketAddress> PeerAddress() const;
 
-  // SO_RCVBUF and SO_SNDBUF in bytes (socket(7)): Linux doubles what is set, and enforces a minimum and a maximum.
+  // SO_RCVBUF and SO_SNDBUF in bytes (socket(7)): Linux doubles what is set, and enforces a minimum and a maximum; the
+  // other functions return what it made of it. Errors: kFailedPrecondition (EBADF) after Close().
   absl::Status set_receive_buffer_size(size_t bytes);
   absl::StatusOr<size_t> receive_buffer_size() const;
   absl::Status set_send_buffer_size(size_t bytes);

@@ -34,6 +34,10 @@ bool StreamConnector::StartConnecting() {
     error_ = EDESTADDRREQ;
     return true;
   }
+  if (address_.is_unix() != (kind_ == AddressKind::kUnix)) {
+    error_ = EINVAL;
+    return true;
+  }
   if (!socket_) {
     const int64_t id = reactor.OpenSocket(address_.family(), SocketType::kStream);
     if (id < 0) {

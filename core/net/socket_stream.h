@@ -256,11 +256,14 @@ class [[nodiscard]] CloseOperation final : public Leaf, private StreamSocket::Cl
 
 namespace internal {
 
+// Which addresses a kind of stream connects to.
+enum class AddressKind : bool { kInternet, kUnix };
+
 // Connects a socket, which it opens unless it is given one, and closes it unless it won.
 class StreamConnector : private StreamSocket::Connector {
  public:
-  StreamConnector(Ref<StreamSocket> socket, const SocketAddress& address)
-      : address_(address), socket_(std::move(socket)) {}
+  StreamConnector(Ref<StreamSocket> socket, const SocketAddress& address, AddressKind kind)
+      : address_(address), kind_(kind), socket_(std::move(socket)) {}
   virtual ~StreamConnector();
 
  protected:
@@ -279,6 +282,7 @@ class StreamConnector : private StreamSocket::Connector {
   void OnConnected(int error) override;
 
   const SocketAddress address_;
+  const AddressKind kind_;
   Ref<StreamSocket> socket_;
   int error_ = 0;
   bool connected_ = false;
@@ -291,10 +295,11 @@ template <typename Stream>
 class [[nodiscard]] ConnectOperation final : public WithDeadline<ConnectOperation<Stream>>,
                                              private internal::StreamConnector {
  public:
-  explicit ConnectOperation(const SocketAddress& address) : StreamConnector(Ref<StreamSocket>(), address) {}
+  ConnectOperation(const SocketAddress& address, internal::AddressKind kind)
+      : StreamConnector(Ref<StreamSocket>(), address, kind) {}
   // Connects `socket`, which is open and not connected.
-  ConnectOperation(Ref<StreamSocket> socket, const SocketAddress& address)
-      : StreamConnector(std::move(socket), address) {}
+  ConnectOperation(Ref<StreamSocket> socket, const SocketAddress& address, internal::AddressKind kind)
+      : StreamConnector(std::move(socket), address, kind) {}
   std::string Describe() const override { return "a connection to " + address().ToString(); }
   absl::StatusOr<Stream> TakeResult() {
     Ref<StreamSocket> socket = TakeSocket();
@@ -419,11 +424,12 @@ class WritingCalls {
   }
 
   // Sends `count` bytes of an open file from `offset` on, without copying them through the program (sendfile(2)).
-  // `descriptor` stays the caller's and must stay open until the call has returned; its file position is not used. As
-  // WriteAll() in everything else: its place in the queue, the poison, the errors; and
+  // `descriptor` stays the caller's and must stay open until the call has returned; its file position is not used. A
+  // `count` of 0 is done at once, whatever the descriptor. As WriteAll() in everything else: its place in the queue,
+  // the poison, the errors; and
   //   kOutOfRange       The file ends before; `bytes` were sent.
-  //   kFailedPrecondition, kInvalidArgument, kUnknown  The file: EBADF, EINVAL (it cannot be sent from), EIO. The
-  //                     stream goes on when nothing was sent.
+  //   kFailedPrecondition, kInvalidArgument, kUnknown  The file: EBADF, EINVAL (it cannot be sent from, or `offset` is
+  //                     more than 2^63 - 1), EIO. The stream goes on when nothing was sent.
   SendFileOperation SendFile(int descriptor, uint64_t offset, uint64_t count) {
     FileRange file;
     file.descriptor = descriptor;

@@ -15,6 +15,7 @@ absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address, co
   Reactor& reactor = Reactor::Current();
   const std::string operation = absl::StrCat("listen ", address.ToString());
   if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation);
+  if (address.is_unix()) return ErrnoStatus(EINVAL, operation);
   const int64_t opened = reactor.OpenSocket(address.family(), SocketType::kStream);
   if (opened < 0) return ErrnoStatus(static_cast<int>(-opened), operation);
   const auto id = static_cast<SocketId>(opened);

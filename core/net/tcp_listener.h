@@ -22,8 +22,8 @@ class ListenOptions {
  public:
   ListenOptions() {}
 
-  // How many connections the kernel completes before they are accepted; it caps the value at net.core.somaxconn
-  // (listen(2)).
+  // How many connections the kernel completes before they are accepted; it caps the value at net.core.somaxconn, and
+  // takes that for a negative one (listen(2)).
   int backlog() const { return backlog_; }
   ListenOptions& set_backlog(int backlog) {
     backlog_ = backlog;
@@ -70,7 +70,7 @@ class TcpListener final : public SocketListener<TcpStream> {
   //   kPermissionDenied    EACCES: a port below 1024 without CAP_NET_BIND_SERVICE.
   //   kResourceExhausted   EMFILE, ENFILE: no descriptor is free.
   //   kUnimplemented       EAFNOSUPPORT: the machine has no IPv6.
-  //   kInvalidArgument     `address` is none.
+  //   kInvalidArgument     `address` is none or of a Unix socket.
   static absl::StatusOr<TcpListener> Listen(const SocketAddress& address,
                                             const ListenOptions& options = ListenOptions());
 };

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 
@@ -28,12 +29,18 @@ absl::StatusOr<TcpSocket> TcpSocket::Open(AddressFamily family) {
 absl::Status TcpSocket::Bind(const SocketAddress& address) {
   const std::string operation = absl::StrCat("bind ", address.ToString());
   if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation);
+  if (address.is_unix()) return ErrnoStatus(EINVAL, operation);
   return ErrnoStatus(-Reactor::Current().Bind(socket_->id(), address), operation);
+}
+
+Ref<StreamSocket> TcpSocket::TakeSocket() {
+  CHECK(valid()) << "the socket was taken away by an earlier Listen() or Connect(), or moved from";
+  return std::move(socket_);
 }
 
 absl::StatusOr<TcpListener> TcpSocket::Listen(int backlog) && {
   Reactor& reactor = Reactor::Current();
-  const Ref<StreamSocket> socket = std::move(socket_);
+  const Ref<StreamSocket> socket = TakeSocket();
   int result = reactor.Listen(socket->id(), backlog);
   SocketAddress local;
   if (result == 0) result = reactor.LocalAddress(socket->id(), &local);

@@ -42,7 +42,8 @@ class TcpSocket final : public TcpOptions<TcpSocket>, public BufferSizeOptions<T
   // Closes in the background.
   ~TcpSocket() { CloseInBackground(); }
 
-  // False also after Listen() and Connect(), which take the socket away.
+  // False also after Listen() and Connect(), which take the socket away: no other call makes sense then (CHECKed by
+  // these two).
   bool valid() const { return socket_.get() != nullptr; }
 
   // A new socket. It has TCP_NODELAY set, as all of Tandem's; everything else is as the kernel makes it: no
@@ -59,7 +60,9 @@ class TcpSocket final : public TcpOptions<TcpSocket>, public BufferSizeOptions<T
   // Errors:
   //   kFailedPrecondition  EADDRINUSE: the port is taken. EADDRNOTAVAIL: not an address of this machine.
   //   kPermissionDenied    EACCES: a port below 1024 without CAP_NET_BIND_SERVICE.
-  //   kInvalidArgument     EINVAL: the socket is bound already, or a kIpv6 socket and an IPv4 address. `address` is none.
+  //   kInvalidArgument     EINVAL: the socket is bound already, or a kIpv6 socket and an IPv4 address. `address` is
+  //   none
+  //                        or of a Unix socket.
   //   kUnimplemented       EAFNOSUPPORT: a kIpv4 socket and an IPv6 address.
   absl::Status Bind(const SocketAddress& address);
 
@@ -103,7 +106,7 @@ class TcpSocket final : public TcpOptions<TcpSocket>, public BufferSizeOptions<T
   //   kFailedPrecondition  EADDRNOTAVAIL: a connection from the bound address to `address` exists already.
   //   kUnimplemented       EAFNOSUPPORT: an address of the other family.
   ConnectOperation<TcpStream> Connect(const SocketAddress& address) && {
-    return ConnectOperation<TcpStream>(std::move(socket_), address);
+    return ConnectOperation<TcpStream>(TakeSocket(), address, internal::AddressKind::kInternet);
   }
 
   // For the library: the state below.
@@ -111,6 +114,7 @@ class TcpSocket final : public TcpOptions<TcpSocket>, public BufferSizeOptions<T
 
  private:
   explicit TcpSocket(Ref<StreamSocket> socket) : socket_(std::move(socket)) {}
+  Ref<StreamSocket> TakeSocket();
   void CloseInBackground() {
     if (socket_) socket_->Close(StreamSocket::CloseMode::kReset);
   }

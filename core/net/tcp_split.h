@@ -46,6 +46,9 @@ class TcpReader final : public ReadingCalls<TcpReader> {
  public:
   // No half; only assignment, destruction and valid() make sense.
   TcpReader() = default;
+  TcpReader(TcpReader&&) = default;
+  TcpReader& operator=(TcpReader&&) = default;
+  ~TcpReader() = default;
 
   bool valid() const { return split_.get() != nullptr; }
   const SocketAddress& PeerAddress() const { return socket()->peer(); }

@@ -7,6 +7,7 @@
 namespace tandem {
 
 std::pair<TcpReader, TcpWriter> TcpStream::Split() && {
+  CHECK(valid()) << "no stream to split";
   const auto split = Ref<internal::SplitSocket>::Adopt(new internal::SplitSocket(ReleaseSocket()));
   return {TcpReader(split), TcpWriter(split)};
 }

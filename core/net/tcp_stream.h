@@ -33,9 +33,9 @@ class TcpStream final : public SocketStream, public TcpOptions<TcpStream> {
   //                        two minutes on Linux: tcp(7), tcp_syn_retries). EHOSTUNREACH, ENETUNREACH: no route.
   //   kFailedPrecondition  EADDRNOTAVAIL: no ephemeral port is free.
   //   kResourceExhausted   EMFILE, ENFILE: no descriptor is free.
-  //   kInvalidArgument     `address` is none.
+  //   kInvalidArgument     `address` is none or of a Unix socket.
   static ConnectOperation<TcpStream> Connect(const SocketAddress& address) {
-    return ConnectOperation<TcpStream>(address);
+    return ConnectOperation<TcpStream>(address, internal::AddressKind::kInternet);
   }
 
   // Makes two handles of one, for two owners; `std::move(stream).Split()`. REQUIRES that no call is pending.

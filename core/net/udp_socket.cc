@@ -3,6 +3,7 @@
 #include "core/net/udp_socket.h"
 
 #include <cerrno>
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -24,13 +25,20 @@ absl::StatusOr<UdpSocket> UdpSocket::Bind(const SocketAddress& address, const Ud
   absl::Status status;
   if (options.reuse_address()) status.Update(socket->set_reuse_address(true));
   if (options.reuse_port()) status.Update(socket->set_reuse_port(true));
-  if (options.ipv6_only()) status.Update(socket->set_ipv6_only(true));
+  if (address.is_ipv6()) status.Update(socket->set_ipv6_only(options.ipv6_only()));
   if (options.broadcast()) status.Update(socket->set_broadcast(true));
   if (options.receive_buffer_size() > 0) status.Update(socket->set_receive_buffer_size(options.receive_buffer_size()));
   if (options.send_buffer_size() > 0) status.Update(socket->set_send_buffer_size(options.send_buffer_size()));
   if (status.ok()) status = socket->BindTo(address);
   if (!status.ok()) return status;
   return socket;
+}
+
+absl::Status UdpSocket::SetNumber(SocketOption option, int64_t value, int min, int max, absl::string_view name) {
+  if (value < min || value > max) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": ", value, " is not in ", min, "..", max));
+  }
+  return SetOption(option, static_cast<int>(value), name);
 }
 
 absl::Status UdpSocket::set_reuse_address(bool on) {
@@ -50,12 +58,12 @@ absl::Status UdpSocket::set_broadcast(bool on) { return SetFlag(SocketOption::kB
 absl::StatusOr<bool> UdpSocket::broadcast() const { return GetFlag(SocketOption::kBroadcast, "get broadcast"); }
 
 absl::Status UdpSocket::set_time_to_live(int hops) {
-  return SetOption(SocketOption::kTimeToLive, hops, "set time to live");
+  return SetNumber(SocketOption::kTimeToLive, hops, 1, 255, "set time to live");
 }
 absl::StatusOr<int> UdpSocket::time_to_live() const { return GetOption(SocketOption::kTimeToLive, "get time to live"); }
 
 absl::Status UdpSocket::set_traffic_class(int traffic_class) {
-  return SetOption(SocketOption::kTrafficClass, traffic_class, "set traffic class");
+  return SetNumber(SocketOption::kTrafficClass, traffic_class, 0, 255, "set traffic class");
 }
 absl::StatusOr<int> UdpSocket::traffic_class() const {
   return GetOption(SocketOption::kTrafficClass, "get traffic class");
@@ -67,6 +75,7 @@ absl::StatusOr<bool> UdpSocket::packet_info() const { return GetFlag(SocketOptio
 absl::Status UdpSocket::SetMembership(const MulticastGroup& group, bool join) {
   const std::string operation = absl::StrCat(join ? "join " : "leave ", group.address.HostToString());
   if (!socket_->open()) return socket_->StatusFor(EBADF, operation);
+  if (!group.address.is_ipv4() && !group.address.is_ipv6()) return ErrnoStatus(EINVAL, operation);
   const int result = Reactor::Current().SetMembership(socket_->id(), group, join);
   return socket_->StatusFor(-result, operation);
 }
@@ -75,7 +84,7 @@ absl::Status UdpSocket::JoinGroup(const MulticastGroup& group) { return SetMembe
 absl::Status UdpSocket::LeaveGroup(const MulticastGroup& group) { return SetMembership(group, /*join=*/false); }
 
 absl::Status UdpSocket::set_multicast_time_to_live(int hops) {
-  return SetOption(SocketOption::kMulticastTimeToLive, hops, "set multicast time to live");
+  return SetNumber(SocketOption::kMulticastTimeToLive, hops, 0, 255, "set multicast time to live");
 }
 absl::StatusOr<int> UdpSocket::multicast_time_to_live() const {
   return GetOption(SocketOption::kMulticastTimeToLive, "get multicast time to live");
@@ -89,7 +98,8 @@ absl::StatusOr<bool> UdpSocket::multicast_loop() const {
 }
 
 absl::Status UdpSocket::set_multicast_interface(uint32_t interface_index) {
-  return SetOption(SocketOption::kMulticastInterface, static_cast<int>(interface_index), "set multicast interface");
+  return SetNumber(SocketOption::kMulticastInterface, interface_index, 0, std::numeric_limits<int>::max(),
+                   "set multicast interface");
 }
 absl::StatusOr<uint32_t> UdpSocket::multicast_interface() const {
   const absl::StatusOr<int> index = GetOption(SocketOption::kMulticastInterface, "get multicast interface");

@@ -22,10 +22,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
 #include "core/io/datagram.h"
 #include "core/io/datagram_socket.h"
+#include "core/io/reactor.h"
 #include "core/net/datagram_handle.h"
 
 namespace tandem {
@@ -48,8 +50,8 @@ class UdpOptions {
     reuse_port_ = on;
     return *this;
   }
-  // IPV6_V6ONLY (ipv6(7)): a socket on :: does not receive IPv4. Default off: it does, from addresses like
-  // ::ffff:10.0.0.1.
+  // IPV6_V6ONLY (ipv6(7)): a socket on :: does not receive IPv4. Default off, whatever the system's default: it does,
+  // from addresses like ::ffff:10.0.0.1. Ignored for IPv4.
   bool ipv6_only() const { return ipv6_only_; }
   UdpOptions& set_ipv6_only(bool on) {
     ipv6_only_ = on;
@@ -109,21 +111,22 @@ class UdpSocket final : public DatagramHandle {
   // Binds an open socket. Errors: those of Bind(), and kInvalidArgument with EINVAL when it is bound already.
   absl::Status BindTo(const SocketAddress& address) { return BindSocket(address); }
 
-  // --- Options. Setters and getters fail with kFailedPrecondition (EBADF) after Close(). ---
+  // --- Options. Setters and getters fail with kFailedPrecondition (EBADF) after Close(); setters with
+  // --- kInvalidArgument, having changed nothing, for a number out of the range that is given. ---
 
   // As in UdpOptions; they matter only before BindTo().
   absl::Status set_reuse_address(bool on);
   absl::StatusOr<bool> reuse_address() const;
   absl::Status set_reuse_port(bool on);
   absl::StatusOr<bool> reuse_port() const;
-  // Errors: kUnimplemented on an IPv4 socket.
+  // Errors: kUnimplemented (ENOPROTOOPT) on a kIpv4 socket.
   absl::Status set_ipv6_only(bool on);
   absl::StatusOr<bool> ipv6_only() const;
 
   // SO_BROADCAST: allows sending to broadcast addresses.
   absl::Status set_broadcast(bool on);
   absl::StatusOr<bool> broadcast() const;
-  // IP_TTL, IPV6_UNICAST_HOPS: how many routers a datagram may pass, 1..255. Errors: kInvalidArgument.
+  // IP_TTL, IPV6_UNICAST_HOPS: how many routers a datagram may pass, 1..255.
   absl::Status set_time_to_live(int hops);
   absl::StatusOr<int> time_to_live() const;
   // IP_TOS, IPV6_TCLASS: the byte of DSCP and ECN, 0..255. Linux keeps the two ECN bits of TCP to itself, not of UDP.
@@ -145,6 +148,7 @@ class UdpSocket final : public DatagramHandle {
   //   kFailedPrecondition  EADDRINUSE: it is a member already. EBADF.
   //   kInvalidArgument     EINVAL: not a multicast address.
   //   kNotFound            ENODEV: no such interface, or the route knows none.
+  //   kUnimplemented       ENOPROTOOPT: a group of IPv6 on a kIpv4 socket.
   absl::Status JoinGroup(const MulticastGroup& group);
   // Errors: kFailedPrecondition, EADDRNOTAVAIL: it is not a member.
   absl::Status LeaveGroup(const MulticastGroup& group);
@@ -156,13 +160,18 @@ class UdpSocket final : public DatagramHandle {
   // Default on.
   absl::Status set_multicast_loop(bool on);
   absl::StatusOr<bool> multicast_loop() const;
-  // The interface, by index, on which multicasts are sent; 0: the route decides.
+  // The interface, by index (up to 2^31 - 1), on which multicasts are sent; 0: the route decides.
+  //
+  // Errors:
+  //   kFailedPrecondition, kNotFound  EADDRNOTAVAIL (IPv4), ENODEV (IPv6): no such interface.
   absl::Status set_multicast_interface(uint32_t interface_index);
   absl::StatusOr<uint32_t> multicast_interface() const;
 
  private:
   explicit UdpSocket(Ref<DatagramSocket> socket) : DatagramHandle(std::move(socket)) {}
   absl::Status SetMembership(const MulticastGroup& group, bool join);
+  // kInvalidArgument unless `value` is in `min`..`max`.
+  absl::Status SetNumber(SocketOption option, int64_t value, int min, int max, absl::string_view name);
 };
 
 }  // namespace tandem

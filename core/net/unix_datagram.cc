@@ -29,8 +29,8 @@ absl::StatusOr<std::pair<UnixDatagram, UnixDatagram>> UnixDatagram::Pair() {
   SocketId ids[2] = {kNoSocket, kNoSocket};
   const int result = Reactor::Current().OpenSocketPair(SocketType::kDatagram, ids);
   if (result < 0) return ErrnoStatus(-result, "open a pair of Unix datagram sockets");
-  UnixDatagram first(DatagramSocket::Adopt(ids[0]));
-  UnixDatagram second(DatagramSocket::Adopt(ids[1]));
+  UnixDatagram first(DatagramSocket::Adopt(ids[0], AddressFamily::kUnix));
+  UnixDatagram second(DatagramSocket::Adopt(ids[1], AddressFamily::kUnix));
   return std::make_pair(std::move(first), std::move(second));
 }
 

@@ -82,7 +82,7 @@ class UnixStream final : public SocketStream {
   //   kUnknown             EPROTOTYPE: the socket there is a datagram socket.
   //   kUnimplemented       In the simulator.
   static ConnectOperation<UnixStream> Connect(const SocketAddress& address) {
-    return ConnectOperation<UnixStream>(address.is_unix() ? address : SocketAddress());
+    return ConnectOperation<UnixStream>(address, internal::AddressKind::kUnix);
   }
 
   // Two ends that are connected to each other, without names (socketpair(2)).
@@ -99,7 +99,7 @@ class UnixStream final : public SocketStream {
   // of them. They stay the caller's and must stay open until the call has returned. At most Operation::kMaxDescriptors.
   // As WriteAll() in everything else; and
   //   kInvalidArgument     `data` is empty, or there are too many descriptors. Nothing was sent.
-  //   kFailedPrecondition  EBADF also for a descriptor that is not open; the stream cannot be written to any more.
+  //   kFailedPrecondition  EBADF also for a descriptor that is not open. Nothing was sent, and the stream goes on.
   WriteWithDescriptorsOperation WriteAllWithDescriptors(absl::string_view data, absl::Span<const int> descriptors) {
     return WriteWithDescriptorsOperation(socket(), data, descriptors);
   }

@@ -2,17 +2,22 @@
 //
 // A simulated crash destroys tasks wherever they are; and a shard goes on turning whatever its tasks do.
 
+#include <csignal>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/async/cancel.h"
 #include "core/async/combinators.h"
 #include "core/async/spawn.h"
 #include "core/async/task.h"
+#include "core/net/connection_pool.h"
 #include "core/runtime/fake_reactor_for_test.h"
 #include "core/runtime/host_local.h"
 #include "core/runtime/shard.h"
+#include "core/runtime/signal_listener.h"
 #include "gtest/gtest.h"
 
 namespace tandem {
@@ -167,6 +172,88 @@ TEST(HostLocalTest, AConstructorMayUseOthers) {
   }());
   shard.RunUntilEnd();
   shard.Drain();
+}
+
+// --- Objects that die before the calls on them ---
+
+Task<void> WaitForSignal(SignalListener** listener) {
+  while (*listener == nullptr) (void)co_await Yield();
+  (void)co_await (*listener)->Next();
+}
+
+TEST(CrashTest, ASignalListenerMayDieBeforeTheCallThatWaits) {
+  FakeShard shard;
+  static SignalListener* shared;
+  shared = nullptr;
+  shard.Start(WaitForSignal(&shared));
+  Spawn([]() -> Task<void> {
+    absl::StatusOr<SignalListener> listener = SignalListener::Listen({SIGHUP});
+    shared = &*listener;
+    (void)co_await Sleep(absl::Hours(1));
+  });
+  RunSomeTurns(shard);
+
+  Crash(shard);
+}
+
+TEST(CrashTest, ASignalListenerMayDieAfterTheCallThatWaits) {
+  FakeShard shard;
+  static SignalListener* shared;
+  shared = nullptr;
+  shard.Start([]() -> Task<void> {
+    absl::StatusOr<SignalListener> listener = SignalListener::Listen({SIGHUP});
+    shared = &*listener;
+    (void)co_await Sleep(absl::Hours(1));
+  }());
+  Spawn(WaitForSignal, &shared);
+  RunSomeTurns(shard);
+
+  Crash(shard);
+}
+
+using Pool = ConnectionPool<int>;
+
+Task<absl::StatusOr<int>> MakeConnection(std::string) { co_return 1; }
+
+Task<void> UseConnection(Pool** pool) {
+  while (*pool == nullptr) (void)co_await Yield();
+  const absl::StatusOr<Pool::Lease> lease = co_await (*pool)->Acquire("host");
+  (void)co_await Sleep(absl::Hours(1));
+}
+
+TEST(CrashTest, APoolMayDieBeforeTheCallsThatWait) {
+  FakeShard shard;
+  static Pool* shared;
+  shared = nullptr;
+  shard.Start(UseConnection(&shared));
+  Spawn(UseConnection, &shared);
+  Spawn([]() -> Task<void> {
+    Pool pool(&MakeConnection, PoolOptions().set_max_per_host(1));
+    const absl::StatusOr<Pool::Lease> lease = co_await pool.Acquire("host");
+    shared = &pool;
+    (void)co_await Sleep(absl::Hours(1));
+  });
+  RunSomeTurns(shard);
+  EXPECT_EQ(shared->statistics().waiting, 2u);
+
+  Crash(shard);
+}
+
+TEST(CrashTest, APoolMayDieAfterTheCallsThatWait) {
+  FakeShard shard;
+  static Pool* shared;
+  shared = nullptr;
+  shard.Start([]() -> Task<void> {
+    Pool pool(&MakeConnection, PoolOptions().set_max_per_host(1));
+    shared = &pool;
+    (void)co_await Sleep(absl::Hours(1));
+  }());
+  Spawn(UseConnection, &shared);
+  Spawn(UseConnection, &shared);
+  RunSomeTurns(shard);
+  EXPECT_EQ(shared->statistics().waiting, 1u);
+
+  Crash(shard);
 }
 
 }  // namespace

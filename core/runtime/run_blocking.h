@@ -8,6 +8,7 @@
 #ifndef TANDEM_CORE_RUNTIME_RUN_BLOCKING_H_
 #define TANDEM_CORE_RUNTIME_RUN_BLOCKING_H_
 
+#include <cerrno>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -62,6 +63,7 @@ class [[nodiscard]] RunBlockingOperation final : public WithDeadline<RunBlocking
       }
     }
     absl::Status status = this->cause() == StopCause::kNone ? CancelledStatus() : this->StopStatus();
+    if (refused_) status = absl::ResourceExhaustedError("run blocking work: the system refuses a thread");
     if constexpr (std::is_same_v<Result, IoResult>) {
       return IoResult{std::move(status), 0};
     } else {
@@ -79,7 +81,10 @@ class [[nodiscard]] RunBlockingOperation final : public WithDeadline<RunBlocking
 
    private:
     void Run() override { owner_.Invoke(); }
-    void OnComplete(int64_t) override { owner_.Finish(); }
+    void OnComplete(int64_t result) override {
+      owner_.refused_ = result == -EAGAIN;
+      owner_.Finish();
+    }
     void OnAbandon() override {}
     RunBlockingOperation& owner_;
   };
@@ -109,6 +114,7 @@ class [[nodiscard]] RunBlockingOperation final : public WithDeadline<RunBlocking
   std::tuple<Arguments...> arguments_;
   std::optional<internal::Present<Returned>> returned_;
   std::exception_ptr exception_;
+  bool refused_ = false;
   Call call_{*this};
 };
 
@@ -130,8 +136,9 @@ class [[nodiscard]] RunBlockingOperation final : public WithDeadline<RunBlocking
 // expression twice.
 //
 // Errors, beside the function's own:
-//   kDeadlineExceeded  The deadline of the scope or of .By() passed before the function ran.
-//   kCancelled         The enclosing scope was cancelled before the function ran.
+//   kDeadlineExceeded   The deadline of the scope or of .By() passed before the function ran.
+//   kCancelled          The enclosing scope was cancelled before the function ran.
+//   kResourceExhausted  The system refuses a thread to run it on; the function was not called. Not in the simulator.
 template <typename Function, typename... Arguments>
 RunBlockingOperation<std::decay_t<Function>, std::decay_t<Arguments>...> RunBlocking(Function&& function,
                                                                                      Arguments&&... arguments) {

@@ -17,32 +17,40 @@ namespace internal {
 class SignalState final : public Shard::SignalReceiver {
  public:
   ~SignalState() override {
-    CHECK(waiter == nullptr || Executor::Current().dead()) << "a signal listener was destroyed while a call waits on it";
+    CHECK(waiter == nullptr || Executor::Current().dead())
+        << "a signal listener was destroyed while a call waits on it";
   }
 
-  // Signals that came and were not returned: bit `signal - 1`.
+  // Signals that came when no call waited: bit `signal - 1`.
   uint64_t pending = 0;
   NextSignalOperation* waiter = nullptr;
 
  private:
   void OnSignal(int signal) override {
-    pending |= uint64_t{1} << (signal - 1);
-    if (waiter != nullptr) std::exchange(waiter, nullptr)->Finish();
+    if (waiter != nullptr) {
+      std::exchange(waiter, nullptr)->OnSignal(signal);
+    } else {
+      pending |= uint64_t{1} << (signal - 1);
+    }
   }
 };
 
 }  // namespace internal
 
-NextSignalOperation::~NextSignalOperation() {
-  // Only a simulated crash destroys a call that waits.
-  if (suspended()) state_.waiter = nullptr;
-}
-
 bool NextSignalOperation::Start() {
   CHECK(state_.waiter == nullptr) << "two calls wait for a signal on one listener";
-  if (state_.pending != 0) return true;
-  state_.waiter = this;
-  return false;
+  if (state_.pending == 0) {
+    state_.waiter = this;
+    return false;
+  }
+  signal_ = std::countr_zero(state_.pending) + 1;
+  state_.pending &= state_.pending - 1;
+  return true;
+}
+
+void NextSignalOperation::OnSignal(int signal) {
+  signal_ = signal;
+  Finish();
 }
 
 void NextSignalOperation::OnStop() {
@@ -51,10 +59,8 @@ void NextSignalOperation::OnStop() {
 }
 
 absl::StatusOr<int> NextSignalOperation::TakeResult() {
-  if (state_.pending == 0) return StopStatus();
-  const int bit = std::countr_zero(state_.pending);
-  state_.pending &= state_.pending - 1;
-  return bit + 1;
+  if (signal_ == 0) return StopStatus();
+  return signal_;
 }
 
 absl::StatusOr<SignalListener> SignalListener::Listen(std::initializer_list<int> signals) {

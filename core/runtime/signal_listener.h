@@ -28,7 +28,6 @@ class SignalState;
 class [[nodiscard]] NextSignalOperation final : public WithDeadline<NextSignalOperation> {
  public:
   explicit NextSignalOperation(internal::SignalState& state) : state_(state) {}
-  ~NextSignalOperation() override;
   std::string Describe() const override { return "a signal"; }
   absl::StatusOr<int> TakeResult();
 
@@ -36,7 +35,10 @@ class [[nodiscard]] NextSignalOperation final : public WithDeadline<NextSignalOp
   friend class internal::SignalState;
   bool Start() override;
   void OnStop() override;
+  void OnSignal(int signal);
+
   internal::SignalState& state_;
+  int signal_ = 0;  // What the call returns; 0: none yet.
 };
 
 // A handle, movable. Belongs to one shard; must not outlive the runtime. In the simulator the signals are those that

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -171,6 +172,58 @@ TEST_F(ConnectionPoolTest, AHealthCheckDecidesAboutIdleConnections) {
   EXPECT_EQ(pool.statistics().idle, 0u);
 }
 
+Task<LeaseOr> AcquireFrom(Pool* pool, std::string host) {
+  LeaseOr lease = co_await pool->Acquire(std::move(host));
+  co_return lease;
+}
+
+Task<absl::Status> AskForever(TcpStream* stream) {
+  IoResult written = co_await stream->WriteAll("PING");
+  if (!written.ok()) co_return written.status;
+  char answer = 0;
+  const absl::StatusOr<size_t> count = co_await stream->Read(absl::MakeSpan(&answer, 1));
+  co_return count.status();
+}
+
+// Its answer may still come.
+TEST_F(ConnectionPoolTest, AHealthCheckThatIsStoppedTakesItsConnectionWithItAndTheNextIsServed) {
+  Pool pool(&ConnectTo, PoolOptions().set_max_per_host(1));
+  Lend(pool, host()).ReturnToPool();
+  TcpStream server = Accept(listener_);
+  pool.set_health_check(&AskForever);
+  auto checking = Start(AcquireFrom(&pool, host()));
+  auto next = Start(AcquireFrom(&pool, host()));
+  EXPECT_EQ(*Read(server), "PING");
+
+  checking->Cancel();
+
+  EXPECT_EQ(Wait(checking).status().code(), kCancelled);
+  EXPECT_OK(Wait(next).status());
+  EXPECT_EQ(*ReadAll(server), "");
+  EXPECT_EQ(pool.statistics().idle, 0u);
+  EXPECT_EQ(pool.statistics().waiting, 0u);
+}
+
+Task<absl::StatusOr<TcpStream>> Throw(std::string) {
+  throw std::runtime_error("no connector");
+  co_return absl::UnknownError("not reached");
+}
+
+Task<absl::Status> Catch(Pool* pool, std::string host) {
+  try {
+    const absl::StatusOr<Pool::Lease> lease = co_await pool->Acquire(host);
+    co_return lease.status();
+  } catch (const std::runtime_error& error) {
+    co_return absl::InternalError(error.what());
+  }
+}
+
+TEST_F(ConnectionPoolTest, AConnectorThatThrowsGivesItsSlotBack) {
+  Pool pool(&Throw, PoolOptions().set_max_total(1));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Run(Catch(&pool, host())), absl::InternalError("no connector"));
+  EXPECT_EQ(pool.statistics().in_use, 0u);
+}
+
 TEST_F(ConnectionPoolTest, IdleConnectionsCloseAfterTheirTime) {
   Pool pool(&ConnectTo, PoolOptions().set_idle_timeout(absl::Milliseconds(30)));
   Lend(pool, host()).ReturnToPool();
@@ -192,11 +245,6 @@ TEST_F(ConnectionPoolTest, TheNewestIdleConnectionIsLentFirst) {
   first.ReturnToPool();
 
   EXPECT_EQ(*Lend(pool, host())->LocalAddress(), newest);
-}
-
-Task<LeaseOr> AcquireFrom(Pool* pool, std::string host) {
-  LeaseOr lease = co_await pool->Acquire(std::move(host));
-  co_return lease;
 }
 
 TEST_F(ConnectionPoolTest, WaitersAreServedInOrder) {

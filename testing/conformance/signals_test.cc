@@ -64,6 +64,17 @@ TEST_F(SignalsTest, ACancelledCallLosesNoSignal) {
   EXPECT_EQ(*Run(listener.Next()), SIGUSR1);
 }
 
+TEST_F(SignalsTest, ACallThatIsStoppedBeforeItBeginsLeavesTheSignal) {
+  SignalListener listener = Listen({SIGUSR1});
+  raise(SIGUSR1);
+  Settle();
+  EXPECT_EQ(Run(listener.Next().By(Now() - absl::Seconds(1))).status().code(), kDeadlineExceeded);
+  auto next = Start(NextOf(&listener));
+  next->Cancel();
+  EXPECT_EQ(Wait(next).status().code(), kCancelled);
+  EXPECT_EQ(*Run(listener.Next()), SIGUSR1);
+}
+
 TEST_F(SignalsTest, SeveralListenersHearOneSignal) {
   SignalListener one = Listen({SIGUSR1});
   SignalListener two = Listen({SIGUSR1, SIGHUP});

@@ -213,6 +213,15 @@ class SocketConformanceTest : public ::testing::Test {
   // Lets everything happen that is about to.
   void Settle() { EXPECT_OK(Run(Sleep(absl::Milliseconds(2)))); }
 
+  // Whether this machine has IPv6. Where it has none, checks what a program hears.
+  bool HasIpv6() {
+    const absl::Status status = TcpListener::Listen(SocketAddress::LoopbackIpv6(0)).status();
+    if (status.ok()) return true;
+    EXPECT_FALSE(IsSimulated());
+    EXPECT_TRUE(ErrnoOf(status) == EAFNOSUPPORT || ErrnoOf(status) == EADDRNOTAVAIL) << status;
+    return false;
+  }
+
   TcpListener Listen(const SocketAddress& address = SocketAddress::LoopbackIpv4(0)) {
     auto listener = TcpListener::Listen(address);
     CHECK(listener.ok()) << listener.status();

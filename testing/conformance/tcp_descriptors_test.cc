@@ -150,5 +150,15 @@ TEST_F(DescriptorsTest, TryAcceptIsResourceExhaustedAndTheClientStays) {
   EXPECT_THAT(client.LocalAddress(), IsOkAndHolds(server->PeerAddress()));
 }
 
+TEST_F(DescriptorsTest, TryAcceptIsResourceExhaustedAlsoWhenNobodyWaits) {
+  TcpListener listener = Listen();
+  TakeAll();
+  auto failed = listener.TryAccept();
+  EXPECT_THAT(failed, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ErrnoOf(failed.status()), EMFILE);
+  GiveBack(1);
+  EXPECT_THAT(listener.TryAccept(), IsOk());
+}
+
 }  // namespace
 }  // namespace tandem::testing

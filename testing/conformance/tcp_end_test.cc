@@ -245,6 +245,20 @@ TEST_F(CloseRaceTest, EndsAShutdownThatIsQueued) {
   EXPECT_EQ(ErrnoOf(Wait(shutdown)), EBADF);
 }
 
+TEST_F(CloseRaceTest, EndsAReadThatHasADeadlineBeforeIt) {
+  auto [client, server] = ConnectedPair();
+  auto read = Start([](TcpStream* stream) -> Task<absl::Status> {
+    char byte = 0;
+    const absl::StatusOr<size_t> count = co_await stream->Read(absl::MakeSpan(&byte, 1)).By(Now() + absl::Seconds(1));
+    co_return count.status();
+  }(&client));
+  Settle();
+  EXPECT_OK(Run(client.Close()));
+  EXPECT_EQ(ErrnoOf(Wait(read)), EBADF);
+  // The deadline passes, and nobody is told.
+  EXPECT_OK(Run(Sleep(absl::Milliseconds(1100))));
+}
+
 TEST_F(CloseRaceTest, EveryLaterCallIsAFailedPrecondition) {
   auto [client, server] = ConnectedPair();
   EXPECT_OK(Run(client.Close()));

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "testing/conformance/tcp_conformance.h"
@@ -265,6 +267,43 @@ TEST_F(SplitTest, WriterMayCloseUnderTheReader) {
   EXPECT_OK(Run(writer.Close()));
   EXPECT_EQ(ErrnoOf(Wait(read).status()), EBADF);
   EXPECT_THAT(Read(server), IsOkAndHolds(""));
+}
+
+static_assert(!std::is_copy_constructible_v<TcpReader> && !std::is_copy_assignable_v<TcpReader>);
+static_assert(!std::is_copy_constructible_v<TcpWriter> && !std::is_copy_assignable_v<TcpWriter>);
+
+// A call holds the socket and not the half.
+TEST_F(SplitTest, CallsThatWaitEndWhenBothHalvesAreGone) {
+  for (const bool reader_first : {true, false}) {
+    TcpListener listener = Listen();
+    TcpStream other = Connect(listener.LocalAddress());
+    auto halves = Accept(listener);
+    std::optional<TcpReader> reader;
+    std::optional<TcpWriter> writer;
+    std::tie(reader, writer) = std::move(halves).Split();
+    auto read = Start([](TcpReader* half) -> Task<absl::Status> {
+      char byte = 0;
+      const absl::StatusOr<size_t> count = co_await half->Read(absl::MakeSpan(&byte, 1));
+      co_return count.status();
+    }(&*reader));
+    auto write = Start([](TcpWriter* half) -> Task<IoResult> {
+      const std::string data = Pattern(16 << 20);
+      IoResult result = co_await half->WriteAll(data);
+      co_return result;
+    }(&*writer));
+    Settle();
+    EXPECT_FALSE(read->done());
+    EXPECT_FALSE(write->done());
+    if (reader_first) reader.reset();
+    writer.reset();
+    reader.reset();
+    EXPECT_EQ(ErrnoOf(Wait(read)), EBADF);
+    const IoResult written = Wait(write);
+    EXPECT_EQ(ErrnoOf(written.status), EBADF);
+    const absl::StatusOr<std::string> received = ReadAll(other);
+    ASSERT_OK(received);
+    EXPECT_EQ(received->size(), written.bytes);
+  }
 }
 
 TEST_F(SplitTest, JoinMakesTheStreamWhole) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -212,6 +213,29 @@ TEST_F(SendFileTest, CloseEndsItAndItKnowsWhatItSent) {
   auto received = ReadAll(server);
   ASSERT_OK(received);
   EXPECT_EQ(received->size(), result.bytes);
+}
+
+TEST_F(SendFileTest, HugeCountSendsWhatIsThere) {
+  const TestFile file("0123456789");
+  for (const uint64_t count : {uint64_t{1} << 31, uint64_t{1} << 32, uint64_t{1} << 63, ~uint64_t{0}}) {
+    auto [client, server] = ConnectedPair();
+    const IoResult result = Run(client.SendFile(file.descriptor(), 4, count));
+    EXPECT_THAT(result.status, StatusIs(kOutOfRange)) << count;
+    EXPECT_EQ(result.bytes, 6u) << count;
+    EXPECT_EQ(ReadExactly(server, 6), "456789");
+  }
+}
+
+TEST_F(SendFileTest, HugeOffsetIsRefusedAndTheStreamGoesOn) {
+  const TestFile file("0123456789");
+  auto [client, server] = ConnectedPair();
+  for (const uint64_t offset : {uint64_t{1} << 63, ~uint64_t{0}}) {
+    const IoResult result = Run(client.SendFile(file.descriptor(), offset, 10));
+    EXPECT_EQ(ErrnoOf(result.status), EINVAL) << offset << " " << result.status;
+    EXPECT_EQ(result.bytes, 0u);
+  }
+  Send(client, "on");
+  EXPECT_THAT(Read(server), IsOkAndHolds("on"));
 }
 
 }  // namespace

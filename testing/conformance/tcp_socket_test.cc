@@ -3,11 +3,13 @@
 // TcpSocket: binding, and connecting or listening with what was bound.
 
 #include <cerrno>
+#include <limits>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "testing/conformance/tcp_conformance.h"
 
 namespace tandem::testing {
@@ -273,8 +275,9 @@ TEST_F(TcpSocketTest, ConnectToNoAddressIsAnInvalidArgument) {
 // --- IPv4 and IPv6 ---
 
 TEST_F(TcpSocketTest, DualStackListenerServesIpv4) {
+  if (!HasIpv6()) return;
   auto listener = TcpListener::Listen(SocketAddress::AnyIpv6(0));
-  if (!listener.ok()) GTEST_SKIP() << "no IPv6 here: " << listener.status();
+  ASSERT_OK(listener);
   TcpStream client = Connect(SocketAddress::LoopbackIpv4(listener->LocalAddress().port()));
   TcpStream server = Accept(*listener);
   EXPECT_EQ(server.PeerAddress().HostToString(), "::ffff:127.0.0.1");
@@ -284,10 +287,11 @@ TEST_F(TcpSocketTest, DualStackListenerServesIpv4) {
 }
 
 TEST_F(TcpSocketTest, Ipv6OnlyListenerLeavesIpv4Alone) {
+  if (!HasIpv6()) return;
   // The port that is free for IPv6 may be in use for IPv4, by another program: try until it is not.
   for (int i = 0; i < 100; ++i) {
     auto listener = TcpListener::Listen(SocketAddress::AnyIpv6(0), ListenOptions().set_ipv6_only(true));
-    if (!listener.ok()) GTEST_SKIP() << "no IPv6 here: " << listener.status();
+    ASSERT_OK(listener);
     const uint16_t port = listener->LocalAddress().port();
     TcpSocket socket = Open();
     if (!socket.Bind(SocketAddress::AnyIpv4(port)).ok()) continue;
@@ -298,15 +302,59 @@ TEST_F(TcpSocketTest, Ipv6OnlyListenerLeavesIpv4Alone) {
   FAIL() << "a listener with ipv6-only takes the port of IPv4, too";
 }
 
+TEST_F(TcpSocketTest, Ipv6OnlySocketReachesNoMappedAddress) {
+  if (!HasIpv6()) return;
+  TcpListener listener = Listen();
+  const uint16_t port = listener.LocalAddress().port();
+  auto mapped = SocketAddress::Parse(absl::StrCat("[::ffff:127.0.0.1]:", port));
+  ASSERT_OK(mapped);
+  EXPECT_OK(Run(ConnectSocket(Open(AddressFamily::kIpv6), *mapped)));
+  TcpSocket socket = Open(AddressFamily::kIpv6);
+  EXPECT_OK(socket.set_ipv6_only(true));
+  const absl::Status status = Run(ConnectSocket(std::move(socket), *mapped)).status();
+  EXPECT_THAT(status, StatusIs(kUnavailable));
+  EXPECT_EQ(ErrnoOf(status), ENETUNREACH);
+}
+
 TEST_F(TcpSocketTest, Ipv6OnlyIsSetBeforeBind) {
+  if (!HasIpv6()) return;
   auto socket = TcpSocket::Open(AddressFamily::kIpv6);
-  if (!socket.ok()) GTEST_SKIP() << "no IPv6 here: " << socket.status();
+  ASSERT_OK(socket);
   EXPECT_OK(socket->set_ipv6_only(true));
   EXPECT_THAT(socket->ipv6_only(), IsOkAndHolds(true));
   EXPECT_OK(socket->set_ipv6_only(false));
   EXPECT_THAT(socket->ipv6_only(), IsOkAndHolds(false));
   EXPECT_OK(socket->Bind(SocketAddress::AnyIpv6(0)));
   EXPECT_EQ(ErrnoOf(socket->set_ipv6_only(true)), EINVAL);
+}
+
+TEST_F(TcpSocketTest, UnixAddressIsAnInvalidArgumentEverywhere) {
+  for (const char* text : {"a", "a name that is longer than an address of the internet"}) {
+    const SocketAddress name = *SocketAddress::UnixAbstract(text);
+    EXPECT_THAT(Run(TcpStream::Connect(name)), StatusIs(kInvalidArgument));
+    EXPECT_THAT(TcpListener::Listen(name), StatusIs(kInvalidArgument));
+    TcpSocket socket = Open();
+    EXPECT_THAT(socket.Bind(name), StatusIs(kInvalidArgument));
+    EXPECT_THAT(Run(ConnectSocket(std::move(socket), name)), StatusIs(kInvalidArgument));
+  }
+}
+
+TEST_F(TcpSocketTest, BacklogThatIsNoneOfTheRangeIsTakenAsTheKernelDoes) {
+  for (const int backlog : {-1, 0, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()}) {
+    TcpListener listener = ListenOn(OpenBound(), backlog);
+    TcpStream client = Connect(listener.LocalAddress());
+    TcpStream server = Accept(listener);
+  }
+}
+
+using TcpSocketDeathTest = TcpSocketTest;
+
+TEST_F(TcpSocketDeathTest, SocketThatIsGoneIsNotUsedAgain) {
+  TcpSocket socket = Open();
+  EXPECT_OK(std::move(socket).Listen());
+  EXPECT_FALSE(socket.valid());
+  EXPECT_DEATH((void)std::move(socket).Listen(), "taken away");
+  EXPECT_DEATH((void)std::move(socket).Connect(SocketAddress::LoopbackIpv4(1)), "taken away");
 }
 
 }  // namespace

@@ -353,5 +353,31 @@ TEST_F(UdpIcmpTest, UnconnectedSocketIsNeverRefused) {
   ExpectNothing(socket);
 }
 
+TEST_F(UdpConnectTest, UnixAddressIsAnInvalidArgumentEverywhere) {
+  for (const char* text : {"a", "a name that is longer than an address of the internet"}) {
+    const SocketAddress name = *SocketAddress::UnixAbstract(text);
+    for (const AddressFamily family : {AddressFamily::kIpv4, AddressFamily::kIpv6}) {
+      UdpSocket socket = Open(family);
+      EXPECT_THAT(socket.BindTo(name), StatusIs(kInvalidArgument));
+      EXPECT_THAT(socket.Connect(name), StatusIs(kInvalidArgument));
+      EXPECT_THAT(Run(socket.SendTo("x", name)), StatusIs(kInvalidArgument));
+      EXPECT_THAT(socket.TrySendTo("x", name), StatusIs(kInvalidArgument));
+    }
+  }
+}
+
+TEST_F(UdpConnectTest, SendManyStopsAtAUnixAddress) {
+  UdpSocket receiver = Bind();
+  UdpSocket sender = Bind();
+  const OutgoingDatagram datagrams[] = {OutgoingDatagram("first", AddressOf(receiver)),
+                                        OutgoingDatagram("second", *SocketAddress::UnixAbstract("a")),
+                                        OutgoingDatagram("third", AddressOf(receiver))};
+  SendManyResult result = Run(sender.SendMany(datagrams));
+  EXPECT_THAT(result.status, StatusIs(kInvalidArgument));
+  EXPECT_EQ(result.sent, 1u);
+  EXPECT_THAT(ReceiveText(receiver), IsOkAndHolds("first"));
+  ExpectNothing(receiver);
+}
+
 }  // namespace
 }  // namespace tandem::testing

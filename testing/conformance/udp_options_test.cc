@@ -3,7 +3,9 @@
 // Options of UDP sockets, multicast, and where a datagram arrived.
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,6 +55,58 @@ TEST_F(UdpOptionsTest, NumbersHaveTheirDefaultsAndRanges) {
     EXPECT_THAT(socket.set_time_to_live(256), StatusIs(kInvalidArgument));
     EXPECT_THAT(socket.set_multicast_time_to_live(256), StatusIs(kInvalidArgument));
     EXPECT_THAT(socket.time_to_live(), IsOkAndHolds(5));
+  }
+}
+
+// -1 would be the system's default to Linux, and 256 a traffic class of 0.
+TEST_F(UdpOptionsTest, NumbersOutOfRangeAreRefusedAndChangeNothing) {
+  for (const AddressFamily family : {AddressFamily::kIpv4, AddressFamily::kIpv6}) {
+    UdpSocket socket = Open(family);
+    EXPECT_OK(socket.set_time_to_live(5));
+    EXPECT_OK(socket.set_traffic_class(0x28));
+    EXPECT_OK(socket.set_multicast_time_to_live(7));
+    constexpr int kSmallest = std::numeric_limits<int>::min();
+    constexpr int kLargest = std::numeric_limits<int>::max();
+    for (const int hops : {kSmallest, -1, 0, 256, kLargest}) {
+      EXPECT_THAT(socket.set_time_to_live(hops), StatusIs(kInvalidArgument)) << hops;
+    }
+    for (const int value : {kSmallest, -1, 256, 0x128, kLargest}) {
+      EXPECT_THAT(socket.set_traffic_class(value), StatusIs(kInvalidArgument)) << value;
+      EXPECT_THAT(socket.set_multicast_time_to_live(value), StatusIs(kInvalidArgument)) << value;
+    }
+    for (const uint32_t index : {uint32_t{0x80000000}, ~uint32_t{0}}) {
+      EXPECT_THAT(socket.set_multicast_interface(index), StatusIs(kInvalidArgument)) << index;
+    }
+    EXPECT_THAT(socket.time_to_live(), IsOkAndHolds(5));
+    EXPECT_THAT(socket.traffic_class(), IsOkAndHolds(0x28));
+    EXPECT_THAT(socket.multicast_time_to_live(), IsOkAndHolds(7));
+    EXPECT_THAT(socket.multicast_interface(), IsOkAndHolds(0u));
+  }
+}
+
+TEST_F(UdpOptionsTest, HugeBufferSizeIsCutToTheMaximum) {
+  UdpSocket socket = Bind();
+  EXPECT_OK(socket.set_receive_buffer_size(std::numeric_limits<size_t>::max()));
+  EXPECT_OK(socket.set_send_buffer_size(std::numeric_limits<size_t>::max()));
+  EXPECT_GT(socket.receive_buffer_size().value(), 2304u);
+  EXPECT_GT(socket.send_buffer_size().value(), 4608u);
+}
+
+TEST_F(UdpOptionsTest, Ipv6OnlyDoesNotMatterForAnIpv4Address) {
+  EXPECT_OK(UdpSocket::Bind(SocketAddress::LoopbackIpv4(0), UdpOptions().set_ipv6_only(true)));
+}
+
+TEST_F(UdpOptionsTest, OptionsOfIpv6AreUnimplementedOnAnIpv4Socket) {
+  UdpSocket socket = Open(AddressFamily::kIpv4);
+  EXPECT_THAT(socket.set_ipv6_only(true), StatusIs(absl::StatusCode::kUnimplemented));
+  EXPECT_THAT(socket.ipv6_only(), StatusIs(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(UdpOptionsTest, WhatIsNoAddressIsNoGroup) {
+  UdpSocket socket = Open(AddressFamily::kIpv4);
+  for (const SocketAddress& address : {SocketAddress(), *SocketAddress::UnixAbstract("a")}) {
+    EXPECT_THAT(socket.JoinGroup({address, 0}), StatusIs(kInvalidArgument));
+    EXPECT_THAT(socket.LeaveGroup({address, 0}), StatusIs(kInvalidArgument));
   }
 }
 
@@ -143,9 +197,21 @@ class UdpMulticastTest : public UdpConformanceTest, public ::testing::WithParamI
  protected:
   void SetUp() override {
     interface_ = FindInterface();
-    if (interface_ != 0) return;
-    ASSERT_TRUE(!ipv4() && !IsSimulated()) << "no interface carries multicasts";
-    GTEST_SKIP() << "no interface of this machine has a route for IPv6 multicasts";
+    EXPECT_TRUE(interface_ != 0 || (!ipv4() && !IsSimulated())) << "no interface carries multicasts";
+  }
+  // Whether an interface of this machine carries multicasts. Where none has a route for those of IPv6, checks what a
+  // program hears: a membership costs nothing, and a send has nowhere to go.
+  bool HasRoute() {
+    if (interface_ != 0) return true;
+    UdpSocket receiver = Bind(Any());
+    const MulticastGroup group{Group(), kLoopbackInterface};
+    EXPECT_OK(receiver.JoinGroup(group));
+    UdpSocket sender = SenderOn(kLoopbackInterface);
+    const absl::Status sent = Run(sender.SendTo("x", Group(AddressOf(receiver).port())));
+    EXPECT_THAT(sent, StatusIs(kUnavailable));
+    EXPECT_EQ(ErrnoOf(sent), ENETUNREACH);
+    EXPECT_OK(receiver.LeaveGroup(group));
+    return false;
   }
 
   bool ipv4() const { return GetParam() == AddressFamily::kIpv4; }
@@ -186,6 +252,7 @@ class UdpMulticastTest : public UdpConformanceTest, public ::testing::WithParamI
 };
 
 TEST_P(UdpMulticastTest, MemberReceivesWhatIsSentToTheGroup) {
+  if (!HasRoute()) return;
   UdpSocket receiver = Bind(Any());
   EXPECT_OK(receiver.JoinGroup(GroupHere()));
   UdpSocket sender = Sender();
@@ -194,6 +261,7 @@ TEST_P(UdpMulticastTest, MemberReceivesWhatIsSentToTheGroup) {
 }
 
 TEST_P(UdpMulticastTest, EveryMemberGetsACopy) {
+  if (!HasRoute()) return;
   UdpSocket first = Bind(Any(), UdpOptions().set_reuse_address(true));
   UdpSocket second = Bind(AddressOf(first), UdpOptions().set_reuse_address(true));
   EXPECT_OK(first.JoinGroup(GroupHere()));
@@ -205,6 +273,7 @@ TEST_P(UdpMulticastTest, EveryMemberGetsACopy) {
 }
 
 TEST_P(UdpMulticastTest, AfterLeavingNothingComes) {
+  if (!HasRoute()) return;
   UdpSocket receiver = Bind(Any());
   EXPECT_OK(receiver.JoinGroup(GroupHere()));
   EXPECT_OK(receiver.LeaveGroup(GroupHere()));
@@ -214,6 +283,7 @@ TEST_P(UdpMulticastTest, AfterLeavingNothingComes) {
 }
 
 TEST_P(UdpMulticastTest, JoinTwiceAndLeaveTwiceAreRefused) {
+  if (!HasRoute()) return;
   UdpSocket receiver = Bind(Any());
   EXPECT_OK(receiver.JoinGroup(GroupHere()));
   const absl::Status again = receiver.JoinGroup(GroupHere());
@@ -239,6 +309,7 @@ TEST_P(UdpMulticastTest, InterfaceMustExist) {
 }
 
 TEST_P(UdpMulticastTest, PacketInfoNamesTheGroup) {
+  if (!HasRoute()) return;
   UdpSocket receiver = Bind(Any());
   EXPECT_OK(receiver.set_packet_info(true));
   EXPECT_OK(receiver.JoinGroup(GroupHere()));
@@ -253,6 +324,7 @@ TEST_P(UdpMulticastTest, PacketInfoNamesTheGroup) {
 
 // The loopback interface is one big loop: there, Linux does not look at the option.
 TEST_P(UdpMulticastTest, WithoutLoopThisHostGetsNothing) {
+  if (!HasRoute()) return;
   UdpSocket receiver = Bind(Any());
   EXPECT_OK(receiver.JoinGroup(GroupHere()));
   UdpSocket sender = Sender();
@@ -272,7 +344,11 @@ TEST_P(UdpMulticastTest, LoopbackInterfaceDoesNotLookAtTheLoopOption) {
   EXPECT_OK(sender.set_multicast_interface(kLoopbackInterface));
   EXPECT_OK(sender.set_multicast_loop(false));
   const absl::Status sent = Run(sender.SendTo("loop", Group(AddressOf(receiver).port())));
-  if (!ipv4() && ErrnoOf(sent) == ENETUNREACH) return;  // The usual machine has no route for IPv6 multicasts there.
+  // The usual machine has no route for IPv6 multicasts there.
+  if (!ipv4() && !IsSimulated() && !sent.ok()) {
+    EXPECT_EQ(ErrnoOf(sent), ENETUNREACH) << sent;
+    return;
+  }
   EXPECT_OK(sent);
   EXPECT_THAT(ReceiveText(receiver), IsOkAndHolds("loop"));
 }

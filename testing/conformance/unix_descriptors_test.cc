@@ -16,6 +16,11 @@
 namespace tandem::testing {
 namespace {
 
+Task<IoResult> PassDescriptor(UnixStream* stream, std::string data, int descriptor) {
+  IoResult result = co_await stream->WriteAllWithDescriptors(data, absl::MakeConstSpan(&descriptor, 1));
+  co_return result;
+}
+
 class UnixDescriptorsTest : public UnixConformanceTest {
  protected:
   // The second end receives descriptors.
@@ -194,6 +199,21 @@ TEST_F(UnixDescriptorsTest, DescriptorThatIsNotOpenIsRefused) {
   auto [sender, receiver] = ReceivingPair();
   const int closed = 1'000'000;
   EXPECT_EQ(ErrnoOf(Run(sender.WriteAllWithDescriptors("x", absl::MakeConstSpan(&closed, 1))).status), EBADF);
+}
+
+TEST_F(UnixDescriptorsTest, DescriptorThatIsNotOpenIsRefusedAloneAndTheStreamGoesOn) {
+  auto [sender, receiver] = ReceivingPair();
+  for (const int closed : {1'000'000, -1}) {
+    auto refused = Start(PassDescriptor(&sender, "refused", closed));
+    auto queued = Start(PassDescriptor(&sender, "queued", STDERR_FILENO));
+    const IoResult result = Wait(refused);
+    EXPECT_EQ(ErrnoOf(result.status), EBADF);
+    EXPECT_EQ(result.bytes, 0u);
+    EXPECT_OK(Wait(queued));
+    const BytesAndDescriptors read = ReadBoth(receiver, absl::MakeSpan(target_));
+    EXPECT_EQ(absl::string_view(target_, read.bytes), "queued");
+    EXPECT_EQ(read.descriptors.size(), 1u);
+  }
 }
 
 TEST_F(UnixDescriptorsTest, EndOfTheStreamHasNone) {

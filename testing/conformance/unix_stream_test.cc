@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "testing/conformance/unix_conformance.h"
 
 namespace tandem::testing {
@@ -266,6 +267,23 @@ TEST_F(UnixCredentialsTest, AreThereOnPairsAndGoneAfterClose) {
   EXPECT_EQ(credentials->process_id, getpid());
   EXPECT_OK(Run(first.Close()));
   EXPECT_EQ(ErrnoOf(first.PeerCredentials().status()), EBADF);
+}
+
+// --- Addresses of the internet ---
+
+TEST_F(UnixNameTest, InternetAddressIsAnInvalidArgumentEverywhere) {
+  for (const SocketAddress& address : {SocketAddress::LoopbackIpv4(9), SocketAddress::LoopbackIpv6(9)}) {
+    const absl::Status connected = Run(UnixStream::Connect(address)).status();
+    EXPECT_THAT(connected, StatusIs(kInvalidArgument));
+    EXPECT_TRUE(absl::StrContains(connected.message(), address.ToString())) << connected;
+    EXPECT_THAT(UnixListener::Listen(address), StatusIs(kInvalidArgument));
+    EXPECT_THAT(UnixDatagram::Bind(address), StatusIs(kInvalidArgument));
+    auto socket = UnixDatagram::Open();
+    ASSERT_OK(socket);
+    EXPECT_THAT(socket->Connect(address), StatusIs(kInvalidArgument));
+    EXPECT_THAT(Run(socket->SendTo("x", address)), StatusIs(kInvalidArgument));
+    EXPECT_THAT(socket->TrySendTo("x", address), StatusIs(kInvalidArgument));
+  }
 }
 
 }  // namespace

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs programs in the simulator.
+
+#include "testing/conformance/differential/child.h"
+#include "testing/conformance/differential/sim_hosts.h"
+
+int main(int argc, char** argv) {
+  tandem::testing::SimWorld world(tandem::testing::SimHostsOptionsFromArguments(argc, argv));
+  return tandem::testing::ServePrograms(world);
+}
