@@ -266,7 +266,6 @@ void BlockingCalls::Submit(Operation& operation) {
   job->operation = &operation;
   job->kind = operation.kind;
   job->mailbox = mailbox_;
-  job->work = operation.work;
   job->socket = operation.socket;
   if (operation.kind == OperationKind::kResolve) {
     job->lookup = lookup_;
@@ -274,6 +273,7 @@ void BlockingCalls::Submit(Operation& operation) {
     job->port = operation.lookup->port;
   }
   const bool is_work = operation.kind == OperationKind::kRunBlocking;
+  if (is_work) job->work = operation.work;
   jobs_[&operation] = job;
   (is_work ? work_pool_ : network_pool_)->Run(std::move(job));
 }

@@ -27,8 +27,8 @@ class TestCall final : public Operation, public BlockingWork {
  public:
   explicit TestCall(OperationKind operation_kind) {
     kind = operation_kind;
-    work = this;
-    lookup = &lookup_value;
+    if (kind == OperationKind::kRunBlocking) work = this;
+    if (kind == OperationKind::kResolve) lookup = &lookup_value;
   }
   ~TestCall() override = default;
 

@@ -39,9 +39,9 @@ class TestOperation final : public Operation, public BlockingWork {
   explicit TestOperation(OperationKind operation_kind, SocketId on = kNoSocket) {
     kind = operation_kind;
     socket = on;
-    work = this;
-    lookup = &name;
-    file = &range;
+    if (kind == OperationKind::kRunBlocking) work = this;
+    if (kind == OperationKind::kResolve) lookup = &name;
+    if (kind == OperationKind::kSendFile) file = &range;
   }
   ~TestOperation() override = default;
 

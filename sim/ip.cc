@@ -3,8 +3,8 @@
 #include "sim/ip.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 
 #include "core/base/random.h"
@@ -54,6 +54,11 @@ int WrongFamily(AddressFamily socket_family, AddressFamily family) {
 bool Covers(const SocketAddress& local, bool ipv6_only, const SocketAddress& address) {
   if (!local.is_any()) return local.WithPort(0) == address.WithPort(0);
   return local.family() == address.family() || (local.is_ipv6() && !ipv6_only);
+}
+
+bool Overlap(const SocketAddress& local, bool ipv6_only, const SocketAddress& other, bool other_ipv6_only) {
+  if (local.is_ipv4() && local.is_any() && other.is_ipv6() && !other_ipv6_only) return true;
+  return Covers(local, ipv6_only, other) || Covers(other, other_ipv6_only, local);
 }
 
 bool IsMulticast(const SocketAddress& address) {

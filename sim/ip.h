@@ -36,6 +36,10 @@ int WrongFamily(AddressFamily socket_family, AddressFamily family);
 // True when a socket bound to `local` takes what is sent to `address`. Ports are not looked at.
 bool Covers(const SocketAddress& local, bool ipv6_only, const SocketAddress& address);
 
+// True when a socket that is bound to `other` is in the way of one that is to be bound to `local`, with the same port.
+// For Linux, 0.0.0.0 meets every IPv6 socket that is not IPv6 only, bound to :: or not.
+bool Overlap(const SocketAddress& local, bool ipv6_only, const SocketAddress& other, bool other_ipv6_only);
+
 // 224.0.0.0/4 and ff00::/8.
 bool IsMulticast(const SocketAddress& address);
 

@@ -197,12 +197,7 @@ bool HostStack::BindConflicts(const TcpSocket& socket, const SocketAddress& loca
   bool conflict = false;
   bucket->second->sockets.ForEach([&](const TcpSocket& other) {
     if (&other == &socket) return;
-    // Linux takes 0.0.0.0 for in the way of every IPv6 socket that is not IPv6 only, bound to :: or not.
-    const bool both_families = local.is_ipv4() && local.is_any() && other.local_.is_ipv6() && !other.ipv6_only_;
-    if (!both_families && !Covers(local, socket.ipv6_only_, other.local_) &&
-        !Covers(other.local_, other.ipv6_only_, local)) {
-      return;
-    }
+    if (!Overlap(local, socket.ipv6_only_, other.local_, other.ipv6_only_)) return;
     if (socket.reuse_address_ && other.reuse_address_ && other.state_ != TcpState::kListen) return;
     if (socket.reuse_port_ && other.reuse_port_) return;
     conflict = true;

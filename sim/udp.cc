@@ -515,9 +515,7 @@ bool UdpStack::Conflicts(const UdpSocket& socket, const SocketAddress& local, bo
   const auto found = ports_.find(local.port());
   if (found == ports_.end()) return false;
   return std::any_of(found->second.begin(), found->second.end(), [&](const UdpSocket* other) {
-    if (!Covers(local, socket.ipv6_only_, other->local_) && !Covers(other->local_, other->ipv6_only_, local)) {
-      return false;
-    }
+    if (!Overlap(local, socket.ipv6_only_, other->local_, other->ipv6_only_)) return false;
     const bool shares = (socket.reuse_address_ && other->reuse_address_) || (socket.reuse_port_ && other->reuse_port_);
     return !may_share || !shares;
   });
