@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
@@ -76,11 +75,11 @@ SocketAddress FromSockaddr(const sockaddr_storage& storage, socklen_t length) {
     std::memcpy(bytes.data(), &ipv6.sin6_addr, bytes.size());
     return SocketAddress::Ipv6(bytes, ntohs(ipv6.sin6_port), ipv6.sin6_scope_id);
   }
-  if (length > offsetof(sockaddr_un, sun_path) && storage.ss_family == AF_UNIX) {
+  // A path that fills sun_path is one longer, with its NUL: more than kMaxUnixName.
+  if (length > offsetof(sockaddr_un, sun_path) && length <= sizeof(sockaddr_un) && storage.ss_family == AF_UNIX) {
     sockaddr_un name{};
-    const size_t size = std::min<size_t>(length, sizeof(name));
-    std::memcpy(&name, &storage, size);
-    const absl::string_view bytes(name.sun_path, size - offsetof(sockaddr_un, sun_path));
+    std::memcpy(&name, &storage, length);
+    const absl::string_view bytes(name.sun_path, length - offsetof(sockaddr_un, sun_path));
     const auto address = bytes.front() == '\0' ? SocketAddress::UnixAbstract(bytes.substr(1))
                                                : SocketAddress::Unix(bytes.substr(0, bytes.find('\0')));
     if (address.ok()) return *address;
