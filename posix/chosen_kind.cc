@@ -14,7 +14,7 @@ absl::StatusOr<ReactorKind> ChosenKind(const ReactorOptions& options) {
   if (options.kind() != ReactorKind::kAuto) return options.kind();
   const char* const name = std::getenv("TANDEM_REACTOR");
   if (name == nullptr || absl::string_view(name).empty()) return ReactorKind::kAuto;
-  const absl::StatusOr<ReactorKind> kind = ParseReactorKind(name);
+  absl::StatusOr<ReactorKind> kind = ParseReactorKind(name);
   if (!kind.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("environment variable TANDEM_REACTOR: ", kind.status().message()));
   }

@@ -101,7 +101,16 @@ class Link {
   Outcome SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments);
 
  private:
-  enum Purpose : uint64_t { kLatency = 1, kLoss, kDuplicate, kDuplicateLatency, kReorder, kDatagramDuplicate, kDatagramReorder, kReorderLatency };
+  enum Purpose : uint64_t {
+    kLatency = 1,
+    kLoss,
+    kDuplicate,
+    kDuplicateLatency,
+    kReorder,
+    kDatagramDuplicate,
+    kDatagramReorder,
+    kReorderLatency
+  };
   uint64_t Draw(Purpose purpose, uint32_t ordinal) const {
     return HashCombine(key_, static_cast<uint64_t>(purpose) << 32 | ordinal);
   }

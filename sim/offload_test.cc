@@ -295,11 +295,13 @@ TEST(OffloadWorldTest, BlockingWorkMaySleepAndSeesTheTimeOfTheWorld) {
   EXPECT_TRUE(world.RunUntilDone(host, absl::Minutes(1)).ok());
 }
 
+void LookAtTheClock(absl::Time* seen) { *seen = absl::Now(); }
+Task<absl::Status> LookInWork(absl::Time* seen) { co_return co_await RunBlocking(&LookAtTheClock, seen); }
+
 TEST(OffloadWorldTest, BlockingWorkSeesTheWallClockOfItsHost) {
   World world;
   absl::Time seen;
-  const auto look = [&seen] { seen = absl::Now(); };
-  Host& host = world.AddHost("host", [&look]() -> Task<absl::Status> { co_return co_await RunBlocking(look); });
+  Host& host = world.AddHost("host", [&seen] { return LookInWork(&seen); });
   host.SetClockOffset(absl::Hours(5));
   EXPECT_TRUE(world.RunUntilDone(host, absl::Minutes(1)).ok());
   const absl::Time epoch = absl::FromUnixNanos(kWallEpochNs) + absl::Hours(5);

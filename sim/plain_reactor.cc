@@ -5,8 +5,8 @@
 // other names are missing.
 //
 // Here the reactor drives the world instead of the other way round: a Poll() that waits runs the events up to the first
-// that concerns the program. The seed is TANDEM_SEED, by default 1; the program can have TANDEM_DESCRIPTORS sockets open
-// at a time, by default a million.
+// that concerns the program. The seed is TANDEM_SEED, by default 1; the program can have TANDEM_DESCRIPTORS sockets
+// open at a time, by default a million.
 
 #include <cstdint>
 #include <cstdlib>

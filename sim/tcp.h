@@ -232,7 +232,7 @@ class TcpSocket final : public Event, public ListLink<PortListTag> {
   bool bound_ = false;  // In the port table.
   bool bound_explicitly_ = false;
   bool chose_port_ = false;  // By number.
-  bool connected_ = false;  // In the connection table.
+  bool connected_ = false;   // In the connection table.
   bool loopback_ = false;
   bool orphan_ = false;
 

@@ -75,8 +75,8 @@ class TestSource final : public Source {
     sizes.push_back(buffer.size());
   }
   void OnDatagram(Datagram datagram) override {
-    datagrams.push_back(Arrived{std::string(datagram.data.view()), datagram.source, datagram.destination,
-                                datagram.interface_index});
+    datagrams.push_back(
+        Arrived{std::string(datagram.data.view()), datagram.source, datagram.destination, datagram.interface_index});
   }
   void OnEnd(SourceEnd why, int value) override {
     ++ends;

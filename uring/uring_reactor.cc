@@ -511,9 +511,10 @@ void UringReactor::Dispatch(const Completion& completion) {
   }
 }
 
-// The request was running (-EALREADY, or -ENOENT, as the kernel looks for it elsewhere after that) or has just ended. On
-// a worker thread, where a send that found no room often enough goes, a cancel only interrupts: one that has sent
-// something since, or that was not waiting yet, waits on as if nothing had happened. So it is asked again until it ends.
+// The request was running (-EALREADY, or -ENOENT, as the kernel looks for it elsewhere after that) or has just ended.
+// On a worker thread, where a send that found no room often enough goes, a cancel only interrupts: one that has sent
+// something since, or that was not waiting yet, waits on as if nothing had happened. So it is asked again until it
+// ends.
 void UringReactor::OnCancelFailed(const Completion& completion) {
   const auto index = static_cast<uint32_t>(completion.user_data);
   if (completion.result >= 0 || index >= chunks_.size() * kSlotsPerChunk) return;

@@ -59,7 +59,8 @@ class Runtime {
   // Errors (the message names the cause and the cure):
   //   kPermissionDenied   kUring: io_uring is switched off, or a seccomp filter refuses it.
   //   kResourceExhausted  Too many open files; kUring: too little locked memory.
-  //   kUnimplemented      kUring: the kernel is too old; the message names the version that is needed. Or the binary was
+  //   kUnimplemented      kUring: the kernel is too old; the message names the version that is needed. Or the binary
+  //   was
   //                       built without io_uring.
   //   kInvalidArgument    The environment variable TANDEM_REACTOR names no reactor.
   static absl::StatusOr<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options = RuntimeOptions());

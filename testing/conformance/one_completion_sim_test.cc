@@ -146,7 +146,8 @@ Task<Sent> WriteOnce(End* end, absl::string_view data) {
     }
     case 2: {
       const size_t half = data.size() / 2;
-      const std::vector<IoSlice> slices = {{data.data(), half}, {data.data() + half, data.size() - half}};
+      const char* const bytes = data.data();
+      const std::vector<IoSlice> slices = {{bytes, half}, {bytes + half, data.size() - half}};
       const absl::Span<const IoSlice> used = absl::MakeConstSpan(slices).subspan(half == 0 ? 1 : 0);
       const IoResult result = co_await WithTimeout(timeout, end->stream.WriteV(used));
       co_return FromResult(result);
@@ -300,6 +301,13 @@ Task<absl::Status> Disturb(End* end) {
   co_return absl::OkStatus();
 }
 
+Task<absl::Status> SpawnUsers(TaskGroup* group, End* end) {
+  group->Spawn(ReadSome, end);
+  group->Spawn(WriteSome, end);
+  group->Spawn(Disturb, end);
+  co_return absl::OkStatus();
+}
+
 Task<absl::Status> UseStream(TcpStream stream, Flow* in, Flow* out, uint64_t entity) {
   End end;
   end.stream = std::move(stream);
@@ -310,12 +318,7 @@ Task<absl::Status> UseStream(TcpStream stream, Flow* in, Flow* out, uint64_t ent
   // Little room, so that sends wait and are cut short.
   if (Draw("little room", end, 2) == 0) static_cast<void>(end.stream.set_send_buffer_size(4000));
   if (Draw("little to come", end, 2) == 0) static_cast<void>(end.stream.set_receive_buffer_size(4000));
-  const auto tasks = [shared](TaskGroup& group) -> Task<absl::Status> {
-    group.Spawn(ReadSome, shared);
-    group.Spawn(WriteSome, shared);
-    group.Spawn(Disturb, shared);
-    co_return absl::OkStatus();
-  };
+  const auto tasks = [shared](TaskGroup& group) { return SpawnUsers(&group, shared); };
   static_cast<void>(co_await WithTaskGroup(tasks));
   end.out->writer_ended = true;
   switch (Draw("the end", end, 4)) {
@@ -357,7 +360,8 @@ std::string MakeDatagram(uint64_t number, uint16_t size) {
 
 void TakeDatagram(Round* round, absl::string_view data) {
   uint64_t head = 0;
-  if (data.size() >= sizeof(head)) std::copy_n(data.data(), sizeof(head), reinterpret_cast<char*>(&head));
+  const absl::string_view first = data.substr(0, sizeof(head));
+  std::copy(first.begin(), first.end(), reinterpret_cast<char*>(&head));
   const uint64_t number = head >> 16;
   const bool whole = data == MakeDatagram(number, static_cast<uint16_t>(head & 0xffff));
   if (!whole || number < round->next_datagram) ++round->datagram_mistakes;
@@ -444,12 +448,14 @@ Task<absl::Status> CheckNothingIsLeft(Round* round) {
   co_return absl::OkStatus();
 }
 
+Task<absl::Status> SpawnConnections(TaskGroup* group, Round* round, SocketAddress server) {
+  for (uint64_t i = 0; i < kConnections; ++i) group->Spawn(ConnectAndUse, round, server, i);
+  group->Spawn(SendDatagrams, server.WithPort(kDatagramPort));
+  co_return absl::OkStatus();
+}
+
 Task<absl::Status> RunClient(Round* round, SocketAddress server) {
-  const auto connections = [round, &server](TaskGroup& group) -> Task<absl::Status> {
-    for (uint64_t i = 0; i < kConnections; ++i) group.Spawn(ConnectAndUse, round, server, i);
-    group.Spawn(SendDatagrams, server.WithPort(kDatagramPort));
-    co_return absl::OkStatus();
-  };
+  const auto connections = [round, &server](TaskGroup& group) { return SpawnConnections(&group, round, server); };
   static_cast<void>(co_await WithTaskGroup(connections));
   round->client_done = true;
   co_return co_await CheckNothingIsLeft(round);

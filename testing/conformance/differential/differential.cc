@@ -227,9 +227,10 @@ int Main(int argc, char** argv) {
   if (!flags.has_value()) return 2;
   if (flags->show) {
     for (uint64_t i = 0; i < flags->programs; ++i) {
-      std::printf("# program %llu of seed %llu\n%s\n", static_cast<unsigned long long>(flags->first + i),
+      const uint64_t number = flags->first + i;
+      std::printf("# program %llu of seed %llu\n%s\n", static_cast<unsigned long long>(number),
                   static_cast<unsigned long long>(flags->seed),
-                  ProgramToString(GenerateProgram(flags->seed, flags->first + i)).c_str());
+                  ProgramToString(GenerateProgram(flags->seed, number)).c_str());
     }
     return 0;
   }
