@@ -201,7 +201,7 @@ TEST_F(RaceTest, TimedOutReadsAllocateNothing) {
     co_return absl::OkStatus();
   }(&server, &counts)));
   EXPECT_EQ(counts.allocations, 0u);
-  EXPECT_EQ(counts.timeouts, 1'000'000u);
+  EXPECT_EQ(counts.timeouts, static_cast<uint64_t>(kTimeouts));
 }
 
 // The child is in the middle of a read when the body throws: it is cancelled, joined, and the stream goes on.
