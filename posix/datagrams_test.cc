@@ -18,6 +18,7 @@
 #include "core/io/datagram.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "posix/datagrams_for_test.h"
 #include "posix/sockets.h"
 
 namespace tandem::posix {
@@ -70,23 +71,6 @@ class DatagramsTest : public ::testing::Test {
   std::vector<SocketId> sockets_;
   std::vector<Datagram> received_;
 };
-
-std::vector<OutgoingDatagram> To(const SocketAddress& address, const std::vector<std::string>& texts) {
-  std::vector<OutgoingDatagram> datagrams;
-  datagrams.reserve(texts.size());
-  for (const std::string& text : texts) datagrams.emplace_back(text, address);
-  return datagrams;
-}
-
-std::vector<std::string> Texts(size_t count, size_t size) {
-  std::vector<std::string> texts;
-  texts.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    texts.push_back(absl::StrCat(i, ":"));
-    texts.back().resize(size, static_cast<char>('a' + i % 26));
-  }
-  return texts;
-}
 
 TEST_F(DatagramsTest, MixedSizesAndEmptyOnesArriveInOrderWithTheirSource) {
   SocketAddress source;

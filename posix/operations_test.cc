@@ -28,9 +28,13 @@
 #include "core/io/datagram.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "posix/datagrams_for_test.h"
 
 namespace tandem {
 namespace {
+
+using posix::Texts;
+using posix::To;
 
 constexpr size_t kPlenty = size_t{1} << 40;
 
@@ -116,23 +120,6 @@ std::string Pattern(size_t size, uint32_t seed = 1) {
   std::string bytes(size, 0);
   for (char& byte : bytes) byte = static_cast<char>((seed = seed * 1664525 + 1013904223) >> 24);
   return bytes;
-}
-
-std::vector<OutgoingDatagram> To(const SocketAddress& address, const std::vector<std::string>& texts) {
-  std::vector<OutgoingDatagram> datagrams;
-  datagrams.reserve(texts.size());
-  for (const std::string& text : texts) datagrams.emplace_back(text, address);
-  return datagrams;
-}
-
-std::vector<std::string> Texts(size_t count, size_t size) {
-  std::vector<std::string> texts;
-  texts.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    texts.push_back(absl::StrCat(i, ":"));
-    texts.back().resize(size, static_cast<char>('a' + i % 26));
-  }
-  return texts;
 }
 
 std::vector<std::string> TextsOf(const TestSource& source) {
