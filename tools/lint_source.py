@@ -107,47 +107,54 @@ ALLOWED = {
     ("sim/offload_test.cc", "sleep"): "shows that blocking work may sleep",
 }
 
+# A rule, what breaks it, what to do instead. Where a name has one meaning only, the name is enough, so that an alias or a
+# pointer to the function counts as well; `time`, `clock`, `random` and `sleep` are looked for as calls.
 FORBIDDEN = [
     (
         "clock",
-        r"\bstd::chrono::\w*_clock\b|\b(system|steady|high_resolution)_clock\b|\babsl::(Now|GetCurrentTimeNanos)\s*\("
-        r"|(?<![\w.>])(?:std::|::)?time\s*\(\s*(?:nullptr|NULL|0|&)"
-        r"|(?<![\w.>:])(?:std::|::)?(?:gettimeofday|clock_gettime|clock_getres|timespec_get|ftime)\s*\("
-        r"|(?:\bstd|(?<![\w>]))::clock\s*\(\s*\)|\b__rdtsc\b|\b__builtin_readcyclecounter\b",
+        r"\bstd::chrono\b|\b\w+_clock\b(?=::now)|\babsl::(?:Now|GetCurrentTimeNanos)\b"
+        r"|(?<![\w.>])(?:std::|::)?time\s*\(\s*(?:nullptr|NULL|0|&)|(?:\bstd|(?<![\w>]))::(?:time|clock)\s*\("
+        r"|\b(?:gettimeofday|clock_gettime|clock_getres|timespec_get|ftime)\b|\b\w*rdtscp?\b|\b__builtin_readcyclecounter\b",
         "time comes from Now() and WallNow()",
     ),
     (
         "sleep",
         # A plain `sleep(` only where a statement begins: a member's initializer looks the same.
-        r"(?<![\w.>:])(?:std::|::)?(?:usleep|nanosleep|clock_nanosleep)\s*\(|(?:^|[;{})=])\s*(?:::)?sleep\s*\("
+        r"\b(?:usleep|nanosleep|clock_nanosleep)\b|(?:^|[;{})=])\s*(?:::)?sleep\s*\("
         r"|\babsl::SleepFor\b|\bstd::this_thread::sleep\w*",
         "wait with co_await Sleep(duration)",
     ),
     (
         "thread",
-        r"\bstd::(?:j?thread|this_thread|async|future|promise|packaged_task|call_once|once_flag)\b"
+        r"\bstd::(?:j?thread|this_thread|async|future|promise|packaged_task|call_once|once_flag|execution)\b"
         r"|\bstd::(?:\w*mutex|condition_variable\w*|lock_guard|unique_lock|scoped_lock|shared_lock|barrier|latch"
         r"|counting_semaphore|binary_semaphore)\b|\babsl::(?:Mutex\w*|\w*MutexLock|CondVar|Notification|BlockingCounter|Barrier)\b"
-        r"|\bpthread_\w+",
+        r"|\bpthread_\w+|\b(?:thrd|mtx|cnd)_\w+\s*\(|\bsched_yield\b|(?<![\w.>:])(?:::)?v?fork\s*\(",
         "one shard is one thread; use the coroutine-aware locks and Post()",
     ),
     (
         "random",
-        r"\bstd::(?:random_device|mt19937\w*|minstd_rand\w*|default_random_engine|knuth_b|\w+_distribution|shuffle|random_shuffle|sample)\b"
-        r"|(?<![\w.>:])(?:std::|::)?(?:rand|random)\s*\(\s*\)"
-        r"|(?<![\w.>:])(?:std::|::)?(?:srand|rand_r|srandom|[dlm]rand48|arc4random\w*|getrandom|getentropy)\s*\("
-        r"|\babsl::(?:InsecureBitGen|BitGen\w*|SharedBitGen)\b",
+        r"\bstd::(?:random_device|mt19937\w*|minstd_rand\w*|\w+_engine|knuth_b|\w+_distribution|rand|(?:ranges::)?(?:shuffle|sample)"
+        r"|random_shuffle)\b|(?<![\w.>:])(?:::)?(?:rand|random)\s*\(\s*\)|\b_rd(?:rand|seed)\w+"
+        r"|\b(?:srand|rand_r|srandom|[delmn]rand48|arc4random\w*|getrandom|getentropy)\b|\babsl::(?:InsecureBitGen|BitGen\w*|SharedBitGen)\b",
         "random numbers come from the current host, with a domain",
     ),
     (
         "hash order",
-        r"\bstd::unordered_\w+",
-        "its order is not defined; use a sorted container, or absl's hash tables without iterating",
+        r"\bstd::unordered_\w+|\babsl::(?:flat|node)_hash_(?:map|set)\b|\b(?:std::hash|absl::Hash|absl::HashOf)\b",
+        "a hash and the order of a hash table change from run to run; use a sorted container",
     ),
     (
         "pointer order",
-        r"\b(?:std::(?:multi)?(?:map|set)|std::priority_queue|absl::btree_\w+)\s*<\s*(?:const\s+)?[\w:]+(?:<[^<>]*>)?\s*\*",
+        # A container or a comparison whose first argument is a pointer, or begins with one.
+        r"\b(?:std::(?:(?:multi)?(?:map|set)|priority_queue|less|greater)|absl::btree_\w+)\s*<\s*(?:std::(?:pair|tuple)\s*<\s*)?"
+        r"(?:std::(?:unique|shared)_ptr\b|(?:const\s+)?[\w:]+(?:<[^<>]*>)?(?:\s+const)?\s*\*)|\bu?intptr_t\b",
         "orders by address, which differs from run to run",
+    ),
+    (
+        "alias",
+        r"\busing\s+namespace\s+(?:std|absl)\b|\bnamespace\s+\w+\s*=\s*(?:::)?(?:std|absl)\b|\bsyscall\s*\(|\basm\b|\b__asm__\b",
+        "hides what is called from these rules",
     ),
 ]
 
@@ -168,40 +175,10 @@ def check_forbidden_calls(file):
             yield line, rule, "'%s': %s" % (match.group(0).strip(), advice)
 
 
-_HASH_TABLE = re.compile(r"\babsl::(?:flat|node)_hash_(?:map|set)\s*<")
-
-
-def hash_table_names(file):
-    """Returns the names of the variables and members that are declared as absl hash tables."""
-    names = set()
-    for match in _HASH_TABLE.finditer(file.code):
-        depth, end = 1, match.end()
-        while end < len(file.code) and depth:
-            depth += {"<": 1, ">": -1}.get(file.code[end], 0)
-            end += 1
-        declared = re.match(r"[\s&]*([A-Za-z_]\w*)\s*[;={(,)]", file.code[end:])
-        if declared:
-            names.add(declared.group(1))
-    return names
-
-
-def check_hash_iteration(files):
-    """Iterating over a hash table, declared in the same file or its header."""
-    by_stem = {}
-    for file in files:
-        if file.top in ("core", "sim") and file.is_cpp:
-            by_stem.setdefault(re.sub(r"(_test)?\.(h|cc)$", "", file.path), []).append(file)
-    for group in by_stem.values():
-        names = set().union(*(hash_table_names(file) for file in group))
-        if not names:
-            continue
-        any_name = "|".join(sorted(names))
-        pattern = r"\bfor\s*\([^;()]*:\s*\*?(?:this->)?(%s)\s*\)|\b(%s)\s*(?:\.|->)\s*c?begin\s*\(" % (any_name, any_name)
-        for file in group:
-            for line, match in file.matches(pattern):
-                yield file, line, "hash order", "iterates over the hash table '%s', whose order is not defined" % (
-                    match.group(1) or match.group(2)
-                )
+def check_floating_point(file):
+    if file.top in ("core", "sim") and file.is_cpp and not file.is_test:
+        for line, match in file.matches(r"\b(?:float|double)\b|(?<![\w.])(?!0[xX])(?:\d[\d']*\.\d*|\.\d+|\d+[eE][-+]?\d)"):
+            yield line, "floating point", "'%s': what decides is an integer, the same under every compiler" % match.group(0)
 
 
 # --- The direction of arrows -------------------------------------------------------------------------------------------
@@ -222,7 +199,9 @@ OS_HEADER = re.compile(
     r"|execinfo|ucontext|semaphore|termios|ifaddrs|time|resolv|spawn|syslog|pwd|grp|liburing)\.h$"
 )
 STANDARD_HEADER_FORBIDDEN = {"thread", "mutex", "shared_mutex", "condition_variable", "future", "random", "barrier",
-                             "latch", "semaphore", "stop_token", "cmath", "unordered_map", "unordered_set"}
+                             "latch", "semaphore", "stop_token", "cmath", "unordered_map", "unordered_set", "chrono", "ctime",
+                             "execution", "threads.h", "x86intrin.h", "immintrin.h"}
+ABSEIL_HEADER_FORBIDDEN = re.compile(r"^absl/(?:random|synchronization|hash)/|^absl/time/clock\.h$|^absl/container/\w+_hash_")
 # The simulator may look at its own process and speak to its harness, but not at the network or at the machine's clock.
 SIM_OS_HEADER = re.compile(r"^(?:netinet|net|arpa|linux|liburing)/|^sys/(?:socket|epoll|eventfd|timerfd|time|un)\.h$"
                            r"|^(?:pthread|netdb|poll|liburing|time)\.h$")
@@ -245,7 +224,7 @@ def check_includes(file):
             yield line, "OS header", "core knows no operating system: <%s>" % header
         if file.top == "sim" and SIM_OS_HEADER.search(header):
             yield line, "OS header", "sim does not touch the machine's network, clock or threads: <%s>" % header
-        if file.top in ("core", "sim") and header in STANDARD_HEADER_FORBIDDEN:
+        if file.top in ("core", "sim") and (header in STANDARD_HEADER_FORBIDDEN or ABSEIL_HEADER_FORBIDDEN.search(header)):
             yield line, "OS header", "<%s> has nothing that %s may use" % (header, file.top)
 
 
@@ -275,8 +254,65 @@ def check_targets(files):
             yield file, 1, "target", "belongs to no target of //%s" % package
 
 
-FILE_CHECKS = [check_licence, check_whitespace, check_guard, check_marks, check_forbidden_calls, check_includes]
-TREE_CHECKS = [check_hash_iteration, check_targets]
+# --- Documents speak of what is there ----------------------------------------------------------------------------------
+
+_LINK = r"\]\(([^)#\s]+)[^)\s]*\)"
+_PATH = r"(?<![\w/.:-])((?:core|sim|uring|posix|testing|bench|examples|docs|third_party|tools|\.ci)/[\w./-]*\w)(?![\w*<{])"
+_LABEL = r"(?<![\w:/])//((?:[\w-]+/)*[\w-]+)?(?::([\w.-]*\w)|(/?\.\.\.))?"
+_TEST_NAME = r"`(?:\w+:)?([A-Z]\w+)\.([A-Z]\w+|\*)`"
+
+
+def check_documents(files):
+    """A link, path, label, --config or test that a document names and that does not exist."""
+    texts = {file.path: file.text for file in files}
+    folders = {folder for path in texts for folder in parents(path)}
+    code = "\n".join(file.code for file in files if file.path.endswith(".cc"))
+    tests = set(re.findall(r"\b[A-Z_]*TEST[A-Z_]*\(\s*(\w+),\s*(\w+)\s*\)", code))
+    suites = {suite for suite, _ in tests}
+    configs = set(re.findall(r"^build:(\w+)", texts.get(".bazelrc", ""), re.MULTILINE))
+
+    def is_target(package, name):
+        if name and os.path.join(package, name) in texts:
+            return True
+        for build_file in (os.path.join(package, "BUILD.bazel"), os.path.join(package, "BUILD")):
+            text = texts.get(build_file, "")
+            if name is None or '"%s"' % name in text or '"%s"' % re.sub("_(sim|uring|epoll)$", "", name) in text:
+                return bool(text)
+        return False
+
+    for file in files:
+        if not file.path.endswith(".md"):
+            continue
+        for line, match in file.matches(_LINK):
+            path = os.path.normpath(os.path.join(os.path.dirname(file.path), match.group(1)))
+            if "://" not in match.group(1) and path not in texts and path not in folders:
+                yield file, line, "document", "the link to %s leads nowhere" % match.group(1)
+        for line, match in file.matches(_PATH):
+            if match.group(1) not in texts and match.group(1) not in folders:
+                yield file, line, "document", "there is no %s" % match.group(1)
+        for line, match in file.matches(_LABEL):
+            package, name, below = match.groups()
+            known = (package or "") in folders | {""} if below else is_target(package or "", None if name == "all" else name)
+            if (package or name) and not known:
+                yield file, line, "document", "there is no target %s" % match.group(0)
+        for line, match in file.matches(r"--config=(\w+)"):
+            if match.group(1) not in configs:
+                yield file, line, "document", ".bazelrc has no %s" % match.group(0)
+        for line, match in file.matches(_TEST_NAME):
+            if match.groups() not in tests and not (match.group(2) == "*" and match.group(1) in suites):
+                yield file, line, "document", "there is no test %s.%s" % match.groups()
+
+
+def parents(path):
+    """Yields the folders that `path` is in."""
+    while "/" in path:
+        path = path.rsplit("/", 1)[0]
+        yield path
+
+
+FILE_CHECKS = [check_licence, check_whitespace, check_guard, check_marks, check_forbidden_calls, check_floating_point,
+               check_includes]
+TREE_CHECKS = [check_targets, check_documents]
 
 
 def problems(files):

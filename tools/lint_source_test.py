@@ -43,25 +43,48 @@ class LintSourceTest(unittest.TestCase):
     def test_clocks_threads_and_randomness_are_refused_in_core_and_sim(self):
         for text, rule in [
             ("auto t = std::chrono::steady_clock::now();", "clock"),
+            ("using std::chrono::milliseconds;", "clock"),
+            ("auto t = file_clock::now();", "clock"),
             ("auto t = absl::Now();", "clock"),
+            ("using absl::Now;", "clock"),
             ("auto t = time(nullptr);", "clock"),
-            ("auto t = ::time(&x);", "clock"),
+            ("auto t = ::time(p);", "clock"),
             ("clock_gettime(CLOCK_REALTIME, &ts);", "clock"),
+            ("auto get = &clock_gettime;", "clock"),
+            ("auto t = __builtin_ia32_rdtsc();", "clock"),
             ("absl::SleepFor(d);", "sleep"),
             ("usleep(3);", "sleep"),
             ("  sleep(3);", "sleep"),
             ("std::thread t(f);", "thread"),
+            ("using Worker = std::jthread;", "thread"),
             ("std::lock_guard lock(m);", "thread"),
             ("absl::MutexLock lock(&m);", "thread"),
             ("pthread_self();", "thread"),
+            ("thrd_create(&t, f, p);", "thread"),
+            ("int child = fork();", "thread"),
             ("int r = rand();", "random"),
+            ("int (*r)() = &std::rand;", "random"),
             ("std::random_device d;", "random"),
             ("std::uniform_int_distribution<int> d(1, 6);", "random"),
-            ("std::shuffle(a, b, g);", "random"),
+            ("std::ranges::shuffle(a, g);", "random"),
             ("getrandom(p, 8, 0);", "random"),
             ("std::unordered_map<int, int> m;", "hash order"),
+            ("absl::flat_hash_map<int, int> m;", "hash order"),
+            ("using absl::node_hash_set;", "hash order"),
+            ("size_t h = absl::HashOf(name);", "hash order"),
             ("std::map<Task*, int> m;", "pointer order"),
             ("std::set<const Host*> s;", "pointer order"),
+            ("std::map<Host const*, int> m;", "pointer order"),
+            ("std::set<std::pair<Host*, int>> s;", "pointer order"),
+            ("std::set<std::unique_ptr<Host>> s;", "pointer order"),
+            ("std::less<Host*> before;", "pointer order"),
+            ("auto key = reinterpret_cast<uintptr_t>(host);", "pointer order"),
+            ("using namespace std;", "alias"),
+            ("namespace s = std;", "alias"),
+            ("syscall(SYS_clock_gettime, 0, &ts);", "alias"),
+            ("double half = 1;", "floating point"),
+            ("Wait(absl::Seconds(0.5));", "floating point"),
+            ("Wait(absl::Seconds(1e3));", "floating point"),
         ]:
             for path in ("core/async/a.cc", "sim/a.cc"):
                 with self.subTest(text=text, path=path):
@@ -80,14 +103,11 @@ class LintSourceTest(unittest.TestCase):
     def test_the_interface_files_may_do_it(self):
         self.assertEqual(broken_by("clock_gettime(0, p); pthread_create(a, b, c, d);", "sim/interpose.cc"), set())
 
-    def test_iteration_over_a_hash_table(self):
-        declaration = "absl::flat_hash_map<int, std::vector<int>> table_;"
-        self.assertEqual(broken_by(declaration + "\nvoid f() { table_.find(3); }"), set())
-        self.assertEqual(broken_by(declaration + "\nvoid f() { for (auto& [k, v] : table_) g(k); }"), {"hash order"})
-        self.assertEqual(broken_by(declaration + "\nvoid f() { auto i = table_.begin(); }"), {"hash order"})
-        header = HEAD + "#ifndef TANDEM_SIM_A_H_\n#define TANDEM_SIM_A_H_\n" + declaration + "\n#endif\n"
-        self.assertEqual(rules(("sim/a.h", header), ("sim/a.cc", HEAD + "void f() { for (auto& e : table_) g(e); }\n")),
-                         {"hash order"})
+    def test_what_looks_like_it_and_is_not(self):
+        for text in ["std::map<std::string, Host*> m;", "std::set<int, ByPointer<Host*>> s;", "int x = 0x1e5 + 1'000'000;",
+                     "f(a.b, v[1].c, x->e1);", "namespace sim = tandem::sim;", "std::atomic<Letter*> mailbox;"]:
+            with self.subTest(text=text):
+                self.assertEqual(broken_by(text), set())
 
     def test_arrows(self):
         for path, header in [("core/a.cc", "sim/world.h"), ("core/a.cc", "testing/runner.h"), ("sim/a.cc", "uring/ring.h"),
@@ -107,13 +127,33 @@ class LintSourceTest(unittest.TestCase):
         self.assertEqual(broken_by("#include <unistd.h>"), {"OS header"})
         self.assertEqual(broken_by("#include <cerrno>"), set())
         self.assertEqual(broken_by("#include <sys/socket.h>", "sim/a.cc"), {"OS header"})
-        self.assertEqual(broken_by("#include <random>", "sim/a.cc"), {"OS header"})
+        for header in ("<random>", "<chrono>", "<ctime>", "<threads.h>", "<immintrin.h>", '"absl/time/clock.h"',
+                       '"absl/synchronization/mutex.h"', '"absl/random/random.h"', '"absl/container/flat_hash_map.h"'):
+            with self.subTest(header=header):
+                self.assertEqual(broken_by("#include " + header, "sim/a.cc"), {"OS header"})
+        self.assertEqual(broken_by('#include "absl/time/time.h"', "sim/a.cc"), set())
         self.assertEqual(broken_by("#include <unistd.h>", "uring/a.cc"), set())
 
     def test_every_source_has_a_target(self):
         build = ("core/BUILD.bazel", "# SPDX-License-Identifier: Apache-2.0\n" + 'srcs = ["a.cc", "sub/b.cc"]\n')
         self.assertEqual(rules(build, ("core/a.cc", HEAD), ("core/sub/b.cc", HEAD)), set())
         self.assertEqual(rules(build, ("core/c.cc", HEAD)), {"target"})
+
+    def test_documents_speak_of_what_is_there(self):
+        licence = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
+        tree = [("core/BUILD.bazel", '# SPDX-License-Identifier: Apache-2.0\nname = "a", srcs = ["a_test.cc"]\n'),
+                (".bazelrc", "# SPDX-License-Identifier: Apache-2.0\nbuild:sim --copt=-g\n"),
+                ("core/a_test.cc", HEAD + "TEST_P(ReadTest, Reads) {}\n"),
+                ("docs/b.md", licence)]
+        for text in ["[b](b.md#part)", "[b](../core/a_test.cc)", "`core/a_test.cc`", "in `core`, or core/.", "bazel test //...",
+                     "//core/...", "//core:a", "//core:a_uring", "//core:all", "--config=sim", "`ReadTest.Reads`", "`ReadTest.*`",
+                     "https://example.org/core/x", "code();  // no copy", "`sim:ReadTest.Reads`"]:
+            with self.subTest(text=text):
+                self.assertEqual(rules(*tree, ("docs/a.md", licence + text + "\n")), set())
+        for text in ["[c](c.md)", "[b](docs/b.md)", "`core/b_test.cc`", "`tools/gone`", "//gone/...", "//core:b", "//gone:a",
+                     "--config=gone", "`ReadTest.Writes`", "`GoneTest.*`"]:
+            with self.subTest(text=text):
+                self.assertEqual(rules(*tree, ("docs/a.md", licence + text + "\n")), {"document"})
 
 
 if __name__ == "__main__":
