@@ -28,6 +28,7 @@ Executor::~Executor() {
 
 void Executor::StartTask(RootPromise& root, std::coroutine_handle<> self, CancelScope& scope) {
   TaskContext& parent = running_ != nullptr ? *running_ : own_context_;
+  root.context.executor = this;
   root.context.path = HashCombine(parent.path, parent.next_ordinal++);
   root.self = self;
   root.scope = &scope;
@@ -105,7 +106,14 @@ void Executor::DestroyTasks() {
   while (!tasks_.empty()) {
     RootPromise& root = tasks_.PopBack();
     tasks_.PushBack(root);
-    root.self.destroy();
+    // From the inside out, as the nesting of the frames would have it, but not by recursion: a chain may be long.
+    PromiseBase* frame = &root;
+    while (frame->child != nullptr) frame = frame->child;
+    while (frame != nullptr) {
+      PromiseBase* const parent = frame->parent;
+      frame->self.destroy();
+      frame = parent;
+    }
   }
 }
 

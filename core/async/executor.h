@@ -37,6 +37,7 @@ class PromiseBase;
 
 // What one task (a spawned coroutine with everything that it awaits) is known by. Stays put in the task's first frame.
 struct TaskContext {
+  const Executor* executor = nullptr;
   // The task's path: hashed from the parent's path and the ordinal of the spawn within the parent. Independent of
   // addresses and of what other tasks do.
   uint64_t path = 0;

@@ -89,30 +89,34 @@ class TaskAwaiter {
   using Handle = std::coroutine_handle<TaskPromise<T>>;
 
   // `scope` is where the task runs, by default in its caller's.
-  TaskAwaiter(Task<T>&& task, CancelScope& scope) : coroutine_(std::exchange(task.coroutine_, nullptr)), scope_(scope) {
+  TaskAwaiter(Task<T>&& task, CancelScope& scope) : coroutine_(std::exchange(task.coroutine_, nullptr)) {
     CHECK(coroutine_) << "a task was awaited twice, or was moved away before";
+    coroutine_.promise().scope = &scope;
   }
   TaskAwaiter(const TaskAwaiter&) = delete;
   TaskAwaiter& operator=(const TaskAwaiter&) = delete;
-  ~TaskAwaiter() { coroutine_.destroy(); }
+  ~TaskAwaiter() {
+    // Still its caller's child: a crash has destroyed it, see Executor::DestroyTasks().
+    if (caller_ != nullptr && caller_->child == &coroutine_.promise()) return;
+    coroutine_.destroy();
+  }
 
   bool await_ready() { return false; }
   template <typename Promise>
   void await_suspend(std::coroutine_handle<Promise> parent) {
     PromiseBase& child = coroutine_.promise();
-    PromiseBase& caller = parent.promise();
+    caller_ = &parent.promise();
     child.self = coroutine_;
-    child.parent = &caller;
-    child.scope = &scope_;
-    child.task = caller.task;
-    caller.child = &child;
+    child.parent = caller_;
+    child.task = caller_->task;
+    caller_->child = &child;
     Executor::Current().SetNext(coroutine_);
   }
   T await_resume() { return coroutine_.promise().Take(); }
 
  private:
   Handle coroutine_;
-  CancelScope& scope_;
+  PromiseBase* caller_ = nullptr;
 };
 
 // Awaits a task in another scope than the caller's.

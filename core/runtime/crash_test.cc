@@ -44,6 +44,21 @@ TEST(CrashTest, LeavesInsideWhenAnyAreDestroyed) {
   Crash(shard);
 }
 
+Task<absl::Status> SleepBelow(int depth) {
+  if (depth > 0) co_return co_await SleepBelow(depth - 1);
+  co_return co_await Sleep(absl::Hours(1));
+}
+
+// Each frame is a local of the one that awaits it: destroyed from the outside in, a chain this deep needs more stack
+// than there is.
+TEST(CrashTest, AMillionNestedFramesAreDestroyed) {
+  FakeShard shard;
+  shard.Start([]() -> Task<void> { (void)co_await SleepBelow(1'000'000); }());
+  RunSomeTurns(shard);
+
+  Crash(shard);
+}
+
 struct SpawnsAtEnd {
   int uses = 0;
   ~SpawnsAtEnd() {
