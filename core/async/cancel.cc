@@ -48,10 +48,11 @@ void Leaf::Suspend() {
 
 void Leaf::Finish() {
   CHECK(suspended_) << "a call finished twice";
+  Executor& executor = Executor::Current();
+  DCHECK(promise_->task->executor == &executor) << "a coroutine was woken on another shard than its own";
   suspended_ = false;
   promise_->leaf = nullptr;
   Unlink();
-  Executor& executor = Executor::Current();
   executor.timers().Disarm(timer_);
   executor.Ready(*promise_);
 }

@@ -164,6 +164,34 @@ TEST(DeadlineTest, CompletionThatRacesTheDeadlineWins) {
   }());
 }
 
+TEST(LeafDeathTest, SecondAwaitIsABug) {
+  EXPECT_DEATH(
+      {
+        FakeShard shard;
+        shard.Run([]() -> Task<void> {
+          SleepOperation sleep = Sleep(absl::Seconds(1));
+          static_cast<void>(co_await std::move(sleep));
+          static_cast<void>(co_await std::move(sleep));
+        }());
+      },
+      "awaited twice");
+}
+
+TEST(LeafDeathTest, WakeUpOnAnotherShardIsABug) {
+  EXPECT_DEBUG_DEATH(
+      {
+        Gate gate;
+        FakeShard shard;
+        shard.Start([](Gate* gate) -> Task<void> {
+          static_cast<void>(co_await gate->Pass().By(Now() + absl::Hours(1)));
+        }(&gate));
+        static_cast<void>(shard.shard().Turn(Instant::InfinitePast()));
+        FakeShard other;
+        gate.Open(7);
+      },
+      "on another shard");
+}
+
 // --- Scopes ---
 
 TEST(CancelScopeTest, CancelsWhatIsSuspended) {
@@ -390,6 +418,23 @@ TEST(WithTimeoutTest, InnermostDeadlineThatFiresNamesTheCause) {
     status = co_await WithTimeout(absl::Seconds(1), watch(&gate, &seen));
     EXPECT_EQ(seen, CancelledStatus());
     EXPECT_EQ(status, DeadlineExceededStatus());
+  }());
+}
+
+// The outer timer was armed first, so it fires first: for the inner scope that is a cancellation from outside.
+TEST(WithTimeoutTest, OfEqualDeadlinesTheOuterOneFires) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant deadline = Now() + absl::Seconds(1);
+    const auto inner = [](Instant deadline) -> Task<absl::Status> {
+      Gate gate;
+      const absl::StatusOr<int> value = co_await WithDeadlineAt(deadline, Pass(&gate));
+      EXPECT_EQ(value.status(), CancelledStatus());
+      co_return value.status();
+    };
+    const absl::Status status = co_await WithDeadlineAt(deadline, inner(deadline));
+    EXPECT_EQ(status, DeadlineExceededStatus());
+    EXPECT_EQ(Now(), deadline);
   }());
 }
 

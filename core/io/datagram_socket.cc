@@ -73,7 +73,7 @@ int DatagramSocket::TryReceive(Datagram& datagram) {
   // Those who wait come first; and an armed source is what the kernel's datagrams go to.
   if (!receivers_.empty() || source_.armed()) return EAGAIN;
   std::vector<Datagram> arrived;
-  const int64_t result = Reactor::Current().TryReceiveDatagrams(id_, &arrived);
+  const int64_t result = reactor_->TryReceiveDatagrams(id_, &arrived);
   if (result < 0) return static_cast<int>(-result);
   for (Datagram& next : arrived) Queue(std::move(next));
   TakeReady(datagram, error);
@@ -90,7 +90,7 @@ void DatagramSocket::ArmIfWanted() {
   paused_ = false;
   source_.budget = kQueueLimit - queued();
   AddRef();
-  Reactor::Current().Arm(source_);
+  reactor_->Arm(source_);
 }
 
 void DatagramSocket::Queue(Datagram datagram) {
@@ -109,7 +109,7 @@ void DatagramSocket::ReceiveSource::OnDatagram(Datagram datagram) {
     return;
   }
   owner_.Queue(std::move(datagram));
-  if (owner_.queued_bytes_ >= kQueueBytes) Reactor::Current().Disarm(*this);
+  if (owner_.queued_bytes_ >= kQueueBytes) owner_.reactor_->Disarm(*this);
 }
 
 void DatagramSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
@@ -147,14 +147,14 @@ void DatagramSocket::StopSending(Sender& sender, int error) {
   }
   sender.stopping_ = true;
   sender.error_ = error;
-  Reactor::Current().Cancel(send_);
+  reactor_->Cancel(send_);
 }
 
 int DatagramSocket::TrySend(const OutgoingDatagram& datagram) {
   if (const int error = TakeSendError(); error != 0) return error;
   if (!CanTake(datagram)) return EINVAL;
   if (!senders_.empty()) return EAGAIN;
-  const int64_t result = Reactor::Current().TrySendDatagrams(id_, absl::MakeConstSpan(&datagram, 1));
+  const int64_t result = reactor_->TrySendDatagrams(id_, absl::MakeConstSpan(&datagram, 1));
   return result < 0 ? static_cast<int>(-result) : 0;
 }
 
@@ -178,7 +178,7 @@ void DatagramSocket::SendQueued() {
     send_.datagrams = gather_;
   }
   AddRef();
-  Reactor::Current().Submit(send_);
+  reactor_->Submit(send_);
 }
 
 void DatagramSocket::OnSendDone(int64_t result) {
@@ -244,7 +244,7 @@ void DatagramSocket::Close() {
     senders_.PushBack(sender);
     StopSending(sender, EBADF);
   }
-  Reactor::Current().Disarm(source_);
+  reactor_->Disarm(source_);
   ContinueClose();
 }
 
@@ -252,7 +252,7 @@ void DatagramSocket::ContinueClose() {
   if (close_submitted_ || send_.in_flight() || source_.armed()) return;
   close_submitted_ = true;
   AddRef();
-  Reactor::Current().Submit(close_);
+  reactor_->Submit(close_);
 }
 
 void DatagramSocket::OnCloseDone(int64_t) {

@@ -168,6 +168,7 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   void ContinueClose();
   void OnCloseDone(int64_t result);
 
+  const OwnReactor reactor_;
   const SocketId id_;
   const AddressFamily family_;
   SocketAddress local_;

@@ -42,7 +42,7 @@ Ref<StreamSocket> ListenerSocket::TakeQueued() {
 Ref<StreamSocket> ListenerSocket::AdoptAccepted(SocketId accepted) {
   SocketAddress peer;
   // Fails when the peer has already reset the connection; the first read will say so.
-  Reactor::Current().PeerAddress(accepted, &peer);
+  reactor_->PeerAddress(accepted, &peer);
   Ref<StreamSocket> stream = StreamSocket::Adopt(accepted, peer);
   stream->set_lingers(lingers_);
   return stream;
@@ -52,7 +52,7 @@ absl::StatusOr<Ref<StreamSocket>> ListenerSocket::TryAccept() {
   if (closing_) return StatusFor(EBADF);
   Ref<StreamSocket> queued = TakeQueued();
   if (queued || source_.armed() || !acceptors_.empty()) return queued;
-  const int64_t result = Reactor::Current().TryAccept(id_);
+  const int64_t result = reactor_->TryAccept(id_);
   if (result == -EAGAIN) return Ref<StreamSocket>();
   if (result < 0) return StatusFor(static_cast<int>(-result));
   return AdoptAccepted(static_cast<SocketId>(result));
@@ -68,7 +68,7 @@ void ListenerSocket::StopAccepting(Acceptor& acceptor) { acceptor.Unlink(); }
 void ListenerSocket::ArmIfWanted() {
   if (closing_ || source_.armed() || acceptors_.empty() || queue_.size() >= kQueueLimit / 2) return;
   AddRef();
-  Reactor::Current().Arm(source_);
+  reactor_->Arm(source_);
 }
 
 void ListenerSocket::AcceptSource::OnAccepted(SocketId accepted) {
@@ -82,7 +82,7 @@ void ListenerSocket::AcceptSource::OnAccepted(SocketId accepted) {
     return;
   }
   owner_.queue_.push_back(std::move(stream));
-  if (owner_.queue_.size() >= kQueueLimit) Reactor::Current().Disarm(*this);
+  if (owner_.queue_.size() >= kQueueLimit) owner_.reactor_->Disarm(*this);
 }
 
 void ListenerSocket::AcceptSource::OnEnd(SourceEnd end, int error) {
@@ -106,7 +106,7 @@ void ListenerSocket::Close() {
   FailWaiting(EBADF);
   for (Ref<StreamSocket>& stream : queue_) stream->Close(StreamSocket::CloseMode::kReset);
   queue_.clear();
-  Reactor::Current().Disarm(source_);
+  reactor_->Disarm(source_);
   ContinueClose();
 }
 
@@ -114,7 +114,7 @@ void ListenerSocket::ContinueClose() {
   if (close_submitted_ || source_.armed()) return;
   close_submitted_ = true;
   AddRef();
-  Reactor::Current().Submit(close_);
+  reactor_->Submit(close_);
 }
 
 void ListenerSocket::CloseOperation::OnComplete(int64_t) {

@@ -97,6 +97,7 @@ class ListenerSocket final : public Counted<ListenerSocket> {
   void FailWaiting(int error);
   void ContinueClose();
 
+  const OwnReactor reactor_;
   const SocketId id_;
   SocketAddress local_;
   bool lingers_ = false;

@@ -437,6 +437,19 @@ class Reactor {
   uint64_t armed_ = 0;
 };
 
+// The reactor that an object was made on, for calls from there: a socket that is used on another shard would otherwise
+// reach whatever has its number there.
+class OwnReactor {
+ public:
+  Reactor* operator->() const {
+    CHECK(reactor_ == &Reactor::Current()) << "a socket is used on another shard than its own";
+    return reactor_;
+  }
+
+ private:
+  Reactor* const reactor_ = &Reactor::Current();
+};
+
 // What a reactor is asked for. Every field has a default that suits a server; values outside of the ranges are clamped.
 class ReactorOptions {
  public:

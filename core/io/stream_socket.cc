@@ -49,13 +49,13 @@ absl::Status StreamSocket::StatusFor(int error, absl::string_view operation) con
 
 absl::Status StreamSocket::SetOption(SocketOption option, int value, absl::string_view name) {
   if (closing_) return ClosedStatus(name);
-  return StatusFor(-Reactor::Current().SetOption(id_, option, value), name);
+  return StatusFor(-reactor_->SetOption(id_, option, value), name);
 }
 
 absl::StatusOr<int> StreamSocket::GetOption(SocketOption option, absl::string_view name) const {
   if (closing_) return ClosedStatus(name);
   int value = 0;
-  const int result = Reactor::Current().GetOption(id_, option, &value);
+  const int result = reactor_->GetOption(id_, option, &value);
   if (result < 0) return StatusFor(-result, name);
   return value;
 }
@@ -63,7 +63,7 @@ absl::StatusOr<int> StreamSocket::GetOption(SocketOption option, absl::string_vi
 absl::StatusOr<SocketAddress> StreamSocket::LocalAddress() const {
   if (closing_) return ClosedStatus("local address");
   SocketAddress address;
-  const int result = Reactor::Current().LocalAddress(id_, &address);
+  const int result = reactor_->LocalAddress(id_, &address);
   if (result < 0) return StatusFor(-result, "local address");
   return address;
 }
@@ -99,7 +99,7 @@ void StreamSocket::Arm() {
   paused_by_budget_ = false;
   source_.budget = high_water_mark_ - unread_.bytes();
   AddRef();
-  Reactor::Current().Arm(source_);
+  reactor_->Arm(source_);
 }
 
 void StreamSocket::NotifyReader() {
@@ -167,7 +167,7 @@ absl::StatusOr<Buffer> StreamSocket::TakeBuffer() {
   // Descriptors come at the beginning of a buffer, so none are passed over.
   PassDescriptors(0);
   Buffer buffer = unread_.Pop();
-  if (buffer.scarce()) buffer = Reactor::Current().heap_buffers().Copy(buffer.view());
+  if (buffer.scarce()) buffer = reactor_->heap_buffers().Copy(buffer.view());
   if (paused_by_budget_) ArmIfWanted();
   return buffer;
 }
@@ -187,7 +187,7 @@ absl::StatusOr<std::optional<size_t>> StreamSocket::TryTakeBytes(absl::Span<char
     Arm();
     return std::nullopt;
   }
-  const int64_t result = Reactor::Current().TryReceive(id_, target);
+  const int64_t result = reactor_->TryReceive(id_, target);
   if (result == -EAGAIN) return std::nullopt;
   if (result <= 0) end_of_stream_ = true;
   if (result < 0) return StatusFor(static_cast<int>(-result), "read");
@@ -197,7 +197,7 @@ absl::StatusOr<std::optional<size_t>> StreamSocket::TryTakeBytes(absl::Span<char
 
 absl::Status StreamSocket::ShutdownRead() {
   if (closing_) return ClosedStatus("shutdown");
-  return StatusFor(-Reactor::Current().Shutdown(id_, ShutdownHow::kRead), "shutdown");
+  return StatusFor(-reactor_->Shutdown(id_, ShutdownHow::kRead), "shutdown");
 }
 
 std::vector<OwnedDescriptor> StreamSocket::TakeDescriptors() {
@@ -243,14 +243,14 @@ void StreamSocket::StopWriting(Writer& writer, int error) {
   }
   writer.stopping_ = true;
   writer.error_ = error;
-  Reactor::Current().Cancel(send_);
+  reactor_->Cancel(send_);
 }
 
 absl::StatusOr<std::optional<size_t>> StreamSocket::TryWrite(absl::string_view data) {
   if (const int error = write_error(); error != 0) return StatusFor(error, "write");
   if (!writers_.empty() || send_.in_flight()) return std::nullopt;
   const IoSlice slice{data.data(), data.size()};
-  const int64_t result = Reactor::Current().TrySend(id_, absl::MakeConstSpan(&slice, 1));
+  const int64_t result = reactor_->TrySend(id_, absl::MakeConstSpan(&slice, 1));
   if (result == -EAGAIN) return std::nullopt;
   if (result < 0) return StatusFor(static_cast<int>(-result), "write");
   return static_cast<size_t>(result);
@@ -274,18 +274,18 @@ void StreamSocket::SendQueued() {
     return;
   }
   AddRef();
-  Reactor::Current().Submit(send_);
+  reactor_->Submit(send_);
 }
 
 // A shutdown at the head has nothing before it left to send.
 void StreamSocket::FinishShutdowns() {
   while (!writers_.empty() && writers_.front().kind_ == Writer::Kind::kShutdown) {
-    const int result = Reactor::Current().Shutdown(id_, ShutdownHow::kWrite);
+    const int result = reactor_->Shutdown(id_, ShutdownHow::kWrite);
     FinishWriter(writers_.front(), -result);
   }
   if (writers_.empty() && std::exchange(shutdown_when_sent_, false)) {
     // Fails when the connection is gone, and then the peer knows.
-    Reactor::Current().Shutdown(id_, ShutdownHow::kWrite);
+    reactor_->Shutdown(id_, ShutdownHow::kWrite);
   }
 }
 
@@ -425,11 +425,11 @@ void StreamSocket::StartConnecting(const SocketAddress& address, Connector& conn
   connect_or_close_.kind = OperationKind::kConnect;
   connect_or_close_.address = address;
   AddRef();
-  Reactor::Current().Submit(connect_or_close_);
+  reactor_->Submit(connect_or_close_);
 }
 
 void StreamSocket::StopConnecting() {
-  if (connector_ != nullptr) Reactor::Current().Cancel(connect_or_close_);
+  if (connector_ != nullptr) reactor_->Cancel(connect_or_close_);
 }
 
 void StreamSocket::OnConnectOrCloseDone(int64_t result) {
@@ -442,7 +442,7 @@ void StreamSocket::OnConnectOrCloseDone(int64_t result) {
 
 void StreamSocket::OnConnectDone(int64_t result) {
   // The address that was asked for may stand for another: 0.0.0.0 is this host.
-  if (result == 0) Reactor::Current().PeerAddress(id_, &peer_);
+  if (result == 0) reactor_->PeerAddress(id_, &peer_);
   std::exchange(connector_, nullptr)->OnConnected(static_cast<int>(-result));
   if (closing_) ContinueClose();
 }
@@ -468,7 +468,7 @@ void StreamSocket::Close(CloseMode mode) {
     StopWriting(writer, EBADF);
   }
   StopConnecting();
-  Reactor::Current().Disarm(source_);
+  reactor_->Disarm(source_);
   ContinueClose();
 }
 
@@ -477,14 +477,14 @@ void StreamSocket::ContinueClose() {
   close_submitted_ = true;
   // Read-ahead took these bytes from the kernel, which would have answered a close with them unread by RST.
   if (reset_ || !unread_.empty()) {
-    Reactor::Current().SetOption(id_, SocketOption::kLinger, 0);
+    reactor_->SetOption(id_, SocketOption::kLinger, 0);
     connect_or_close_.may_block = false;
   }
   unread_.Clear();
   descriptors_.clear();
   connect_or_close_.kind = OperationKind::kClose;
   AddRef();
-  Reactor::Current().Submit(connect_or_close_);
+  reactor_->Submit(connect_or_close_);
 }
 
 void StreamSocket::OnCloseDone() {

@@ -265,6 +265,7 @@ class StreamSocket final : public Counted<StreamSocket> {
   void ContinueClose();
   void OnCloseDone();
 
+  const OwnReactor reactor_;
   const SocketId id_;
   SocketAddress peer_;
   bool closing_ = false;

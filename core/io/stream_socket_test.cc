@@ -99,6 +99,8 @@ class StreamSocketTest : public ::testing::Test {
   std::vector<std::unique_ptr<TestWriter>> writers_;
 };
 
+using StreamSocketDeathTest = StreamSocketTest;
+
 TEST_F(StreamSocketTest, QueuedWritesGoOutTogetherAndTheCountIsSplitInOrder) {
   TestWriter& first = Write(kAll, {"one"});
   TestWriter& second = Write(kAll, {"two", "three"});
@@ -238,6 +240,16 @@ TEST_F(StreamSocketTest, CutShortWriterPoisonsAndFailsTheQueueUntilItIsAccepted)
   EXPECT_EQ(Sending(), "next");
   Complete(4);
   EXPECT_TRUE(next.ended());
+}
+
+// The number of a socket means another one on another shard.
+TEST_F(StreamSocketDeathTest, UseOnAnotherShardIsABug) {
+  EXPECT_DEATH(
+      {
+        FakeShard other;
+        socket_->Close(StreamSocket::CloseMode::kGraceful);
+      },
+      "another shard");
 }
 
 TEST_F(StreamSocketTest, CloseTakesTheSendBackBeforeItClosesTheSocket) {
