@@ -30,6 +30,8 @@ absl::StatusCode CodeForErrno(int error) {
     case EHOSTUNREACH:
     case ENETUNREACH:
     case ENETDOWN:
+    case ENETRESET:
+    case ENONET:
     case EHOSTDOWN:
     case EPIPE:      // The peer is gone; absl's kFailedPrecondition would differ from ECONNRESET by timing alone.
     case ETIMEDOUT:  // The connection is dead; kDeadlineExceeded is kept for the caller's own deadlines.

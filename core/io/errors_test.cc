@@ -45,6 +45,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"ECONNABORTED", ECONNABORTED, kUnavailable}, Row{"EPIPE", EPIPE, kUnavailable},
         Row{"ETIMEDOUT", ETIMEDOUT, kUnavailable}, Row{"EHOSTUNREACH", EHOSTUNREACH, kUnavailable},
         Row{"ENETUNREACH", ENETUNREACH, kUnavailable}, Row{"ENETDOWN", ENETDOWN, kUnavailable},
+        Row{"ENETRESET", ENETRESET, kUnavailable}, Row{"ENONET", ENONET, kUnavailable},
         Row{"EHOSTDOWN", EHOSTDOWN, kUnavailable}, Row{"EADDRINUSE", EADDRINUSE, kFailedPrecondition},
         Row{"EADDRNOTAVAIL", EADDRNOTAVAIL, kFailedPrecondition}, Row{"ENOTCONN", ENOTCONN, kFailedPrecondition},
         Row{"EISCONN", EISCONN, kFailedPrecondition}, Row{"EBADF", EBADF, kFailedPrecondition},
