@@ -47,7 +47,8 @@ Task<absl::Status> WriteNumbers(TcpStream* stream, bool* stop, uint64_t* written
 
 enum class How { kDeadline, kScope, kReceive, kReadExactly };
 
-// Reads under random timeouts until `timeouts` of them were met, then to the end.
+// Reads under random timeouts until `timeouts` of them were met, then to the end. Now and then nobody reads for a
+// while: what comes then has to wait.
 Task<absl::Status> ReadNumbers(TcpStream* stream, How how, int timeouts, bool* stop, NumberChecker* checker) {
   char target[20];
   int met = 0;
@@ -80,6 +81,10 @@ Task<absl::Status> ReadNumbers(TcpStream* stream, How how, int timeouts, bool* s
     }
     if (absl::IsDeadlineExceeded(status)) {
       if (++met == timeouts) *stop = true;
+      if (Random("idle").Below(8) == 0) {
+        status = co_await Sleep(absl::Microseconds(Random("idle").Between(0, 60)));
+        if (!status.ok()) co_return status;
+      }
       continue;
     }
     if (!status.ok()) co_return status;
