@@ -37,7 +37,7 @@ struct CommandContext {
   std::optional<int64_t> IntegerArg(size_t index);
   // Finds a key for reading and counts a hit or a miss.
   const Store::Entry* FindForRead(std::string_view key);
-  // Whether the reply begun at `start` copies more than a reply may; if so, replaces it by an error.
+  // Whether the reply begun at `start` takes more memory than it may; if so, replaces it by an error.
   bool RefuseLongReply(const ReplyBuffer::Mark& start);
 
   void Ok() { reply.SimpleString("OK"); }
@@ -114,8 +114,8 @@ void HandleReset(CommandContext& context);
 void HandleSelect(CommandContext& context);
 void HandleShutdown(CommandContext& context);
 
-// The nanosecond at which a time to live of `amount` units of `unit_ns` ends, or nothing if no clock gets there
-// (292 years).
+// The nanosecond at which a time to live of `amount` units of `unit_ns` ends: now if it is over already. Nothing if no
+// clock gets there (292 years), or for a time in the past that Redis, which counts in milliseconds, does not take.
 std::optional<int64_t> ExpiryAfter(int64_t now_ns, int64_t amount, int64_t unit_ns);
 inline constexpr int64_t kNanosecondsPerMillisecond = 1'000'000;
 inline constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;

@@ -135,10 +135,18 @@ const Store::Entry* CommandContext::FindForRead(std::string_view key) {
 }
 
 bool CommandContext::RefuseLongReply(const ReplyBuffer::Mark& start) {
-  if (reply.copied_bytes() - start.text_size <= settings.max_reply_bytes) return false;
-  reply.RollBack(start);
-  reply.Error(absl::StrCat("ERR reply exceeds the limit of ", settings.max_reply_bytes, " bytes"));
-  return true;
+  const size_t bytes = reply.OwnedSince(start);
+  if (bytes > settings.max_reply_bytes) {
+    reply.RollBack(start);
+    reply.Error(absl::StrCat("ERR reply exceeds the limit of ", settings.max_reply_bytes, " bytes"));
+    return true;
+  }
+  if (bytes > kAlwaysAllowedBytes && ClientBytes(statistics, store) + bytes > settings.max_client_buffer_bytes) {
+    reply.RollBack(start);
+    reply.Error(kClientBytesError);
+    return true;
+  }
+  return false;
 }
 
 void CommandContext::WrongArity(std::string_view full_command_name) {
@@ -157,13 +165,15 @@ void CommandContext::ValueOrNull(const Store::Entry* entry) {
 }
 
 std::optional<int64_t> ExpiryAfter(int64_t now_ns, int64_t amount, int64_t unit_ns) {
-  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
   constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
-  if (amount > kMax / unit_ns || amount < kMin / unit_ns) return std::nullopt;
-  const int64_t span_ns = amount * unit_ns;
-  if (span_ns > 0 && now_ns >= kMax - span_ns) return std::nullopt;  // kMax itself is kNoExpiry.
-  if (span_ns < 0 && now_ns < kMin - span_ns) return std::nullopt;
-  return now_ns + span_ns;
+  if (amount < kMin / (unit_ns / kNanosecondsPerMillisecond)) return std::nullopt;
+  if (amount <= 0) return now_ns;
+  if (amount >= (kNoExpiry - now_ns) / unit_ns) return std::nullopt;
+  return now_ns + amount * unit_ns;
+}
+
+size_t ClientBytes(const Statistics& statistics, const Store& store) {
+  return statistics.client_buffer_bytes + store.memory().released_bytes;
 }
 
 void CommandExecutor::Execute(std::span<Argument> arguments, Session& session, int64_t now_ns, ReplyBuffer& reply) {

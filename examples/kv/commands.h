@@ -24,8 +24,10 @@ namespace tandem::kv {
 // What the server was started with.
 struct Settings {
   RequestLimits request_limits;
-  // Bytes that one reply may copy (MGET, KEYS). Values that are sent without a copy do not count.
+  // Memory that one reply may take (MGET, KEYS). Stored values that are sent without a copy do not count.
   size_t max_reply_bytes = size_t{128} << 20;
+  // ClientBytes() beyond which no reply may take more than kAlwaysAllowedBytes.
+  size_t max_client_buffer_bytes = size_t{1} << 30;
   // Store size from which commands that may add to it are refused; 0 means no limit.
   size_t max_memory_bytes = 0;
   uint32_t max_clients = 10'000;
@@ -52,6 +54,17 @@ struct Statistics {
   uint64_t keyspace_hits = 0;
   uint64_t keyspace_misses = 0;
 };
+
+// What clients make the server hold besides the data: requests, replies, and values that are still being sent although
+// nobody stores them any more.
+size_t ClientBytes(const Statistics& statistics, const Store& store);
+
+// A request or a reply of this size passes although ClientBytes() is beyond its limit: otherwise a few clients could
+// lock out all.
+inline constexpr size_t kAlwaysAllowedBytes = size_t{64} << 10;
+// To a client whose request or reply is larger than that then.
+inline constexpr char kClientBytesError[] =
+    "ERR the requests and replies of all clients together are too large, try again later";
 
 // What the server remembers of one client.
 struct Session {

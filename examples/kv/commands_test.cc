@@ -100,6 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"SetNxAndXxDoNotCombine", {{"SET k 1 NX XX", kSyntax}, {"SET k 1 XX NX", kSyntax}}},
         {"SetKeepTtlAndExpiryDoNotCombine", {{"SET k 1 KEEPTTL EX 1", kSyntax}, {"SET k 1 PX 1 KEEPTTL", kSyntax}}},
         {"SetTakesOneExpiry", {{"SET k 1 EX 1 PX 1", kSyntax}}},
+        {"SetTakesTheLastOfOneUnit", {{"SET k 1 EX x EX 9", kOk}, {"TTL k", ":9\r\n"}, {"SET k 1 PX 5 PX", kSyntax}}},
         {"SetExpiryNeedsATime", {{"SET k 1 EX", kSyntax}}},
         {"SetUnknownOption", {{"SET k 1 SOON", kSyntax}}},
         {"SetExpiryMustBeANumber", {{"SET k 1 EX x", kNotAnInteger}}},
@@ -153,7 +154,13 @@ INSTANTIATE_TEST_SUITE_P(
         {"ExpireMustBeANumber", {{"SET k v", kOk}, {"EXPIRE k x", kNotAnInteger}}},
         {"ExpireMustNotOverflow",
          {{"EXPIRE k 9223372036854775807", "-ERR invalid expire time in 'expire' command\r\n"},
-          {"PEXPIRE k -9223372036854775808", "-ERR invalid expire time in 'pexpire' command\r\n"}}},
+          {"EXPIRE k -9223372036854776", "-ERR invalid expire time in 'expire' command\r\n"}}},
+        {"ExpireTakesAnyPast",
+         {{"SET a v", kOk},
+          {"EXPIRE a -9223372036854775", ":1\r\n"},
+          {"SET b v", kOk},
+          {"PEXPIRE b -9223372036854775808", ":1\r\n"},
+          {"DBSIZE", ":0\r\n"}}},
         {"ExpireNx", {{"SET k v", kOk}, {"EXPIRE k 9 NX", ":1\r\n"}, {"EXPIRE k 8 NX", ":0\r\n"}}},
         {"ExpireXx", {{"SET k v", kOk}, {"EXPIRE k 9 XX", ":0\r\n"}, {"TTL k", ":-1\r\n"}}},
         {"ExpireGt",
@@ -214,7 +221,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"CommandInfo",
          {{"COMMAND INFO get nothing",
            absl::StrCat("*2\r\n*10\r\n", Bulk("get"), ":2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n",
-                        "*0\r\n*0\r\n*0\r\n*0\r\n*-1\r\n")}}},
+                        "*0\r\n*0\r\n*0\r\n*0\r\n$-1\r\n")}}},
         {"CommandDocs",
          {{"COMMAND DOCS get nothing",
            absl::StrCat("*2\r\n", Bulk("get"), "*6\r\n", Bulk("summary"), Bulk("Returns the value of a key."),
@@ -313,6 +320,32 @@ TEST(CommandTest, RepliesThatWouldCopyTooMuchAreRefusedWhole) {
   EXPECT_EQ(client.Run("MGET k k k"), "-ERR reply exceeds the limit of 1000 bytes\r\n");
   for (int i = 0; i < 100; ++i) client.Run(absl::StrCat("SET some-key-", i, " v"));
   EXPECT_EQ(client.Run("KEYS *"), "-ERR reply exceeds the limit of 1000 bytes\r\n");
+}
+
+// What a reference to a large value costs is little, but many of them are much.
+TEST(CommandTest, ReferencesToLargeValuesCountTowardsTheLimitOfAReply) {
+  Client client;
+  client.settings.max_reply_bytes = 1000;
+  client.RunArguments({"SET", "k", std::string(100'000, 'v')});
+
+  EXPECT_EQ(client.Run("MGET k k").substr(0, 4), "*2\r\n");
+  EXPECT_EQ(client.Run("MGET k k k k k k k k k k k"), "-ERR reply exceeds the limit of 1000 bytes\r\n");
+}
+
+TEST(CommandTest, LongRepliesAreRefusedWhileClientsHoldTooMuch) {
+  Client client;
+  client.settings.max_client_buffer_bytes = 1'000'000;
+  for (int i = 0; i < 10; ++i) client.Run(absl::StrCat("SET k", i, std::string(10'000, 'k'), " v"));
+  client.Run(absl::StrCat("SET v ", std::string(10'000, 'v')));
+  const std::string too_large = absl::StrCat("-", kClientBytesError, "\r\n");
+
+  for (const std::string_view request : {"KEYS *", "SCAN 0 COUNT 100", "MGET v v v v v v v v v v"}) {
+    client.statistics.client_buffer_bytes = 800'000;
+    EXPECT_EQ(client.Run(request).front(), '*') << request;
+    client.statistics.client_buffer_bytes = 1'000'000;
+    EXPECT_EQ(client.Run(request), too_large) << request;
+  }
+  EXPECT_EQ(client.Run("MGET v v").substr(0, 4), "*2\r\n");  // Short ones pass.
 }
 
 TEST(CommandTest, LongPatternIsRefused) {
@@ -422,7 +455,7 @@ TEST(CommandTest, LargeValueIsRepliedFromTheStoresOwnMemory) {
   reply.AppendPieces(pieces);
   ASSERT_EQ(pieces.size(), 5u);  // Header, value, line end and header, value, line end.
   EXPECT_EQ(pieces[1].data(), client.store.Find("k", client.now_ns)->value.view().data());
-  EXPECT_LT(reply.copied_bytes(), 100u);
+  EXPECT_LT(reply.owned_bytes(), 300u);
   EXPECT_EQ(reply.size(), reply.Flatten().size());
 }
 
@@ -452,6 +485,7 @@ TEST(ReplyBufferTest, RollBackTakesBackTextAndSharedValues) {
 
   EXPECT_EQ(reply.Flatten(), ":1\r\n");
   EXPECT_EQ(reply.size(), 4u);
+  EXPECT_EQ(reply.owned_bytes(), 4u);
 }
 
 TEST(ReplyBufferTest, ClearLeavesNothing) {

@@ -233,9 +233,11 @@ void HandleScan(CommandContext& context) {
         if (options->excludes_strings) return;
         if (options->pattern == "*" || GlobMatches(options->pattern, entry.key)) keys.push_back(entry.key);
       });
+  const ReplyBuffer::Mark start = context.reply.mark();
   context.reply.Array(2);
   context.reply.Bulk(absl::StrCat(next));
   ReplyKeys(context, keys);
+  context.RefuseLongReply(start);
 }
 
 }  // namespace tandem::kv

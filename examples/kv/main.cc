@@ -29,14 +29,14 @@
 ABSL_FLAG(uint16_t, port, 6379, "TCP port to listen on; 0 picks a free one");
 ABSL_FLAG(std::string, bind, "127.0.0.1", "address to listen on; 0.0.0.0 or :: for all (there are no passwords)");
 ABSL_FLAG(uint32_t, max_clients, 10'000, "clients beyond this number get an error and are closed");
-ABSL_FLAG(uint64_t, max_request_bytes, uint64_t{128} << 20, "requests beyond this size get an error");
+ABSL_FLAG(uint64_t, max_request_bytes, uint64_t{128} << 20, "clients with larger requests get an error and are closed");
 ABSL_FLAG(uint64_t, max_memory_bytes, 0, "size of the data from which writes are refused; 0: no limit");
 ABSL_FLAG(uint64_t, max_client_buffer_bytes, uint64_t{1} << 30,
-          "unfinished requests and unsent replies of all clients together");
+          "memory for unfinished requests and unsent replies of all clients together; what exceeds it gets an error");
 ABSL_FLAG(absl::Duration, idle_timeout, absl::Minutes(5),
-          "a client that sends nothing for so long gets an error and is closed; 0: never");
+          "a client that sends nothing for so long (such as 90s or 5m) gets an error and is closed; 0: never");
 ABSL_FLAG(absl::Duration, write_timeout, absl::Minutes(1),
-          "a client that takes no reply for so long is closed; 0: never");
+          "a client that takes no byte of its replies for so long (such as 90s or 5m) is closed; 0: never");
 ABSL_FLAG(tandem::ReactorKind, reactor, tandem::ReactorKind::kAuto,
           "auto (io_uring, or epoll where the kernel refuses it), uring or epoll");
 
@@ -68,8 +68,8 @@ kv::Options OptionsFromFlags(const SocketAddress& address) {
       .set_idle_timeout(absl::GetFlag(FLAGS_idle_timeout))
       .set_write_timeout(absl::GetFlag(FLAGS_write_timeout));
   if (options.max_clients() < absl::GetFlag(FLAGS_max_clients)) {
-    std::fprintf(stderr, "open files are limited, so at most %u clients are served (raise the limit with ulimit -n)\n",
-                 options.max_clients());
+    std::fprintf(stderr, "open files are limited, so --max_clients is %u and not %u (raise the limit with ulimit -n)\n",
+                 options.max_clients(), absl::GetFlag(FLAGS_max_clients));
   }
   return options;
 }
@@ -90,6 +90,8 @@ std::string Advice(const absl::Status& status) {
       return "; --bind must be an address of this machine";
     case EACCES:
       return "; ports below 1024 need a privilege: choose a higher one with --port";
+    case EMFILE:
+      return "; raise the limit with ulimit -n";
     default:
       return "";
   }
@@ -100,7 +102,17 @@ int Fail(absl::string_view message) {
   return 1;
 }
 
+// A server with such a flag would answer everybody with an error.
+const char* WrongFlag() {
+  if (absl::GetFlag(FLAGS_max_clients) < 1) return "--max_clients must be at least 1";
+  if (absl::GetFlag(FLAGS_max_request_bytes) < 1024) return "--max_request_bytes must be at least 1024";
+  if (absl::GetFlag(FLAGS_idle_timeout) < absl::ZeroDuration()) return "--idle_timeout is negative; 0 means never";
+  if (absl::GetFlag(FLAGS_write_timeout) < absl::ZeroDuration()) return "--write_timeout is negative; 0 means never";
+  return nullptr;
+}
+
 int Main() {
+  if (const char* const wrong = WrongFlag()) return Fail(wrong);
   const auto address = SocketAddress::ParseHost(absl::GetFlag(FLAGS_bind), absl::GetFlag(FLAGS_port));
   if (!address.ok()) {
     return Fail(absl::StrCat("--bind: \"", absl::GetFlag(FLAGS_bind), "\" is not an address such as 127.0.0.1 or ::1"));

@@ -46,7 +46,11 @@ void ReplyBuffer::Bulk(std::string_view bytes) {
   text_.append("\r\n");
 }
 
-void ReplyBuffer::Bulk(std::string&& bytes) { Bulk(Value(std::move(bytes))); }
+void ReplyBuffer::Bulk(std::string&& bytes) {
+  const size_t shared_before = shared_bytes_;
+  Bulk(Value(std::move(bytes)));
+  given_bytes_ += shared_bytes_ - shared_before;
+}
 
 void ReplyBuffer::Bulk(const Value& value) {
   std::shared_ptr<const std::string> shared = value.shared();
@@ -62,22 +66,16 @@ void ReplyBuffer::Bulk(const Value& value) {
 
 void ReplyBuffer::NullBulk() { text_.append("$-1\r\n"); }
 
-void ReplyBuffer::NullArray() { text_.append("*-1\r\n"); }
-
 void ReplyBuffer::Array(size_t count) { Header('*', static_cast<int64_t>(count)); }
 
 void ReplyBuffer::RollBack(const Mark& mark) {
   text_.resize(mark.text_size);
   shared_.erase(shared_.begin() + static_cast<std::ptrdiff_t>(mark.shared_count), shared_.end());
   shared_bytes_ = mark.shared_bytes;
-}
-
-size_t ReplyBuffer::owned_bytes() const {
-  size_t bytes = text_.size();
-  for (const Shared& shared : shared_) {
-    if (shared.bytes.use_count() == 1) bytes += shared.bytes->size();
-  }
-  return bytes;
+  given_bytes_ = mark.given_bytes;
+  // What was taken back may be most of the memory, and the rest may wait long for its peer.
+  text_.shrink_to_fit();
+  shared_.shrink_to_fit();
 }
 
 void ReplyBuffer::AppendPieces(std::vector<std::string_view>& pieces) const {
@@ -96,6 +94,7 @@ void ReplyBuffer::Clear() {
   if (text_.capacity() > kRetainedBytes) std::string().swap(text_);
   std::vector<Shared>().swap(shared_);
   shared_bytes_ = 0;
+  given_bytes_ = 0;
 }
 
 std::string ReplyBuffer::Flatten() const {

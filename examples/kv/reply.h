@@ -27,6 +27,7 @@ class ReplyBuffer {
     size_t text_size;
     size_t shared_count;
     size_t shared_bytes;
+    size_t given_bytes;
   };
 
   ReplyBuffer() = default;
@@ -46,22 +47,23 @@ class ReplyBuffer {
   void Bulk(const char* text) { Bulk(std::string_view(text)); }
   void Bulk(const Value& value);
   void NullBulk();
-  void NullArray();
   // The header of an array; `count` replies follow.
   void Array(size_t count);
 
   bool empty() const { return size() == 0; }
   // All bytes, the shared ones included.
   size_t size() const { return text_.size() + shared_bytes_; }
-  // The bytes that this buffer itself holds in memory.
-  size_t copied_bytes() const { return text_.size(); }
-  // The same, and the shared values that nobody else holds: what ECHO was given, or what was replaced meanwhile.
-  size_t owned_bytes() const;
+  // The memory that the replies cost: all bytes but those of stored values, and an estimate for each reference to one.
+  size_t owned_bytes() const { return text_.size() + shared_.size() * kReferenceBytes + given_bytes_; }
 
   // How many errors were ever added.
   uint64_t error_count() const { return error_count_; }
 
-  Mark mark() const { return {text_.size(), shared_.size(), shared_bytes_}; }
+  Mark mark() const { return {text_.size(), shared_.size(), shared_bytes_, given_bytes_}; }
+  // The part of owned_bytes() that was added since `mark` was taken.
+  size_t OwnedSince(const Mark& mark) const {
+    return owned_bytes() - mark.text_size - mark.shared_count * kReferenceBytes - mark.given_bytes;
+  }
   // Takes back everything that was added since `mark` was taken.
   void RollBack(const Mark& mark);
 
@@ -73,6 +75,9 @@ class ReplyBuffer {
   std::string Flatten() const;
 
  private:
+  // What a reference costs: its place in shared_, and the two pieces to which it leads when it is sent.
+  static constexpr size_t kReferenceBytes = 96;
+
   struct Shared {
     size_t text_before;  // The bytes of text_ that precede it.
     std::shared_ptr<const std::string> bytes;
@@ -83,6 +88,7 @@ class ReplyBuffer {
   std::string text_;
   std::vector<Shared> shared_;
   size_t shared_bytes_ = 0;
+  size_t given_bytes_ = 0;  // The part of shared_bytes_ that was never stored.
   uint64_t error_count_ = 0;
 };
 

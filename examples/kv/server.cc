@@ -24,9 +24,6 @@ namespace {
 
 // Replies are sent at the end of what was received, or when so many bytes wait.
 constexpr size_t kFlushBytes = size_t{64} << 10;
-// Requests of up to this size pass although all clients together hold too much: otherwise a few could lock out all.
-constexpr size_t kAlwaysAllowedBytes = size_t{64} << 10;
-constexpr char kBufferLimitError[] = "ERR the requests of all clients together are too large, try again later";
 
 // What a client that was told to go may still send before it is cut off. A second of it drains any network; the bytes
 // are those that may be in flight on a fast one.
@@ -130,6 +127,7 @@ Server::Server(const Options& options)
     : options_(options), store_(Random("kv-store-order").Next()), executor_(&store_, &settings_, &statistics_) {
   settings_.request_limits = options_.request_limits();
   settings_.max_reply_bytes = options_.max_reply_bytes();
+  settings_.max_client_buffer_bytes = options_.max_client_buffer_bytes();
   settings_.max_memory_bytes = options_.max_memory_bytes();
   settings_.max_clients = options_.max_clients();
   settings_.idle_timeout_s = static_cast<uint32_t>(absl::ToInt64Seconds(options_.idle_timeout()));
@@ -240,7 +238,7 @@ Task<Server::Next> Server::Process(Client* client, absl::string_view chunk) {
     client->reply.Error(client->parser.error());
     next = Next::kLinger;
   } else if (HoldsTooMuch(*client)) {
-    client->reply.Error(kBufferLimitError);
+    client->reply.Error(kClientBytesError);
     next = Next::kLinger;
   }
   StartExpiry();
@@ -254,9 +252,9 @@ Task<Server::Next> Server::Process(Client* client, absl::string_view chunk) {
 }
 
 bool Server::HoldsTooMuch(const Client& client) const {
-  return client.parser.held_bytes() > kAlwaysAllowedBytes &&
-         statistics_.client_buffer_bytes - client.counted_bytes + client.parser.held_bytes() >
-             options_.max_client_buffer_bytes();
+  const size_t held = client.parser.held_bytes();
+  return held > kAlwaysAllowedBytes &&
+         ClientBytes(statistics_, store_) - client.counted_bytes + held > options_.max_client_buffer_bytes();
 }
 
 // Sends all replies that wait. When the server is told to stop meanwhile, they still get a bounded time, and the status

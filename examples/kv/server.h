@@ -42,14 +42,15 @@ class Options {
     request_limits_.max_request_bytes = bytes;
     return *this;
   }
-  // Bytes that one reply may copy; large values are sent without a copy and do not count.
+  // Memory that one reply may take; large values are sent without a copy and do not count.
   size_t max_reply_bytes() const { return max_reply_bytes_; }
   Options& set_max_reply_bytes(size_t bytes) {
     max_reply_bytes_ = bytes;
     return *this;
   }
-  // Bytes of unfinished requests and unsent replies of all clients together. Beyond it, a client whose request grows
-  // gets an error and is closed; requests below 64 KiB always pass.
+  // Bytes of unfinished requests and unsent replies of all clients together, replaced values that are still being sent
+  // included. Beyond it, a client whose request grows gets an error and is closed, and a long reply is replaced by an
+  // error; requests and replies below 64 KiB always pass.
   size_t max_client_buffer_bytes() const { return max_client_buffer_bytes_; }
   Options& set_max_client_buffer_bytes(size_t bytes) {
     max_client_buffer_bytes_ = bytes;

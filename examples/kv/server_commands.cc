@@ -20,16 +20,23 @@ constexpr std::string_view kRedisVersion = "7.0.0";
 
 // What a client may leave behind about itself: it stays in memory as long as the connection.
 constexpr size_t kMaxClientTextBytes = 1024;
+constexpr std::string_view kClientNames = "Client names";
 
-bool IsValidClientText(std::string_view text) {
-  return text.size() <= kMaxClientTextBytes &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '!' && c <= '~'; });
+// Replies with the error and returns true if `text` cannot be kept as `what` of a client.
+bool RefuseClientText(CommandContext& context, std::string_view what, std::string_view text) {
+  if (text.size() > kMaxClientTextBytes) {
+    context.reply.Error(absl::StrCat("ERR ", what, " cannot be longer than ", kMaxClientTextBytes, " bytes."));
+    return true;
+  }
+  if (!std::all_of(text.begin(), text.end(), [](char c) { return c >= '!' && c <= '~'; })) {
+    context.reply.Error(absl::StrCat("ERR ", what, " cannot contain spaces, newlines or special characters."));
+    return true;
+  }
+  return false;
 }
 
 void SetClientName(CommandContext& context, std::string_view name) {
-  if (!IsValidClientText(name)) {
-    return context.reply.Error("ERR Client names cannot contain spaces, newlines or special characters.");
-  }
+  if (RefuseClientText(context, kClientNames, name)) return;
   context.session.name = std::string(name);
   context.Ok();
 }
@@ -40,10 +47,7 @@ void SetClientInfo(CommandContext& context) {
     return context.reply.Error(absl::StrCat("ERR Unrecognized option '", context.arg(2).substr(0, 128), "'"));
   }
   const std::string_view text = context.arg(3);
-  if (!IsValidClientText(text)) {
-    return context.reply.Error(absl::StrCat("ERR ", is_name ? "lib-name" : "lib-ver",
-                                            " cannot contain spaces, newlines or special characters."));
-  }
+  if (RefuseClientText(context, is_name ? "lib-name" : "lib-ver", text)) return;
   (is_name ? context.session.library_name : context.session.library_version) = std::string(text);
   context.Ok();
 }
@@ -130,7 +134,7 @@ void CommandInfo(CommandContext& context) {
     if (command != nullptr) {
       ReplyCommandInfo(context.reply, *command);
     } else {
-      context.reply.NullArray();
+      context.reply.NullBulk();
     }
     if (context.RefuseLongReply(start)) return;
   }
@@ -168,11 +172,12 @@ std::string InfoClients(const CommandContext& context) {
 
 std::string InfoMemory(const CommandContext& context) {
   const Store::MemoryStatistics memory = context.store.memory();
-  const uint64_t total = memory.total_bytes + context.statistics.client_buffer_bytes;
+  const size_t client_bytes = ClientBytes(context.statistics, context.store);
+  const size_t total = memory.total_bytes + client_bytes;
   return absl::StrCat("# Memory\r\nused_memory:", total, "\r\nused_memory_dataset:", memory.total_bytes,
                       "\r\nused_memory_keys:", memory.key_bytes, "\r\nused_memory_values:", memory.value_bytes,
-                      "\r\nmem_clients_normal:", context.statistics.client_buffer_bytes,
-                      "\r\nmaxmemory:", context.settings.max_memory_bytes, "\r\nmaxmemory_policy:noeviction\r\n");
+                      "\r\nmem_clients_normal:", client_bytes, "\r\nmaxmemory:", context.settings.max_memory_bytes,
+                      "\r\nmaxmemory_policy:noeviction\r\n");
 }
 
 std::string InfoStats(const CommandContext& context) {
@@ -290,9 +295,7 @@ void HandleHello(CommandContext& context) {
       return context.reply.Error(
           absl::StrCat("ERR Syntax error in HELLO option '", context.arg(i).substr(0, 128), "'"));
     }
-    if (!IsValidClientText(context.arg(++i))) {
-      return context.reply.Error("ERR Client names cannot contain spaces, newlines or special characters.");
-    }
+    if (RefuseClientText(context, kClientNames, context.arg(++i))) return;
     name = std::string(context.arg(i));
   }
   if (name.has_value()) context.session.name = *std::move(name);

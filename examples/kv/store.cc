@@ -110,12 +110,14 @@ Store::Entry& Store::Mutable(const Entry& entry) { return const_cast<Entry&>(ent
 void Store::Replace(const Entry& entry, Value value) {
   value_bytes_ -= entry.value.size();
   value_bytes_ += value.size();
-  Mutable(entry).value = std::move(value);
+  Value& stored = Mutable(entry).value;
+  stored.Release(released_bytes_);
+  stored = std::move(value);
 }
 
 void Store::Append(const Entry& entry, std::string_view tail) {
   value_bytes_ += tail.size();
-  Mutable(entry).value.Append(tail);
+  Mutable(entry).value.Append(tail, released_bytes_);
 }
 
 void Store::SetExpiry(const Entry& entry, int64_t expires_at_ns) {
@@ -131,11 +133,13 @@ void Store::Remove(Entries::iterator at) {
   if (entry.expires_at_ns != kNoExpiry) expiring_.erase({entry.expires_at_ns, &entry});
   key_bytes_ -= entry.key.size();
   value_bytes_ -= entry.value.size();
+  entry.value.Release(released_bytes_);
   entries_.erase(at);
 }
 
 void Store::Clear() {
   expiring_.clear();
+  for (const Slot& slot : entries_) slot.entry->value.Release(released_bytes_);
   entries_.clear();
   key_bytes_ = 0;
   value_bytes_ = 0;
@@ -185,6 +189,7 @@ Store::MemoryStatistics Store::memory() const {
   MemoryStatistics memory;
   memory.key_bytes = key_bytes_;
   memory.value_bytes = value_bytes_;
+  memory.released_bytes = *released_bytes_;
   memory.total_bytes = key_bytes_ + value_bytes_ + entries_.size() * kEntryOverheadBytes;
   return memory;
 }

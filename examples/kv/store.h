@@ -51,6 +51,8 @@ class Store {
     size_t total_bytes = 0;
     size_t key_bytes = 0;
     size_t value_bytes = 0;
+    // Beside all that: values that were replaced or removed, but that replies still hold.
+    size_t released_bytes = 0;
   };
 
   using HashFunction = uint64_t (*)(uint64_t seed, std::string_view key);
@@ -156,6 +158,7 @@ class Store {
   absl::btree_set<Expiring, ExpiryOrder> expiring_;
   size_t key_bytes_ = 0;
   size_t value_bytes_ = 0;
+  ReleasedBytes released_bytes_ = std::make_shared<size_t>(0);
   uint64_t expired_total_ = 0;
 };
 

@@ -365,12 +365,43 @@ TEST(StoreMemoryTest, CountsKeysAndValuesThroughEveryChange) {
   EXPECT_EQ(store.size(), 0u);
 }
 
+TEST(StoreMemoryTest, WhatIsReplacedOrRemovedCountsAsLongAsItIsHeld) {
+  Store store;
+  const std::string large(100'000, 'v');
+  const auto store_and_hold = [&](int64_t expires_at_ns) {
+    store.Set("key", Value(large), expires_at_ns);
+    return store.Find("key", kNow)->value.shared();
+  };
+  std::vector<std::shared_ptr<const std::string>> held;
+
+  held.push_back(store_and_hold(kNoExpiry));
+  EXPECT_EQ(store.memory().released_bytes, 0u);
+  held.push_back(store_and_hold(kNoExpiry));  // Replaces the first.
+  EXPECT_EQ(store.memory().released_bytes, 100'000u);
+  store.Append(*store.Find("key", kNow), "more");
+  EXPECT_EQ(store.memory().released_bytes, 200'000u);
+  held.push_back(store_and_hold(kNoExpiry));  // Replaces what nobody holds.
+  EXPECT_EQ(store.memory().released_bytes, 200'000u);
+  store.Erase("key", kNow);
+  held.push_back(store_and_hold(kNoExpiry));
+  store.Clear();
+  held.push_back(store_and_hold(kNow + 1));
+  store.ExpireDue(kNow + 1, 1);
+  EXPECT_EQ(store.memory().released_bytes, 500'000u);
+  EXPECT_EQ(store.memory().total_bytes, 0u);
+  for (const auto& bytes : held) EXPECT_EQ(*bytes, large);
+  held.pop_back();
+  EXPECT_EQ(store.memory().released_bytes, 400'000u);
+  held.clear();
+  EXPECT_EQ(store.memory().released_bytes, 0u);
+}
+
 TEST(ValueTest, SharedBytesNeverChangeUnderAHolder) {
   Value value(std::string(kSharedValueBytes, 'a'));
   const std::shared_ptr<const std::string> held = value.shared();
   ASSERT_NE(held, nullptr);
 
-  value.Append("b");
+  value.Append("b", std::make_shared<size_t>(0));
 
   EXPECT_EQ(*held, std::string(kSharedValueBytes, 'a'));
   EXPECT_EQ(value.view(), std::string(kSharedValueBytes, 'a') + "b");
@@ -380,7 +411,7 @@ TEST(ValueTest, AppendGrowsASmallValueIntoASharedOne) {
   Value value(std::string(kSharedValueBytes - 1, 'a'));
   ASSERT_EQ(value.shared(), nullptr);
 
-  value.Append("b");
+  value.Append("b", std::make_shared<size_t>(0));
 
   EXPECT_NE(value.shared(), nullptr);
   EXPECT_EQ(value.view(), std::string(kSharedValueBytes - 1, 'a') + "b");

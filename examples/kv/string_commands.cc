@@ -28,6 +28,8 @@ std::optional<SetOptions> ParseSetOptions(const CommandContext& context) {
     const bool has_next = i + 1 < context.arguments.size();
     const bool is_seconds = context.ArgIs(i, "EX");
     const bool is_milliseconds = context.ArgIs(i, "PX");
+    const int64_t unit_ns = is_seconds ? kNanosecondsPerSecond : kNanosecondsPerMillisecond;
+    const bool other_expiry = options.expiry_argument != 0 && options.expiry_unit_ns != unit_ns;
     if (context.ArgIs(i, "NX") && !options.if_present) {
       options.if_absent = true;
     } else if (context.ArgIs(i, "XX") && !options.if_absent) {
@@ -36,9 +38,9 @@ std::optional<SetOptions> ParseSetOptions(const CommandContext& context) {
       options.get = true;
     } else if (context.ArgIs(i, "KEEPTTL") && options.expiry_argument == 0) {
       options.keep_ttl = true;
-    } else if ((is_seconds || is_milliseconds) && has_next && !options.keep_ttl && options.expiry_argument == 0) {
-      options.expiry_argument = ++i;
-      options.expiry_unit_ns = is_seconds ? kNanosecondsPerSecond : kNanosecondsPerMillisecond;
+    } else if ((is_seconds || is_milliseconds) && has_next && !options.keep_ttl && !other_expiry) {
+      options.expiry_argument = ++i;  // Of several in one unit the last one counts.
+      options.expiry_unit_ns = unit_ns;
     } else {
       return std::nullopt;
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The bytes stored under a key. A large value is reference-counted, so that a reply can send it without a copy while
-// later commands replace or extend it: what a reply holds never changes.
+// later commands replace or extend it: what a reply holds never changes. What only replies still hold is counted.
 //
 // Thread-compatible; the shared bytes are written by the owner of the Value only, and only while nobody else holds
 // them.
@@ -20,6 +20,9 @@ namespace tandem::kv {
 // From this size on, sharing costs less than copying.
 inline constexpr size_t kSharedValueBytes = size_t{16} << 10;
 
+// Bytes of values that nobody stores any more, but that replies still hold.
+using ReleasedBytes = std::shared_ptr<size_t>;
+
 class Value {
  public:
   Value() = default;
@@ -27,20 +30,31 @@ class Value {
     if (bytes.size() < kSharedValueBytes) {
       small_ = std::move(bytes);
     } else {
-      shared_ = std::make_shared<std::string>(std::move(bytes));
+      shared_ = std::make_shared<Shared>(std::move(bytes));
     }
   }
 
-  std::string_view view() const { return shared_ != nullptr ? *shared_ : small_; }
+  std::string_view view() const { return shared_ != nullptr ? shared_->bytes : small_; }
   size_t size() const { return view().size(); }
 
   // The bytes if they are shared, else null.
-  std::shared_ptr<const std::string> shared() const { return shared_; }
+  std::shared_ptr<const std::string> shared() const {
+    return shared_ == nullptr ? nullptr : std::shared_ptr<const std::string>(shared_, &shared_->bytes);
+  }
 
-  // Appends in place, or to a copy if a reply still holds the bytes.
-  void Append(std::string_view tail) {
+  // Gives the bytes up. If replies still hold them, they count in `released` until the last one is gone.
+  void Release(const ReleasedBytes& released) {
+    if (shared_ != nullptr && shared_.use_count() > 1) {
+      *released += size();
+      shared_->released = released;
+    }
+    *this = Value();
+  }
+
+  // Appends in place. If replies still hold the bytes, appends to a copy and releases them.
+  void Append(std::string_view tail, const ReleasedBytes& released) {
     if (shared_ != nullptr && shared_.use_count() == 1) {
-      shared_->append(tail);
+      shared_->bytes.append(tail);
       return;
     }
     if (shared_ == nullptr && small_.size() + tail.size() < kSharedValueBytes) {
@@ -50,12 +64,25 @@ class Value {
     std::string joined;
     joined.reserve(size() + tail.size());
     joined.append(view()).append(tail);
+    Release(released);
     *this = Value(std::move(joined));
   }
 
  private:
-  std::string small_;                    // Empty if shared_ is set.
-  std::shared_ptr<std::string> shared_;  // Set for kSharedValueBytes and more.
+  struct Shared {
+    explicit Shared(std::string bytes) : bytes(std::move(bytes)) {}
+    Shared(const Shared&) = delete;
+    Shared& operator=(const Shared&) = delete;
+    ~Shared() {
+      if (released != nullptr) *released -= bytes.size();
+    }
+
+    std::string bytes;
+    ReleasedBytes released;  // Set once the bytes count there.
+  };
+
+  std::string small_;               // Empty if shared_ is set.
+  std::shared_ptr<Shared> shared_;  // Set for kSharedValueBytes and more.
 };
 
 }  // namespace tandem::kv
