@@ -254,6 +254,16 @@ def check_targets(files):
             yield file, 1, "target", "belongs to no target of //%s" % package
 
 
+def check_loads(file):
+    """Bazel 9 has the rules of languages no more built in than the project's own."""
+    if not file.path.endswith((".bazel", ".BUILD", ".bzl")) or file.path.startswith("third_party/rules_"):
+        return
+    loaded = " ".join(re.findall(r"^load\([^)]*\)", file.text, re.MULTILINE))
+    for line, match in file.matches(r"^ *(native\.)?((?:cc|sh|py|java|proto)_\w+)\("):
+        if match.group(1) or '"%s"' % match.group(2) not in loaded:
+            yield line, "load", "%s is not loaded, from @rules_cc//cc:defs.bzl or the like" % match.group(2)
+
+
 # --- Documents speak of what is there ----------------------------------------------------------------------------------
 
 _LINK = r"\]\(([^)#\s]+)[^)\s]*\)"
@@ -311,7 +321,7 @@ def parents(path):
 
 
 FILE_CHECKS = [check_licence, check_whitespace, check_guard, check_marks, check_forbidden_calls, check_floating_point,
-               check_includes]
+               check_includes, check_loads]
 TREE_CHECKS = [check_targets, check_documents]
 
 
@@ -345,7 +355,10 @@ def read_tree(root):
 
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.realpath(__file__)), "..")
-    files = read_tree(root)
+    try:
+        files = read_tree(root)
+    except subprocess.CalledProcessError:
+        sys.exit("lint_source.py: git cannot list the files of this checkout.")
     found = problems(files)
     for path, line, rule, text in found:
         print("%s:%d: %s: %s" % (path, line, rule, text))

@@ -139,6 +139,13 @@ class LintSourceTest(unittest.TestCase):
         self.assertEqual(rules(build, ("core/a.cc", HEAD), ("core/sub/b.cc", HEAD)), set())
         self.assertEqual(rules(build, ("core/c.cc", HEAD)), {"target"})
 
+    def test_rules_are_loaded(self):
+        licence, load = "# SPDX-License-Identifier: Apache-2.0\n", 'load("@rules_cc//cc:defs.bzl", "cc_library")\n'
+        self.assertEqual(rules(("core/BUILD.bazel", licence + load + "cc_library(\n")), set())
+        self.assertEqual(rules(("core/BUILD.bazel", licence + "cc_library(\n")), {"load"})
+        self.assertEqual(rules(("core/BUILD.bazel", licence + load + "cc_test(\n")), {"load"})
+        self.assertEqual(rules(("core/defs.bzl", licence + load + "def f():\n    native.cc_library(\n")), {"load"})
+
     def test_documents_speak_of_what_is_there(self):
         licence = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
         tree = [("core/BUILD.bazel", '# SPDX-License-Identifier: Apache-2.0\nname = "a", srcs = ["a_test.cc"]\n'),
