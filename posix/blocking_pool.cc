@@ -126,14 +126,8 @@ struct BlockingCalls::Job {
 class BlockingCalls::Pool {
  public:
   // The pools exist as long as a BlockingCalls does.
-  static std::shared_ptr<Pool> ForWork() {
-    static auto* const slot = new Shared;
-    return slot->Get();
-  }
-  static std::shared_ptr<Pool> ForNetwork() {
-    static auto* const slot = new Shared;
-    return slot->Get();
-  }
+  static std::shared_ptr<Pool> ForWork() { return SharedByAll().work.Get(); }
+  static std::shared_ptr<Pool> ForNetwork() { return SharedByAll().network.Get(); }
 
   Pool() = default;
   Pool(const Pool&) = delete;
@@ -190,6 +184,33 @@ class BlockingCalls::Pool {
     std::mutex mutex;
     std::weak_ptr<Pool> current;
   };
+
+  // A child that fork(2) has made has none of the threads: it gets pools of its own.
+  struct AllShared {
+    AllShared() {
+      pthread_atfork([] { SharedByAll().Lock(); }, [] { SharedByAll().Unlock(); }, [] { SharedByAll().StartAfresh(); });
+    }
+    void Lock() {
+      work.mutex.lock();
+      network.mutex.lock();
+    }
+    void Unlock() {
+      network.mutex.unlock();
+      work.mutex.unlock();
+    }
+    void StartAfresh() {
+      work.current.reset();
+      network.current.reset();
+      Unlock();
+    }
+
+    Shared work;
+    Shared network;
+  };
+  static AllShared& SharedByAll() {
+    static auto* const shared = new AllShared;
+    return *shared;
+  }
 
   // The thread gets no signals, but for those that its own faults raise.
   bool StartThread() {

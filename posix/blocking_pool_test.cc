@@ -330,5 +330,26 @@ TEST(LookUpTest, ImpossibleNamesDoNotExist) {
   EXPECT_TRUE(addresses.empty());
 }
 
+// The threads of the parent are not there.
+TEST(BlockingPoolDeathTest, ChildOfAForkGetsThreadsOfItsOwn) {
+  const auto run_one = [] {
+    Loop loop;
+    TestCall call(OperationKind::kRunBlocking);
+    loop.calls().Submit(call);
+    loop.RunToEnd(call);
+    return call.result == 0;
+  };
+  const auto run_in_child = [&run_one] {
+    alarm(30);
+    _exit(run_one() ? 0 : 1);
+  };
+  Loop loop;  // Keeps the pool, with the thread that has run this:
+  TestCall call(OperationKind::kRunBlocking);
+  loop.calls().Submit(call);
+  loop.RunToEnd(call);
+
+  EXPECT_EXIT(run_in_child(), ::testing::ExitedWithCode(0), "");
+}
+
 }  // namespace
 }  // namespace tandem::posix
