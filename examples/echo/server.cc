@@ -2,7 +2,7 @@
 //
 // The smallest server: sends back what it receives.
 //
-//   bazel run //examples/echo:server -- --port=7
+//   bazel run //examples/echo:server -- --port=7777
 //
 // When it is stopped it prints one line of JSON: messages, system calls and processor time for each.
 // --receive serves from the kernel's own buffers, without a copy; the default reads into a buffer of its own.
@@ -101,7 +101,7 @@ Task<absl::Status> Serve(SocketAddress address, bool by_receive) {
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage("A TCP echo server. SIGINT or SIGTERM stops it.");
   if (const std::vector<char*> rest = absl::ParseCommandLine(argc, argv); rest.size() > 1) {
-    std::fprintf(stderr, "unknown argument '%s'; flags have the form --port=6379, and --help lists them\n", rest[1]);
+    std::fprintf(stderr, "unknown argument '%s'; flags have the form --port=7777, and --help lists them\n", rest[1]);
     return 1;
   }
   const auto address = tandem::SocketAddress::ParseHost(absl::GetFlag(FLAGS_bind), absl::GetFlag(FLAGS_port));

@@ -2,7 +2,7 @@
 //
 // The smallest UDP server: sends each datagram back to where it came from.
 //
-//   bazel run //examples/echo:udp_server -- --port=7
+//   bazel run //examples/echo:udp_server -- --port=7777
 //
 // It works in batches: what has arrived is received with one call and sent back with one.
 
@@ -23,7 +23,8 @@
 
 ABSL_FLAG(uint16_t, port, 7777, "UDP port to bind to; 0 picks a free one");
 ABSL_FLAG(std::string, bind, "127.0.0.1", "address to bind to; 0.0.0.0 or :: for all");
-ABSL_FLAG(std::string, reactor, "auto", "auto, uring or epoll");
+ABSL_FLAG(tandem::ReactorKind, reactor, tandem::ReactorKind::kAuto,
+          "auto (io_uring, or epoll where the kernel refuses it), uring or epoll");
 
 namespace tandem {
 namespace {
@@ -68,12 +69,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "--bind: %s\n", std::string(address.status().message()).c_str());
     return 1;
   }
-  const auto kind = tandem::ParseReactorKind(absl::GetFlag(FLAGS_reactor));
-  if (!kind.ok()) {
-    std::fprintf(stderr, "--reactor: %s\n", std::string(kind.status().message()).c_str());
-    return 1;
-  }
-  tandem::Runtime runtime(tandem::RuntimeOptions().set_reactor(tandem::ReactorOptions().set_kind(*kind)));
+  const auto reactor = tandem::ReactorOptions().set_kind(absl::GetFlag(FLAGS_reactor));
+  tandem::Runtime runtime(tandem::RuntimeOptions().set_reactor(reactor));
   std::fprintf(stderr, "%s\n", runtime.statistics().description.c_str());
   const absl::Status status = runtime.BlockOn(tandem::Serve(*address));
   // A stop by signal cancels the server: that is how it ends well.
