@@ -343,7 +343,7 @@ TEST(CommandTest, LongRepliesAreRefusedWhileClientsHoldTooMuch) {
     client.statistics.client_buffer_bytes = 800'000;
     EXPECT_EQ(client.Run(request).front(), '*') << request;
     client.statistics.client_buffer_bytes = 1'000'000;
-    EXPECT_EQ(client.Run(request), too_large) << request;
+    EXPECT_EQ(client.Run(request).substr(0, 200), too_large) << request;
   }
   EXPECT_EQ(client.Run("MGET v v").substr(0, 4), "*2\r\n");  // Short ones pass.
 }

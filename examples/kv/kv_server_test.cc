@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -54,10 +55,12 @@ Task<absl::StatusOr<std::string>> Exchange(SocketAddress address, std::string by
 
 // Waits until the clients make the server hold `bytes` or more.
 Task<absl::Status> WaitUntilHeld(SocketAddress address, int64_t bytes) {
+  const Instant deadline = Now() + kPatience;
   for (;;) {
     const absl::StatusOr<int64_t> held = co_await Info(address, "mem_clients_normal");
     if (!held.ok()) co_return held.status();
     if (*held >= bytes) co_return absl::OkStatus();
+    if (Now() > deadline) co_return absl::DeadlineExceededError(absl::StrCat("clients hold no more than ", *held));
     const absl::Status slept = co_await Sleep(absl::Milliseconds(2));
     if (!slept.ok()) co_return slept;
   }
@@ -147,15 +150,16 @@ TEST(KvServerTest, GiantLengthsAreRefusedWhileTheClientSends) {
 }
 
 Task<absl::Status> AnnounceMuch(SocketAddress address) {
+  constexpr int kClients = 30;
+  constexpr size_t kSent = 1000;
+  const std::string begun = absl::StrCat("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$30000000\r\n", std::string(kSent, 'x'));
   std::vector<TcpStream> streams;
-  for (int i = 0; i < 50; ++i) {
-    absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+  for (int i = 0; i < kClients; ++i) {
+    absl::StatusOr<TcpStream> stream = co_await ConnectAndSend(address, begun);
     if (!stream.ok()) co_return stream.status();
     streams.push_back(*std::move(stream));
-    const IoResult sent = co_await streams.back().WriteAll("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000000\r\nonly this");
-    if (!sent.ok()) co_return sent.status;
   }
-  const absl::Status all_there = co_await InfoBecomes(address, "connected_clients", 51);
+  const absl::Status all_there = co_await WaitUntilHeld(address, kClients * kSent);
   if (!all_there.ok()) co_return all_there;
   const absl::StatusOr<int64_t> bytes = co_await Info(address, "mem_clients_normal");
   if (!bytes.ok()) co_return bytes.status();
@@ -241,7 +245,9 @@ TEST(KvServerTest, TenThousandSilentConnectionsDisturbNobody) {
 
 // The reply of an ECHO is the argument itself: memory that no key accounts for.
 Task<absl::Status> LeaveALargeEchoUnread(SocketAddress address) {
-  const Request echo("ECHO", std::string(30'000'000, 'e'));
+  std::string argument;
+  argument.resize(30'000'000, 'e');
+  const Request echo("ECHO", argument);
   const absl::StatusOr<TcpStream> rude = co_await ConnectAndSend(address, echo.wire());
   if (!rude.ok()) co_return rude.status();
   const absl::Status held = co_await WaitUntilHeld(address, 30'000'000);  // Until the server has executed it.
@@ -281,7 +287,7 @@ Task<absl::Status> LeaveLongRepliesUnread(SocketAddress address) {
   const absl::StatusOr<std::string> refused =
       co_await Exchange(address, absl::StrCat(mget, "\r\nSTRLEN k\r\nQUIT\r\n"));
   if (!refused.ok()) co_return refused.status();
-  EXPECT_EQ(*refused, absl::StrCat("-", kClientBytesError, "\r\n:10000\r\n+OK\r\n"));
+  EXPECT_EQ(refused->substr(0, 200), absl::StrCat("-", kClientBytesError, "\r\n:10000\r\n+OK\r\n"));
   for (TcpStream& stream : rude) {
     const absl::StatusOr<std::string> all = co_await ReadAll(&stream);
     if (!all.ok()) co_return all.status();
@@ -296,7 +302,8 @@ TEST(KvServerTest, UnreadRepliesOfAllClientsAreLimited) {
 
 // A large value is sent from the store's own memory. Replaced meanwhile, it is nobody's but the reply's.
 Task<absl::Status> ReplaceValuesThatAreBeingSent(SocketAddress address) {
-  const std::string value(20'000'000, 'v');
+  std::string value;
+  value.resize(20'000'000, 'v');
   const Request set("SET", "k", value);
   std::vector<TcpStream> rude;
   for (int i = 0; i < 2; ++i) {
@@ -369,6 +376,27 @@ Task<absl::Status> NeverRead(SocketAddress address) {
 
 TEST(KvServerTest, AClientThatNeverReadsHoldsLittleMemoryAndIsCutOff) {
   EXPECT_OK(WithServer(Options().set_write_timeout(absl::Milliseconds(500)), NeverRead));
+}
+
+Task<absl::Status> ReadTooLate(SocketAddress address) {
+  const Request set("SET", "large", std::string(size_t{8} << 20, 'l'));
+  const absl::StatusOr<Reply> stored = co_await Ask(address, set);
+  if (!stored.ok()) co_return stored.status();
+  std::string wire;
+  for (int i = 0; i < 4; ++i) wire.append("GET large\r\n");
+  absl::StatusOr<TcpStream> late = co_await ConnectAndSend(address, wire);
+  if (!late.ok()) co_return late.status();
+  absl::Status status = co_await InfoBecomes(address, "timed_out_connections", 1);
+  if (status.ok()) status = co_await ExpectAlone(address);
+  if (!status.ok()) co_return status;
+  const absl::StatusOr<std::string> rest = co_await ReadAll(&*late);
+  EXPECT_EQ(ErrnoOf(rest.status()), ECONNRESET) << rest.status();
+  co_return absl::OkStatus();
+}
+
+// The kernel would go on holding megabytes for it otherwise, and the end would look like a whole reply's.
+TEST(KvServerTest, AClientThatTakesNothingIsReset) {
+  EXPECT_OK(WithServer(Options().set_write_timeout(absl::Milliseconds(500)), ReadTooLate));
 }
 
 Task<absl::Status> ReadSlowly(SocketAddress address) {
