@@ -37,14 +37,10 @@ namespace tandem::posix {
 namespace {
 
 // Bounds of the work of one step, and of one Poll().
-constexpr size_t kReceiveBytes = 65536;
 constexpr size_t kSendBytes = 262144;
 constexpr int kAccepts = 16;
 constexpr size_t kDatagrams = 64;
 constexpr size_t kStepsPerPoll = 256;
-
-// A receive of at least this much makes the next one go straight into a block of kReceiveBytes.
-constexpr size_t kBulkBytes = 16384;
 
 // Pauses, the first and the longest. Without a descriptor number or without memory:
 constexpr int64_t kShortageMinNs = 5'000'000;
@@ -60,8 +56,6 @@ std::string KernelRelease() {
   utsname names{};
   return uname(&names) == 0 ? names.release : "";
 }
-
-bool IsOutOfMemory(int64_t result) { return result == -ENOMEM || result == -ENOBUFS; }
 
 int DomainOf(SocketId socket) {
   int domain = AF_UNSPEC;
@@ -94,8 +88,7 @@ absl::StatusOr<std::unique_ptr<EpollReactor>> EpollReactor::Create() {
 EpollReactor::EpollReactor(int epoll_descriptor, int wake_descriptor)
     : PosixReactor(wake_descriptor),
       epoll_descriptor_(epoll_descriptor),
-      events_(std::make_unique<epoll_event[]>(kMaxEvents)),
-      scratch_(std::make_unique_for_overwrite<char[]>(kReceiveBytes)) {}
+      events_(std::make_unique<epoll_event[]>(kMaxEvents)) {}
 
 EpollReactor::~EpollReactor() { CloseNow(epoll_descriptor_); }
 
@@ -225,6 +218,7 @@ void EpollReactor::Forget(Descriptor& descriptor) {
 
 bool EpollReactor::Poll(Instant until) {
   CHECK(!polling_) << "Poll() was called from a callback";
+  CheckProcess();
   polling_ = true;
   ++statistics_.polls;
   const uint64_t completions = statistics_.completions;
@@ -370,12 +364,12 @@ void EpollReactor::Accept(Descriptor& descriptor) {
 void EpollReactor::Receive(Descriptor& descriptor) {
   Side& side = descriptor.in;
   Source& source = *side.source;
-  const size_t size = std::min(source.budget - source.delivered, kReceiveBytes);
+  const size_t size = std::min(source.budget - source.delivered, kMaxHeapReceiveBytes);
   Buffer buffer;
   std::vector<OwnedDescriptor> descriptors;
   const int64_t received = source.wants_descriptors
                                ? ReceiveWithDescriptors(source.socket, heap_buffers(), size, &buffer, &descriptors)
-                               : ReceiveBytes(descriptor, size, &buffer);
+                               : ReceiveIntoHeap(source.socket, size, &descriptor.bulk, &buffer);
   if (received > 0) {
     // Where a short receive says that there is no more, that saves the one that would say EAGAIN.
     const bool drained = static_cast<size_t>(received) < size && descriptor.registered &&
@@ -397,28 +391,6 @@ void EpollReactor::Receive(Descriptor& descriptor) {
     return BackOff(descriptor, side, kShortageMinNs, kShortageMaxNs);
   }
   End(descriptor, SourceEnd::kError, static_cast<int>(-received));
-}
-
-// Receives into a block that suits what comes: a peer that sends bytes one by one must not get large blocks for them.
-int64_t EpollReactor::ReceiveBytes(Descriptor& descriptor, size_t size, Buffer* buffer) {
-  if (!descriptor.bulk || size < kBulkBytes) {
-    const int64_t received = ReceiveNow(descriptor.id, scratch_.get(), size);
-    if (received <= 0) return received;
-    *buffer = heap_buffers().Copy({scratch_.get(), static_cast<size_t>(received)});
-    descriptor.bulk = static_cast<size_t>(received) >= kBulkBytes;
-    return received;
-  }
-  BufferBlock* const block = heap_buffers().Allocate(size);
-  *buffer = Buffer(block);
-  const int64_t received = ReceiveNow(descriptor.id, block->memory, size);
-  if (received <= 0) {
-    buffer->Reset();
-    return received;
-  }
-  block->end = static_cast<uint32_t>(received);
-  descriptor.bulk = static_cast<size_t>(received) >= kBulkBytes;
-  if (!descriptor.bulk) *buffer = heap_buffers().Copy(buffer->view());
-  return received;
 }
 
 void EpollReactor::ReceiveDatagrams(Descriptor& descriptor) {

@@ -78,7 +78,7 @@ class EpollReactor final : public PosixReactor {
     bool stream_of_packets = false;  // Its receives may be short although there is more: a Unix socket.
     bool irregular = false;          // Likewise: there is an end, an error or urgent data to come.
     bool receive_ended = false;      // EPOLLRDHUP was reported.
-    bool bulk = false;               // The latest receive was large.
+    bool bulk = false;               // See ReceiveIntoHeap().
     Side in;
     Side out;
   };
@@ -119,7 +119,6 @@ class EpollReactor final : public PosixReactor {
   void StepIn(Descriptor& descriptor);
   void Accept(Descriptor& descriptor);
   void Receive(Descriptor& descriptor);
-  int64_t ReceiveBytes(Descriptor& descriptor, size_t size, Buffer* buffer);
   void ReceiveDatagrams(Descriptor& descriptor);
   void StepOut(Descriptor& descriptor);
   void Connect(Descriptor& descriptor);
@@ -151,8 +150,6 @@ class EpollReactor final : public PosixReactor {
   std::vector<SideName> backing_off_;
 
   const std::unique_ptr<epoll_event[]> events_;
-  // What small receives are received into before they are copied to a block of their size.
-  const std::unique_ptr<char[]> scratch_;
   std::vector<Datagram> arrived_;
 
   bool nanosecond_wait_ = true;

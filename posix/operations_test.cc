@@ -9,9 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -21,7 +19,6 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "core/base/instant.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
@@ -29,98 +26,10 @@
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
 #include "posix/datagrams_for_test.h"
+#include "posix/reactor_fixture.h"
 
-namespace tandem {
+namespace tandem::posix {
 namespace {
-
-using posix::Texts;
-using posix::To;
-
-constexpr size_t kPlenty = size_t{1} << 40;
-
-class TestOperation final : public Operation, public BlockingWork {
- public:
-  explicit TestOperation(OperationKind operation_kind, SocketId on = kNoSocket) {
-    kind = operation_kind;
-    socket = on;
-    if (kind == OperationKind::kRunBlocking) work = this;
-    if (kind == OperationKind::kResolve) lookup = &name;
-    if (kind == OperationKind::kSendFile) file = &range;
-  }
-  ~TestOperation() override = default;
-
-  void Run() override {
-    runs.fetch_add(1);
-    if (body) body();
-  }
-
-  bool done = false;
-  int ends = 0;
-  int64_t result = 0;
-  std::string bytes;  // What `slice` points to.
-  IoSlice slice;
-  FileRange range;
-  NameLookup name;
-  std::function<void()> body;
-  std::atomic<int> runs{0};
-
- protected:
-  void OnComplete(int64_t value) override {
-    done = true;
-    ++ends;
-    result = value;
-  }
-  void OnAbandon() override {}
-};
-
-using Ends = std::vector<std::pair<SourceEnd, int>>;
-
-class TestSource final : public Source {
- public:
-  explicit TestSource(Kind kind) : Source(kind) {}
-  // No shard is here that an OwnedDescriptor could be closed on.
-  ~TestSource() override {
-    for (const int descriptor : descriptors) close(descriptor);
-  }
-
-  std::vector<SocketId> accepted;
-  std::string received;
-  std::vector<int> descriptors;
-  std::vector<size_t> descriptors_at;  // How many bytes came before each.
-  std::vector<Datagram> datagrams;
-  Ends ends;
-  std::function<void()> then;  // After each item.
-
- protected:
-  void OnAccepted(SocketId socket) override { accepted.push_back(socket); }
-  void OnReceived(Buffer buffer) override {
-    EXPECT_FALSE(buffer.empty());
-    received.append(buffer.view());
-    if (then) then();
-  }
-  void OnDescriptors(std::vector<OwnedDescriptor> came) override { Take(came); }
-  void OnDatagram(Datagram datagram) override {
-    Take(datagram.descriptors);
-    datagrams.push_back(std::move(datagram));
-    if (then) then();
-  }
-  void OnEnd(SourceEnd end, int error) override { ends.emplace_back(end, error); }
-  void OnAbandon() override {}
-
- private:
-  void Take(std::vector<OwnedDescriptor>& came) {
-    for (OwnedDescriptor& descriptor : came) {
-      descriptors.push_back(descriptor.Release());
-      descriptors_at.push_back(received.size());
-    }
-  }
-};
-
-std::string Pattern(size_t size, uint32_t seed = 1) {
-  std::string bytes(size, 0);
-  for (char& byte : bytes) byte = static_cast<char>((seed = seed * 1664525 + 1013904223) >> 24);
-  return bytes;
-}
 
 std::vector<std::string> TextsOf(const TestSource& source) {
   std::vector<std::string> texts;
@@ -129,49 +38,18 @@ std::vector<std::string> TextsOf(const TestSource& source) {
   return texts;
 }
 
-class OperationsTest : public ::testing::Test {
+class OperationsTest : public ReactorFixture {
  protected:
-  OperationsTest() {
+  void SetUp() override {
     auto reactor = CreateReactor_add_a_reactor_such_as_uring_reactor_to_deps(ReactorOptions());
-    EXPECT_TRUE(reactor.ok()) << reactor.status();
+    ASSERT_TRUE(reactor.ok()) << reactor.status();
     reactor_ = *std::move(reactor);
     RecordProperty("reactor", reactor_->statistics().description);
   }
-  ~OperationsTest() override {
+  void TearDown() override {
     EXPECT_EQ(reactor_->in_flight(), 0u);
-    for (const SocketId socket : sockets_) close(socket);
+    ReactorFixture::TearDown();
   }
-
-  // Polls until `done`, at most `limit`. Returns whether it is.
-  bool RunUntil(const std::function<bool()>& done, absl::Duration limit = absl::Seconds(60)) {
-    const Instant end = reactor_->ReadClock() + limit;
-    while (!done()) {
-      const Instant now = reactor_->ReadClock();
-      if (now >= end) return false;
-      if (!reactor_->Poll(std::min(end, now + absl::Milliseconds(200)))) return false;
-    }
-    return true;
-  }
-  void RunFor(absl::Duration duration) {
-    RunUntil([] { return false; }, duration);
-  }
-  int64_t Finish(TestOperation& operation) {
-    EXPECT_TRUE(RunUntil([&] { return operation.done; }));
-    return operation.result;
-  }
-  int64_t Run(TestOperation& operation) {
-    operation.done = false;
-    reactor_->Submit(operation);
-    return Finish(operation);
-  }
-
-  SocketId Keep(int64_t socket) {
-    EXPECT_GE(socket, 0);
-    sockets_.push_back(static_cast<SocketId>(socket));
-    return sockets_.back();
-  }
-  // The socket is not the test's any more.
-  void Forget(SocketId socket) { sockets_.erase(std::find(sockets_.begin(), sockets_.end(), socket)); }
 
   SocketId OpenUdp(SocketAddress* address) {
     const SocketId socket = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kDatagram));
@@ -194,59 +72,11 @@ class OperationsTest : public ::testing::Test {
     Keep(pair[1]);
     return {pair[0], pair[1]};
   }
-  // Two ends of a loopback connection.
-  std::pair<SocketId, SocketId> OpenTcpPair() {
-    const SocketId listener = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
-    SocketAddress address;
-    EXPECT_EQ(reactor_->Bind(listener, SocketAddress::LoopbackIpv4(0)), 0);
-    EXPECT_EQ(reactor_->Listen(listener, 16), 0);
-    EXPECT_EQ(reactor_->LocalAddress(listener, &address), 0);
-    TestOperation connect(OperationKind::kConnect,
-                          Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)));
-    connect.address = address;
-    EXPECT_EQ(Run(connect), 0);
-    return {connect.socket, Keep(reactor_->TryAccept(listener))};
-  }
-
-  void Arm(TestSource& source, SocketId socket, size_t budget = kPlenty) {
-    source.socket = socket;
-    source.budget = budget;
-    reactor_->Arm(source);
-  }
-  void Disarm(TestSource& source) {
-    reactor_->Disarm(source);
-    EXPECT_TRUE(RunUntil([&] { return !source.armed(); }));
-  }
-
-  void StartSend(TestOperation& send, std::string bytes) {
-    send.bytes = std::move(bytes);
-    send.slice = {send.bytes.data(), send.bytes.size()};
-    send.slices = absl::MakeConstSpan(&send.slice, 1);
-    reactor_->Submit(send);
-  }
   int64_t SendTo(SocketId socket, const SocketAddress& address, const std::vector<std::string>& texts) {
     const std::vector<OutgoingDatagram> datagrams = To(address, texts);
     TestOperation send(OperationKind::kSendDatagrams, socket);
     send.datagrams = datagrams;
     return Run(send);
-  }
-
-  // Reads from outside of the reactor what is there and what comes within 50 ms.
-  static std::string ReadDirectly(SocketId socket) {
-    std::string bytes;
-    std::string part(size_t{1} << 20, 0);
-    for (int idle = 0; idle < 10;) {
-      const ssize_t count = read(socket, part.data(), part.size());
-      if (count == 0) break;
-      if (count > 0) {
-        bytes.append(part, 0, static_cast<size_t>(count));
-        idle = 0;
-      } else {
-        ++idle;
-        absl::SleepFor(absl::Milliseconds(5));
-      }
-    }
-    return bytes;
   }
 
   // A file with `bytes`.
@@ -255,9 +85,6 @@ class OperationsTest : public ::testing::Test {
     EXPECT_EQ(write(file, bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
     return file;
   }
-
-  std::unique_ptr<Reactor> reactor_;
-  std::vector<int> sockets_;
 };
 
 // --- Datagrams -------------------------------------------------------------------------------------------------------
@@ -267,7 +94,7 @@ TEST_F(OperationsTest, TwoHundredEqualDatagramsArriveWholeAndInOrder) {
   SocketAddress target;
   const SocketId sender = OpenUdp(&source);
   TestSource receive(Source::Kind::kReceiveDatagrams);
-  Arm(receive, OpenUdp(&target));
+  Arm(&receive, OpenUdp(&target));
   const std::vector<std::string> texts = Texts(200, 100);
 
   EXPECT_EQ(SendTo(sender, target, texts), 200);
@@ -278,7 +105,7 @@ TEST_F(OperationsTest, TwoHundredEqualDatagramsArriveWholeAndInOrder) {
     EXPECT_EQ(datagram.source, source);
     EXPECT_FALSE(datagram.truncated);
   }
-  Disarm(receive);
+  Disarm(&receive);
   EXPECT_EQ(receive.ends, (Ends{{SourceEnd::kDisarmed, 0}}));
 }
 
@@ -287,7 +114,7 @@ TEST_F(OperationsTest, LongestAndEmptyDatagramsArriveWhole) {
   SocketAddress target;
   const SocketId sender = OpenUdp(&source);
   TestSource receive(Source::Kind::kReceiveDatagrams);
-  Arm(receive, OpenUdp(&target));
+  Arm(&receive, OpenUdp(&target));
   const std::vector<std::string> texts = {"", Pattern(65507), "", "x"};
 
   EXPECT_EQ(SendTo(sender, target, texts), 4);
@@ -297,7 +124,7 @@ TEST_F(OperationsTest, LongestAndEmptyDatagramsArriveWhole) {
   EXPECT_FALSE(receive.datagrams[1].truncated);
   EXPECT_EQ(SendTo(sender, target, {Pattern(65508)}), -EMSGSIZE);
   EXPECT_EQ(SendTo(sender, target, {"a", Pattern(65508), "b"}), 1);
-  Disarm(receive);
+  Disarm(&receive);
 }
 
 TEST_F(OperationsTest, DatagramBudgetIsExact) {
@@ -311,7 +138,7 @@ TEST_F(OperationsTest, DatagramBudgetIsExact) {
 
   for (const size_t budget : {1, 2, 17, 40}) {
     const size_t before = receive.datagrams.size();
-    Arm(receive, receiver, budget);
+    Arm(&receive, receiver, budget);
     ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
     EXPECT_EQ(receive.ends.back(), (std::pair{SourceEnd::kBudget, 0}));
     EXPECT_EQ(receive.datagrams.size() - before, budget);
@@ -328,16 +155,16 @@ TEST_F(OperationsTest, RefusedDatagramIsReportedOnce) {
   sockets_.pop_back();
   ASSERT_EQ(reactor_->ConnectDatagrams(sender, nobody), 0);
   TestSource receive(Source::Kind::kReceiveDatagrams);
-  Arm(receive, sender);
+  Arm(&receive, sender);
 
   EXPECT_EQ(SendTo(sender, SocketAddress(), {"x"}), 1);
   ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
 
   EXPECT_EQ(receive.ends, (Ends{{SourceEnd::kError, ECONNREFUSED}}));
-  Arm(receive, sender);
+  Arm(&receive, sender);
   RunFor(absl::Milliseconds(20));
   EXPECT_TRUE(receive.armed());
-  Disarm(receive);
+  Disarm(&receive);
 }
 
 TEST_F(OperationsTest, ShutdownEndsTheDatagramSource) {
@@ -345,7 +172,7 @@ TEST_F(OperationsTest, ShutdownEndsTheDatagramSource) {
   const SocketId socket = OpenUdp(&address);
   ASSERT_EQ(reactor_->ConnectDatagrams(socket, address), 0);
   TestSource receive(Source::Kind::kReceiveDatagrams);
-  Arm(receive, socket);
+  Arm(&receive, socket);
   RunFor(absl::Milliseconds(2));
 
   ASSERT_EQ(reactor_->Shutdown(socket, ShutdownHow::kRead), 0);
@@ -384,14 +211,14 @@ TEST_F(OperationsTest, BusyDatagramSocketDoesNotStarveAnother) {
   for (int i = 0; i < 200; ++i) ASSERT_EQ(SendTo(sender, busy_address, {"x"}), 1);
   ASSERT_EQ(SendTo(sender, quiet_address, {"y"}), 1);
 
-  Arm(busy, busy_socket);
-  Arm(quiet, quiet_socket);
+  Arm(&busy, busy_socket);
+  Arm(&quiet, quiet_socket);
   ASSERT_TRUE(RunUntil([&] { return !quiet.datagrams.empty(); }));
 
   EXPECT_LT(busy.datagrams.size(), 200u);
   ASSERT_TRUE(RunUntil([&] { return busy.datagrams.size() == 200; }));
-  Disarm(busy);
-  Disarm(quiet);
+  Disarm(&busy);
+  Disarm(&quiet);
 }
 
 TEST_F(OperationsTest, DisarmRacingDatagramsLosesNothing) {
@@ -404,7 +231,7 @@ TEST_F(OperationsTest, DisarmRacingDatagramsLosesNothing) {
   uint32_t random = 5;
   for (int round = 0; round < 2000; ++round) {
     random = random * 1664525 + 1013904223;
-    Arm(receive, receiver, 1 + (random >> 8) % 4);
+    Arm(&receive, receiver, 1 + (random >> 8) % 4);
     if ((random & 0x100000) != 0) {
       ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
     }
@@ -414,13 +241,13 @@ TEST_F(OperationsTest, DisarmRacingDatagramsLosesNothing) {
       ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
     }
     if ((random & 0x400000) != 0) receive.then = [&] { reactor_->Disarm(receive); };
-    Disarm(receive);
+    Disarm(&receive);
     receive.then = nullptr;
     // What is not drained now and then fills the socket's buffer, which drops.
     if (round % 16 != 15) continue;
-    Arm(receive, receiver);
+    Arm(&receive, receiver);
     ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() == expected.size(); }));
-    Disarm(receive);
+    Disarm(&receive);
   }
 
   EXPECT_TRUE(TextsOf(receive) == expected);
@@ -436,20 +263,20 @@ TEST_F(OperationsTest, CancelledDatagramSendReportsExactlyWhatThePeerGets) {
     TestOperation send(OperationKind::kSendDatagrams, sender);
     send.datagrams = datagrams;
     reactor_->Submit(send);
-    Arm(receive, receiver, 1 + static_cast<size_t>(round) * 5);
+    Arm(&receive, receiver, 1 + static_cast<size_t>(round) * 5);
     for (int i = 0; i < round / 2; ++i) ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
     reactor_->Cancel(send);
     Finish(send);
     ASSERT_TRUE(send.result > 0 || send.result == -ECANCELED) << send.result;
     ASSERT_EQ(send.ends, 1);
     if (send.result > 0) reported += static_cast<size_t>(send.result);
-    Disarm(receive);
+    Disarm(&receive);
   }
-  Arm(receive, receiver);
+  Arm(&receive, receiver);
   ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() >= reported; }));
   RunFor(absl::Milliseconds(10));
   EXPECT_EQ(receive.datagrams.size(), reported);
-  Disarm(receive);
+  Disarm(&receive);
 }
 
 // Linux calls the sender writable, whatever the queue of the receiver: waiting for that would spin.
@@ -470,11 +297,11 @@ TEST_F(OperationsTest, FullUnixReceiverDelaysAnUnconnectedSenderWithoutSpinning)
   EXPECT_FALSE(send.done);
   EXPECT_LT(reactor_->statistics().polls - polls, 500u);
   TestSource receive(Source::Kind::kReceiveDatagrams);
-  Arm(receive, receiver);
+  Arm(&receive, receiver);
   EXPECT_EQ(Finish(send), 2000);
   ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() == texts.size(); }));
   EXPECT_TRUE(TextsOf(receive) == texts);
-  Disarm(receive);
+  Disarm(&receive);
 
   TestOperation cancelled(OperationKind::kSendDatagrams, sender);
   cancelled.datagrams = datagrams;
@@ -492,16 +319,16 @@ TEST_F(OperationsTest, DescriptorsTravelBothWaysWithTheFirstByte) {
   for (const auto& [from, to] : {std::pair{one, other}, std::pair{other, one}}) {
     TestSource receive(Source::Kind::kReceive);
     receive.wants_descriptors = true;
-    Arm(receive, to);
-    TestOperation plain(OperationKind::kSend, from);
-    StartSend(plain, "before ");
+    Arm(&receive, to);
+    TestOperation plain;
+    StartSend(&plain, from, "before ");
     ASSERT_EQ(Finish(plain), 7);
     // The kernel gives bytes without descriptors and those with them out together when both are there.
     ASSERT_TRUE(RunUntil([&] { return receive.received == "before "; }));
-    TestOperation send(OperationKind::kSend, from);
+    TestOperation send;
     const int descriptors[] = {file, one};
     send.descriptors = descriptors;
-    StartSend(send, "with");
+    StartSend(&send, from, "with");
     ASSERT_EQ(Finish(send), 4);
     ASSERT_TRUE(RunUntil([&] { return receive.received == "before with"; }));
 
@@ -510,7 +337,7 @@ TEST_F(OperationsTest, DescriptorsTravelBothWaysWithTheFirstByte) {
     char inside[6];
     EXPECT_EQ(pread(receive.descriptors[0], inside, 6, 0), 6);
     EXPECT_EQ(std::string(inside, 6), "inside");
-    Disarm(receive);
+    Disarm(&receive);
   }
 }
 
@@ -520,16 +347,16 @@ TEST_F(OperationsTest, LongSendWithDescriptorsArrivesWholeAndThemOnce) {
   const int descriptors[] = {sender};
   TestSource receive(Source::Kind::kReceive);
   receive.wants_descriptors = true;
-  TestOperation send(OperationKind::kSend, sender);
+  TestOperation send;
   send.descriptors = descriptors;
-  StartSend(send, bytes);
+  StartSend(&send, sender, bytes);
   RunFor(absl::Milliseconds(5));
   EXPECT_FALSE(send.done);
 
   while (receive.received.size() < bytes.size()) {
     const size_t budget = 1 + receive.received.size() % 200'000;
     const size_t before = receive.received.size();
-    Arm(receive, receiver, std::min(budget, bytes.size() - before));
+    Arm(&receive, receiver, std::min(budget, bytes.size() - before));
     ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
     ASSERT_EQ(receive.ends.back(), (std::pair{SourceEnd::kBudget, 0}));
     ASSERT_LE(receive.received.size() - before, budget);
@@ -546,11 +373,11 @@ TEST_F(OperationsTest, DescriptorsThatNobodyWantsAreClosed) {
   ASSERT_EQ(pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK), 0);
   Keep(pipe_ends[0]);
   TestSource receive(Source::Kind::kReceive);
-  Arm(receive, receiver);
-  TestOperation send(OperationKind::kSend, sender);
+  Arm(&receive, receiver);
+  TestOperation send;
   const int descriptors[] = {pipe_ends[1]};
   send.descriptors = descriptors;
-  StartSend(send, "x");
+  StartSend(&send, sender, "x");
   ASSERT_EQ(Finish(send), 1);
   close(pipe_ends[1]);
 
@@ -558,17 +385,17 @@ TEST_F(OperationsTest, DescriptorsThatNobodyWantsAreClosed) {
 
   char byte = 0;
   EXPECT_EQ(read(pipe_ends[0], &byte, 1), 0);  // Nobody has the other end.
-  Disarm(receive);
+  Disarm(&receive);
 }
 
 TEST_F(OperationsTest, SourceOfDescriptorsEndsLikeAnyOther) {
   const auto [sender, receiver] = OpenUnixPair(SocketType::kStream);
   TestSource receive(Source::Kind::kReceive);
   receive.wants_descriptors = true;
-  Arm(receive, receiver);
+  Arm(&receive, receiver);
   RunFor(absl::Milliseconds(2));
-  Disarm(receive);
-  Arm(receive, receiver);
+  Disarm(&receive);
+  Arm(&receive, receiver);
   ASSERT_EQ(reactor_->Shutdown(sender, ShutdownHow::kWrite), 0);
   ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
 
@@ -585,12 +412,12 @@ TEST_F(OperationsTest, UnixDatagramsCarryDescriptors) {
   TestSource receive(Source::Kind::kReceiveDatagrams);
 
   ASSERT_EQ(Run(send), 2);
-  Arm(receive, receiver);
+  Arm(&receive, receiver);
   ASSERT_TRUE(RunUntil([&] { return receive.datagrams.size() == 2; }));
 
   EXPECT_EQ(TextsOf(receive), (std::vector<std::string>{"none", "two"}));
   EXPECT_EQ(receive.descriptors.size(), 2u);
-  Disarm(receive);
+  Disarm(&receive);
 }
 
 TEST_F(OperationsTest, ConnectToAFullUnixListenerWaitsForRoom) {
@@ -611,12 +438,12 @@ TEST_F(OperationsTest, ConnectToAFullUnixListenerWaitsForRoom) {
   EXPECT_EQ(Finish(*connects.back()), -ECANCELED);
 
   TestSource accept(Source::Kind::kAccept);
-  Arm(accept, listener);
+  Arm(&accept, listener);
   ASSERT_TRUE(RunUntil([&] { return accept.accepted.size() == 3; }));
   for (const SocketId socket : accept.accepted) Keep(socket);
 
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Finish(*connects[static_cast<size_t>(i)]), 0);
-  Disarm(accept);
+  Disarm(&accept);
 }
 
 // --- Files -----------------------------------------------------------------------------------------------------------
@@ -624,14 +451,14 @@ TEST_F(OperationsTest, ConnectToAFullUnixListenerWaitsForRoom) {
 TEST_F(OperationsTest, TenMebibytesOfAFileReachASlowReader) {
   const std::string bytes = Pattern(10 << 20);
   const int file = OpenFile(bytes);
-  for (const auto& [sender, receiver] : {OpenTcpPair(), OpenUnixPair(SocketType::kStream)}) {
+  for (const auto& [sender, receiver] : {Connection(), OpenUnixPair(SocketType::kStream)}) {
     TestOperation send(OperationKind::kSendFile, sender);
     send.range = {.descriptor = file, .offset = 0, .count = bytes.size()};
     reactor_->Submit(send);
     TestSource receive(Source::Kind::kReceive);
     while (receive.received.size() < bytes.size()) {
       ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
-      Arm(receive, receiver, std::min<size_t>(60'000, bytes.size() - receive.received.size()));
+      Arm(&receive, receiver, std::min<size_t>(60'000, bytes.size() - receive.received.size()));
       ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
     }
 
@@ -641,7 +468,7 @@ TEST_F(OperationsTest, TenMebibytesOfAFileReachASlowReader) {
 }
 
 TEST_F(OperationsTest, FileThatEndsFirstIsAShortSend) {
-  const auto [sender, receiver] = OpenTcpPair();
+  const auto [sender, receiver] = Connection();
   const int file = OpenFile("0123456789");
   TestOperation send(OperationKind::kSendFile, sender);
   send.range = {.descriptor = file, .offset = 4, .count = 100};
@@ -656,7 +483,7 @@ TEST_F(OperationsTest, FileThatEndsFirstIsAShortSend) {
 }
 
 TEST_F(OperationsTest, CancelledFileReportsExactlyWhatThePeerReads) {
-  const auto [sender, receiver] = OpenTcpPair();
+  const auto [sender, receiver] = Connection();
   const std::string bytes = Pattern(64 << 20);
   const int file = OpenFile(bytes);
   std::string peer;
@@ -691,19 +518,19 @@ TEST_F(OperationsTest, FileToAClosedPeerIsAnErrorAndNoSignal) {
 // --- What blocks -----------------------------------------------------------------------------------------------------
 
 TEST_F(OperationsTest, BlockingWorkRunsBesideTraffic) {
-  const auto [sender, receiver] = OpenTcpPair();
+  const auto [sender, receiver] = Connection();
   absl::Notification received_all;
   TestOperation work(OperationKind::kRunBlocking);
   work.body = [&] { received_all.WaitForNotification(); };
   reactor_->Submit(work);
   const std::string bytes = Pattern(1 << 20);
   TestSource receive(Source::Kind::kReceive);
-  Arm(receive, receiver);
-  TestOperation send(OperationKind::kSend, sender);
-  StartSend(send, bytes);
+  Arm(&receive, receiver);
+  TestOperation send;
+  StartSend(&send, sender, bytes);
   ASSERT_TRUE(RunUntil([&] { return receive.received.size() == bytes.size(); }));
   EXPECT_FALSE(work.done);
-  Disarm(receive);
+  Disarm(&receive);
   Finish(send);
   reactor_->Cancel(work);  // It runs already, most likely; the result says.
 
@@ -764,8 +591,8 @@ TEST_F(OperationsTest, CancelledLookupEndsWithoutWaiting) {
 }
 
 TEST_F(OperationsTest, LingeringCloseDoesNotStopTheLoop) {
-  const auto [sender, receiver] = OpenTcpPair();
-  const auto [other_sender, other_receiver] = OpenTcpPair();
+  const auto [sender, receiver] = Connection();
+  const auto [other_sender, other_receiver] = Connection();
   // More than the kernel takes: the close has to wait for the reader.
   const std::string chunk(1 << 20, 'x');
   const IoSlice slices[] = {{chunk.data(), chunk.size()}};
@@ -782,12 +609,12 @@ TEST_F(OperationsTest, LingeringCloseDoesNotStopTheLoop) {
 
   reactor_->Submit(close);
   TestSource receive(Source::Kind::kReceive);
-  Arm(receive, other_receiver);
-  TestOperation send(OperationKind::kSend, other_sender);
-  StartSend(send, "beside");
+  Arm(&receive, other_receiver);
+  TestOperation send;
+  StartSend(&send, other_sender, "beside");
   ASSERT_TRUE(RunUntil([&] { return receive.received == "beside"; }));
   EXPECT_FALSE(close.done);
-  Disarm(receive);
+  Disarm(&receive);
   Finish(send);
 
   EXPECT_EQ(ReadDirectly(receiver).size(), sent);
@@ -795,4 +622,4 @@ TEST_F(OperationsTest, LingeringCloseDoesNotStopTheLoop) {
 }
 
 }  // namespace
-}  // namespace tandem
+}  // namespace tandem::posix

@@ -2,11 +2,15 @@
 
 #include "posix/posix_reactor.h"
 
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -21,6 +25,17 @@ namespace {
 // How many connections that failed before they were accepted one TryAccept() passes over.
 constexpr int kMostFailedAccepts = 16;
 
+// How many fork(2)s lie between the first process with a reactor and this one.
+std::atomic<uint32_t> g_forks{0};
+
+uint32_t CountForks() {
+  [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { g_forks.fetch_add(1); });
+  return g_forks.load();
+}
+
+// A receive of at least this much makes the next one go straight into a large block.
+constexpr size_t kBulkBytes = 16384;
+
 // Not virtual: it may be called while the reactor is being destroyed.
 void WakeReactor(void* reactor) { static_cast<PosixReactor*>(reactor)->PosixReactor::Wake(); }
 
@@ -32,7 +47,15 @@ int PosixReactor::OpenWakeDescriptor() {
 }
 
 PosixReactor::PosixReactor(int wake_descriptor)
-    : wake_descriptor_(wake_descriptor), random_seed_(RandomSeed()), blocking_(&WakeReactor, this) {}
+    : wake_descriptor_(wake_descriptor),
+      random_seed_(RandomSeed()),
+      forks_(CountForks()),
+      blocking_(&WakeReactor, this) {}
+
+void PosixReactor::CheckProcess() const {
+  CHECK_EQ(forks_, g_forks.load(std::memory_order_relaxed))
+      << "a runtime does not survive fork(2): the child has to make its own, or to call exec or _exit";
+}
 
 PosixReactor::ClosingDescriptor::~ClosingDescriptor() { CloseNow(descriptor_); }
 
@@ -86,6 +109,31 @@ void PosixReactor::ReportSignals() {
     const std::function<void(int signal)> handler = signal_handler_;  // It may uninstall itself.
     handler(signal);
   }
+}
+
+// --- Receiving into the heap -----------------------------------------------------------------------------------------
+
+int64_t PosixReactor::ReceiveIntoHeap(SocketId socket, size_t size, bool* bulk, Buffer* buffer) {
+  CHECK_LE(size, kMaxHeapReceiveBytes);
+  if (!*bulk || size < kBulkBytes) {
+    if (scratch_ == nullptr) scratch_ = std::make_unique_for_overwrite<char[]>(kMaxHeapReceiveBytes);
+    const int64_t received = ReceiveNow(socket, scratch_.get(), size);
+    if (received <= 0) return received;
+    *buffer = heap_buffers_->Copy({scratch_.get(), static_cast<size_t>(received)});
+    *bulk = static_cast<size_t>(received) >= kBulkBytes;
+    return received;
+  }
+  BufferBlock* const block = heap_buffers_->Allocate(size);
+  *buffer = Buffer(block);
+  const int64_t received = ReceiveNow(socket, block->memory, size);
+  if (received <= 0) {
+    buffer->Reset();
+    return received;
+  }
+  block->end = static_cast<uint32_t>(received);
+  *bulk = static_cast<size_t>(received) >= kBulkBytes;
+  if (!*bulk) *buffer = heap_buffers_->Copy(buffer->view());
+  return received;
 }
 
 // --- Blocking work ---------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #define TANDEM_POSIX_POSIX_REACTOR_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -75,6 +76,10 @@ class PosixReactor : public Reactor {
   // A descriptor number has become free: accepts that pause for want of one may go on.
   virtual void OnDescriptorFreed() = 0;
 
+  // Every Poll() begins with it: CHECKs that this is not a child that fork(2) has made since the reactor was created. A
+  // child shares the kernel's side of it with its parent, and has none of its threads.
+  void CheckProcess() const;
+
   // --- Waiting ---
 
   // Every Wake() of a sleeping loop makes it readable once more; nobody reads it, so the loop must wait for the edges.
@@ -90,6 +95,16 @@ class PosixReactor : public Reactor {
   void ReportSignals();
   // As above. The count of operations.
   uint64_t ReportBlocking();
+
+  // --- Receiving into the heap ---
+
+  // The most that one ReceiveIntoHeap() takes.
+  static constexpr size_t kMaxHeapReceiveBytes = 65536;
+  // Receives up to `size` bytes that are there already into a block of heap_buffers() that suits what came: a peer that
+  // sends bytes one by one must not get large blocks for them. `bulk` is kept for the socket from one call to the next,
+  // false before the first: what was large goes straight into a large block the next time. Result as ReceiveNow();
+  // `buffer` is set when that is positive.
+  int64_t ReceiveIntoHeap(SocketId socket, size_t size, bool* bulk, Buffer* buffer);
 
   // --- Operations that need a thread ---
 
@@ -115,8 +130,10 @@ class PosixReactor : public Reactor {
 
   const ClosingDescriptor wake_descriptor_;  // Destroyed last: see `blocking_`.
   const uint64_t random_seed_;
+  const uint32_t forks_;
   std::atomic<uint32_t> wake_state_{kAwake};  // Who is to be woken, and whether: kAsleep only around a wait.
   std::unique_ptr<HeapBufferPool> heap_buffers_ = std::make_unique<HeapBufferPool>();
+  std::unique_ptr<char[]> scratch_;  // Made by the first ReceiveIntoHeap(), of kMaxHeapReceiveBytes.
   DatagramReceiver datagram_receiver_;
   // SocketOption::kMulticastInterface of IPv4 sockets, which Linux does not tell. An entry dies with the next socket of
   // its number.

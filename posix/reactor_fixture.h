@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,7 @@
 #include "core/base/instant.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
+#include "core/io/datagram.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
 
@@ -33,36 +35,64 @@ namespace tandem::posix {
 
 inline constexpr size_t kPlenty = size_t{1} << 40;
 
-class TestOperation final : public Operation {
+class TestOperation final : public Operation, public BlockingWork {
  public:
+  explicit TestOperation(OperationKind operation_kind = OperationKind::kSend, SocketId on = kNoSocket) {
+    kind = operation_kind;
+    socket = on;
+    if (kind == OperationKind::kRunBlocking) work = this;
+    if (kind == OperationKind::kResolve) lookup = &name;
+    if (kind == OperationKind::kSendFile) file = &range;
+  }
   ~TestOperation() override = default;
 
-  bool done = false;
-  int64_t result = 0;
-  std::function<void()> then;
+  void Run() override {
+    runs.fetch_add(1);
+    if (body) body();
+  }
 
-  // For sends of one run of bytes.
+  bool done = false;
+  int ends = 0;  // How often it was done.
+  int64_t result = 0;
+  std::function<void()> then;  // When it is done.
+
+  // For sends of one run of bytes: `slice` names all of `bytes`.
+  std::string bytes;
   IoSlice slice;
+  // For the other kinds.
+  FileRange range;
+  NameLookup name;
+  std::function<void()> body;
+  std::atomic<int> runs{0};  // Of `body`.
 
  protected:
   void OnComplete(int64_t value) override {
     done = true;
+    ++ends;
     result = value;
     if (then) then();
   }
   void OnAbandon() override {}
 };
 
+using Ends = std::vector<std::pair<SourceEnd, int>>;
+
 class TestSource final : public Source {
  public:
   explicit TestSource(Kind kind) : Source(kind) {}
-  ~TestSource() override = default;
+  // No shard is here that an OwnedDescriptor could be closed on.
+  ~TestSource() override {
+    for (const int descriptor : descriptors) close(descriptor);
+  }
 
   std::vector<SocketId> accepted;
   std::string received;     // All bytes, in order.
   std::deque<Buffer> kept;  // When `keep` is set.
   bool keep = false;
-  std::vector<std::pair<SourceEnd, int>> ends;
+  std::vector<int> descriptors;
+  std::vector<size_t> descriptors_at;  // How many bytes came before each.
+  std::vector<Datagram> datagrams;
+  Ends ends;
   std::function<void()> then;  // After each item and end.
 
  protected:
@@ -71,8 +101,15 @@ class TestSource final : public Source {
     if (then) then();
   }
   void OnReceived(Buffer buffer) override {
+    EXPECT_FALSE(buffer.empty());
     received.append(buffer.view());
     if (keep) kept.push_back(std::move(buffer));
+    if (then) then();
+  }
+  void OnDescriptors(std::vector<OwnedDescriptor> came) override { Take(came); }
+  void OnDatagram(Datagram datagram) override {
+    Take(datagram.descriptors);
+    datagrams.push_back(std::move(datagram));
     if (then) then();
   }
   void OnEnd(SourceEnd end, int error) override {
@@ -80,9 +117,15 @@ class TestSource final : public Source {
     if (then) then();
   }
   void OnAbandon() override {}
-};
 
-using Ends = std::vector<std::pair<SourceEnd, int>>;
+ private:
+  void Take(std::vector<OwnedDescriptor>& came) {
+    for (OwnedDescriptor& descriptor : came) {
+      descriptors.push_back(descriptor.Release());
+      descriptors_at.push_back(received.size());
+    }
+  }
+};
 
 class ReactorFixture : public ::testing::Test {
  protected:
@@ -91,7 +134,7 @@ class ReactorFixture : public ::testing::Test {
   }
 
   // Polls until `done`, at most `limit`. Returns whether it is.
-  bool RunUntil(const std::function<bool()>& done, absl::Duration limit = absl::Seconds(20)) {
+  bool RunUntil(const std::function<bool()>& done, absl::Duration limit = absl::Seconds(60)) {
     const Instant end = reactor_->ReadClock() + limit;
     while (!done()) {
       const Instant now = reactor_->ReadClock();
@@ -104,11 +147,25 @@ class ReactorFixture : public ::testing::Test {
     RunUntil([] { return false; }, duration);
   }
 
+  int64_t Finish(TestOperation& operation) {
+    EXPECT_TRUE(RunUntil([&] { return operation.done; }));
+    return operation.result;
+  }
+  int64_t Run(TestOperation& operation) {
+    operation.done = false;
+    reactor_->Submit(operation);
+    return Finish(operation);
+  }
+
+  // The fixture closes it.
   SocketId Keep(int64_t socket) {
     EXPECT_GE(socket, 0);
     sockets_.push_back(static_cast<SocketId>(socket));
     return sockets_.back();
   }
+
+  // The socket is not the fixture's any more.
+  void Forget(SocketId socket) { sockets_.erase(std::find(sockets_.begin(), sockets_.end(), socket)); }
 
   SocketId Listener(SocketAddress* address) {
     const SocketId socket = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
@@ -129,29 +186,25 @@ class ReactorFixture : public ::testing::Test {
   }
 
   int64_t Connect(SocketId socket, const SocketAddress& address) {
-    TestOperation connect;
-    connect.kind = OperationKind::kConnect;
-    connect.socket = socket;
+    TestOperation connect(OperationKind::kConnect, socket);
     connect.address = address;
-    reactor_->Submit(connect);
-    EXPECT_TRUE(RunUntil([&] { return connect.done; }));
-    return connect.result;
+    return Run(connect);
   }
 
-  void StartSend(TestOperation* send, SocketId socket, const std::string& bytes) {
+  void StartSend(TestOperation* send, SocketId socket, std::string bytes) {
     send->kind = OperationKind::kSend;
     send->socket = socket;
-    send->slice = {bytes.data(), bytes.size()};
+    send->bytes = std::move(bytes);
+    send->slice = {send->bytes.data(), send->bytes.size()};
     send->slices = absl::MakeConstSpan(&send->slice, 1);
     send->done = false;
     reactor_->Submit(*send);
   }
 
-  int64_t Send(SocketId socket, const std::string& bytes) {
+  int64_t Send(SocketId socket, std::string bytes) {
     TestOperation send;
-    StartSend(&send, socket, bytes);
-    EXPECT_TRUE(RunUntil([&] { return send.done; }));
-    return send.result;
+    StartSend(&send, socket, std::move(bytes));
+    return Finish(send);
   }
 
   void Arm(TestSource* source, SocketId socket, size_t budget = kPlenty) {
@@ -174,22 +227,22 @@ class ReactorFixture : public ::testing::Test {
       done += static_cast<size_t>(count);
     }
   }
-  // Reads what is there and what comes within 50 ms.
-  static size_t ReadDirectly(SocketId socket) {
-    size_t total = 0;
-    char part[65536];
+  // Reads from outside of the reactor what is there and what comes within 50 ms.
+  static std::string ReadDirectly(SocketId socket) {
+    std::string bytes;
+    std::string part(size_t{1} << 20, 0);
     for (int idle = 0; idle < 10;) {
-      const ssize_t count = read(socket, part, sizeof(part));
+      const ssize_t count = read(socket, part.data(), part.size());
       if (count == 0) break;
       if (count > 0) {
-        total += static_cast<size_t>(count);
+        bytes.append(part, 0, static_cast<size_t>(count));
         idle = 0;
       } else {
         ++idle;
         absl::SleepFor(absl::Milliseconds(5));
       }
     }
-    return total;
+    return bytes;
   }
 
   static std::string Pattern(size_t size, uint32_t seed = 1) {

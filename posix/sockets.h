@@ -6,6 +6,7 @@
 #ifndef TANDEM_POSIX_SOCKETS_H_
 #define TANDEM_POSIX_SOCKETS_H_
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -43,6 +44,8 @@ int64_t AcceptNow(SocketId socket);
 int64_t ReceiveNow(SocketId socket, char* memory, size_t size);
 // Sends what does not have to wait of `slices` (at most Operation::kMaxSlices): the count of bytes, or -errno.
 int64_t SendNow(SocketId socket, absl::Span<const IoSlice> slices);
+// Whether `result` of one of these calls says that the kernel has no memory: then it is to be made again later.
+inline bool IsOutOfMemory(int64_t result) { return result == -ENOMEM || result == -ENOBUFS; }
 // Closes the descriptor. Not retried: on Linux it is gone, whatever close() returns.
 int CloseNow(SocketId socket);
 

@@ -328,7 +328,7 @@ TEST_F(StreamsTest, CancelledSendReportsExactlyWhatThePeerReads) {
     } else {
       ASSERT_EQ(send.result, -ECANCELED);
     }
-    peer += ReadDirectly(server);
+    peer += ReadDirectly(server).size();
     ASSERT_EQ(static_cast<int64_t>(peer), reported) << "round " << round;
   }
   EXPECT_GT(reported, 0);
@@ -353,7 +353,7 @@ TEST_F(StreamsTest, CancelledVectoredSendReportsExactlyWhatThePeerReads) {
   ASSERT_TRUE(RunUntil([&] { return send.done; }));
 
   EXPECT_GT(send.result, 0);
-  EXPECT_EQ(static_cast<int64_t>(ReadDirectly(server)), send.result);
+  EXPECT_EQ(static_cast<int64_t>(ReadDirectly(server).size()), send.result);
 }
 
 TEST_F(StreamsTest, DisarmRacingDataLosesNothing) {
@@ -522,6 +522,14 @@ TEST_F(StreamsTest, MayBeCreatedOnAnotherThread) {
 // A runtime that could not drain its reactor destroys it all the same: nothing may be freed that the kernel still uses.
 TEST(StreamsDeathTest, DestructionWithWorkInFlightLeaksInsteadOfCrashing) {
   EXPECT_EXIT(DestroyWithWorkInFlight(), ::testing::ExitedWithCode(0), "");
+}
+
+// A child of fork(2) shares the kernel's side of the reactor with its parent.
+TEST(StreamsDeathTest, ReactorIsOfNoUseToAChildProcess) {
+  const std::unique_ptr<Reactor> reactor = CreateReactor(ReactorOptions());
+  ASSERT_TRUE(reactor->Poll(Instant::InfinitePast()));
+
+  EXPECT_DEATH((void)reactor->Poll(Instant::InfinitePast()), "does not survive fork");
 }
 
 // --- Much at once ----------------------------------------------------------------------------------------------------

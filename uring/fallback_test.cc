@@ -17,6 +17,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -35,11 +36,11 @@ namespace {
 
 // --- Refusals --------------------------------------------------------------------------------------------------------
 
-// From now on io_uring_setup(2) fails with `error`, as under Docker's default profile.
-bool DenyByFilter(int error) {
+// From now on the system call `number` fails with `error`.
+bool DenyByFilter(uint32_t number, int error) {
   std::array<sock_filter, 4> program = {{
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<uint32_t>(error) & SECCOMP_RET_DATA)),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   }};
@@ -47,8 +48,12 @@ bool DenyByFilter(int error) {
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
-bool DenyWithPermission() { return DenyByFilter(EPERM); }
-bool DenyAsUnknownCall() { return DenyByFilter(ENOSYS); }
+// As Docker's default profile.
+bool DenyWithPermission() { return DenyByFilter(SYS_io_uring_setup, EPERM); }
+bool DenyAsUnknownCall() { return DenyByFilter(SYS_io_uring_setup, ENOSYS); }
+// Profiles that know of one of the calls only.
+bool DenyRegister() { return DenyByFilter(SYS_io_uring_register, EPERM); }
+bool DenyEnter() { return DenyByFilter(SYS_io_uring_enter, EPERM); }
 
 // No memory may be locked, and no privilege lifts that: without CAP_IPC_LOCK the kernel counts the rings.
 bool DenyByMemlock() {
@@ -179,6 +184,8 @@ INSTANTIATE_TEST_SUITE_P(
     Refusals, FallbackTest,
     ::testing::Values(Refusal{"FilterSaysEperm", &DenyWithPermission, "seccomp", "--security-opt seccomp=unconfined"},
                       Refusal{"FilterSaysEnosys", &DenyAsUnknownCall, "seccomp", "--security-opt seccomp=unconfined"},
+                      Refusal{"FilterOfRegister", &DenyRegister, "seccomp", "--security-opt seccomp=unconfined"},
+                      Refusal{"FilterOfEnter", &DenyEnter, "seccomp", "--security-opt seccomp=unconfined"},
                       Refusal{"MemlockIsZero", &DenyByMemlock, "RLIMIT_MEMLOCK", "ulimit -l"}),
     [](const auto& info) { return std::string(info.param.name); });
 

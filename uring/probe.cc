@@ -21,7 +21,7 @@ constexpr char kText[] = {'t', 'a', 'n', 'd', 'e', 'm'};
 constexpr uint32_t kBudget = 2;  // Less than the text.
 
 // Receives from `socket` by multishot and gives the last completion, which has no IORING_CQE_F_MORE; with a budget of 0
-// that is the one for the end of the stream.
+// that is the one for the end of the stream. When the ring cannot be entered, its result is that error.
 Completion ReceiveUntilEnd(Ring& ring, BufferRing& buffers, int socket, uint32_t budget, bool bundle = false) {
   io_uring_sqe* sqe = ring.GetEntry();
   io_uring_prep_recv_multishot(sqe, socket, nullptr, 0, 0);
@@ -31,7 +31,10 @@ Completion ReceiveUntilEnd(Ring& ring, BufferRing& buffers, int socket, uint32_t
   if (bundle) sqe->ioprio |= IORING_RECVSEND_BUNDLE;
   Completion completion;
   do {
-    if (!ring.has_completions()) (void)ring.Enter(/*wait=*/true, kProbeTimeoutNs);
+    if (!ring.has_completions()) {
+      const int entered = ring.Enter(/*wait=*/true, kProbeTimeoutNs);
+      if (entered != 0 && entered != -ETIME && entered != -EINTR) return Completion{.result = entered};
+    }
     if (!ring.TakeCompletion(&completion)) return Completion{.result = -ETIME};
     if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
       buffers.Return(static_cast<uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT));
@@ -73,7 +76,7 @@ absl::StatusOr<Capabilities> ProbeKernel() {
   completion = ReceiveUntilEnd(**ring, **buffers, pair[0], /*budget=*/0);
   if (completion.result == 0) return capabilities;
   if (completion.result == -EINVAL) return MissingFeatureError("multishot receive", "6.0", ReadSetupFacts());
-  return SetupError(-completion.result, "multishot receive", ReadSetupFacts());
+  return SetupError(-completion.result, "io_uring_enter (multishot receive)", ReadSetupFacts());
 }
 
 }  // namespace tandem::uring

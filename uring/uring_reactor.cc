@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A slot goes Free -> InKernel -> Reporting -> Free, with these side tracks: from Reporting back to InKernel (a short
-// send, a multishot that ended early), to Waiting, Starved or BackingOff and from there to InKernel again. What goes by
-// steps (uring_steps.cc) is Ready or Waiting in between. Cancel and Disarm ask the kernel where it has the request
-// (InKernel, Waiting), end it at the next Poll() where it waits here (Starved, BackingOff -> Ended), and do nothing
-// where the end is being decided (Reporting, Ended) or Poll() looks at it anyway (Ready).
+// A slot goes Free -> InKernel -> Reporting -> Free, with these side tracks: from Reporting back to InKernel (a
+// multishot that ended early), to Waiting (a send that found the socket full), Starved or BackingOff and from there to
+// InKernel again. What goes by steps (uring_steps.cc) is Ready or Waiting in between. Cancel and Disarm ask the kernel
+// where it has the request (InKernel, Waiting), end it at the next Poll() where it waits here (Starved, BackingOff ->
+// Ended), and do nothing where the end is being decided (Reporting, Ended) or Poll() looks at it anyway (Ready).
 
 #include "uring/uring_reactor.h"
 
@@ -43,12 +43,16 @@ constexpr uint32_t kGenerationMask = 0xffffff;
 // One request moves at most this much, which fits the kernel's 31 bits; the rest of a longer send follows.
 constexpr size_t kMaxRequestBytes = size_t{1} << 30;
 
+// A send that finds no room waits by a poll request, not by itself: a request that has come back to a full socket often
+// enough (128 times) goes to a worker thread of the kernel, which sends on until all is sent, and whose sends a cancel
+// does not end for certain.
+constexpr int kSendFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+
 // A dry buffer ring: how many polls to wait for a buffer before the heap serves, how long such a poll waits, and how
-// many sources one poll serves and with how much.
+// many sources one poll serves.
 constexpr uint32_t kDryPolls = 4;
 constexpr int64_t kDryWaitNs = 1'000'000;
 constexpr int kHeapReceivesPerPoll = 16;
-constexpr size_t kHeapReceiveBytes = 65536;
 
 // No descriptor for an accept: the first and the longest pause.
 constexpr int64_t kBackOffMinNs = 5'000'000;
@@ -129,11 +133,12 @@ ReactorStatistics UringReactor::statistics() const {
 
 bool UringReactor::Poll(Instant until) {
   CHECK(!polling_) << "Poll() was called from a callback";
+  CheckProcess();
   polling_ = true;
   ++statistics_.polls;
   if (!watching_wakes_) WatchWakeDescriptor();
   const uint64_t completions_before = statistics_.completions;
-  if (starved_first_ != kNoSlot) ServeStarved();
+  if (!starved_.empty()) ServeStarved();
   if (!backing_off_.empty()) RetryBackedOff();
   if (!ready_.empty()) RunReady();
   const bool reported = statistics_.completions != completions_before;
@@ -149,7 +154,7 @@ bool UringReactor::Poll(Instant until) {
 Instant UringReactor::LimitWait(Instant until) const {
   if (until == Instant::InfinitePast()) return until;
   for (const uint32_t index : backing_off_) until = std::min(until, SlotAt(index).retry_at);
-  if (starved_first_ != kNoSlot) {
+  if (!starved_.empty()) {
     until = std::min(until, posix::ReadMonotonicClock() + absl::Nanoseconds(kDryWaitNs));
   }
   return until;
@@ -192,6 +197,7 @@ UringReactor::Slot& UringReactor::TakeSlot(Kind kind) {
   slot.phase = Phase::kReporting;
   slot.cancel_queued = false;
   slot.poll_first = false;
+  slot.found_room = false;
   slot.failures = 0;
   slot.ticket = 0;
   slot.sent = 0;
@@ -363,13 +369,13 @@ void UringReactor::StartSend(Slot& slot) {
   slot.message.msg_iov = static_cast<iovec*>(const_cast<void*>(vectors));  // The kernel only reads them.
   slot.message.msg_iovlen = count;
   io_uring_sqe* sqe = NextEntry();
-  io_uring_prep_sendmsg(sqe, slot.operation->socket, &slot.message, MSG_NOSIGNAL | MSG_WAITALL);
+  io_uring_prep_sendmsg(sqe, slot.operation->socket, &slot.message, kSendFlags);
   sqe->user_data = NameOf(slot, slot.kind);
 }
 
 void UringReactor::StartSendOf(Slot& slot, const char* data, size_t size) {
   io_uring_sqe* sqe = NextEntry();
-  io_uring_prep_send(sqe, slot.operation->socket, data, std::min(size, kMaxRequestBytes), MSG_NOSIGNAL | MSG_WAITALL);
+  io_uring_prep_send(sqe, slot.operation->socket, data, std::min(size, kMaxRequestBytes), kSendFlags);
   sqe->user_data = NameOf(slot, slot.kind);
 }
 
@@ -399,8 +405,8 @@ void UringReactor::LimitReceive(io_uring_sqe* sqe, size_t left) const {
   }
 }
 
-// Waits for `events` and then starts the request again, or makes its next step. Requests wait by themselves; this is
-// for a kernel that answers EAGAIN or EINPROGRESS on non-blocking sockets instead, and for steps.
+// Waits for `events` and then starts the request again, or makes its next step. For sends and for steps; the other
+// requests wait by themselves, but for a kernel that answers EAGAIN or EINPROGRESS on non-blocking sockets instead.
 void UringReactor::WaitFor(Slot& slot, uint32_t events) {
   slot.phase = Phase::kWaiting;
   io_uring_sqe* sqe = NextEntry();
@@ -414,7 +420,8 @@ void UringReactor::QueueCancel(Slot& slot) {
   slot.cancel_queued = true;
   io_uring_sqe* sqe = NextEntry();
   io_uring_prep_cancel64(sqe, NameOf(slot, slot.kind), 0);
-  // Success shows as the request's own completion; failure is looked at.
+  // Success shows as the request's own completion. No request runs on a thread of the kernel, so a cancel fails only
+  // when the request's completion is there already.
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
   sqe->user_data = NameOf(slot, Kind::kCancel);
 }
@@ -446,7 +453,7 @@ void UringReactor::DisarmSource(Source& source) {
     case Phase::kWaiting:
       return QueueCancel(slot);
     case Phase::kStarved:
-      RemoveStarved(slot);
+      starved_.erase({slot.ticket, slot.index});
       return EndLater(slot, 0);
     case Phase::kBackingOff:
       backing_off_.erase(std::find(backing_off_.begin(), backing_off_.end(), slot.index));
@@ -486,7 +493,7 @@ void UringReactor::StashCompletions() {
 // The one place that knows all kinds of completions.
 void UringReactor::Dispatch(const Completion& completion) {
   const auto kind = static_cast<Kind>(completion.user_data >> 56);
-  if (kind == Kind::kCancel) return OnCancelFailed(completion);
+  if (kind == Kind::kCancel) return;  // It failed: what it was for has ended.
   if (kind == Kind::kWake) {
     if ((completion.flags & IORING_CQE_F_MORE) == 0) WatchWakeDescriptor();
     return;
@@ -511,20 +518,6 @@ void UringReactor::Dispatch(const Completion& completion) {
   }
 }
 
-// The request was running (-EALREADY, or -ENOENT, as the kernel looks for it elsewhere after that) or has just ended.
-// On a worker thread, where a send that found no room often enough goes, a cancel only interrupts: one that has sent
-// something since, or that was not waiting yet, waits on as if nothing had happened. So it is asked again until it
-// ends.
-void UringReactor::OnCancelFailed(const Completion& completion) {
-  const auto index = static_cast<uint32_t>(completion.user_data);
-  if (completion.result >= 0 || index >= chunks_.size() * kSlotsPerChunk) return;
-  Slot& slot = SlotAt(index);
-  const bool alive = slot.phase == Phase::kInKernel || slot.phase == Phase::kWaiting;
-  if (!alive || !slot.cancel_queued || NameOf(slot, Kind::kCancel) != completion.user_data) return;
-  slot.cancel_queued = false;
-  QueueCancel(slot);
-}
-
 // Takes back what came with a completion that nobody waits for any more.
 void UringReactor::DropLate(const Completion& completion, Kind kind) {
   ++late_completions_;
@@ -546,6 +539,7 @@ void UringReactor::OnWaited(Slot& slot, int32_t result) {
   if (stop) return Complete(slot, ResultOf(slot, -ECANCELED));
   // Should the wait have failed, the step fails too and says why.
   if (GoesBySteps(slot.kind)) return Step(slot, static_cast<uint32_t>(std::max(result, 0)));
+  slot.found_room = slot.kind == Kind::kSend;
   Start(slot);
 }
 
@@ -560,20 +554,20 @@ void UringReactor::OnConnect(Slot& slot, int32_t result) {
 }
 
 void UringReactor::OnSend(Slot& slot, int32_t result) {
-  const bool cancelling = slot.operation->state() == Operation::State::kCancelling;
   if (result > 0) {
-    slot.sent += static_cast<size_t>(result);
-    size_t size = 0;
-    for (const IoSlice& slice : slot.operation->slices) size += slice.size;
-    if (slot.sent < size && !cancelling) return Start(slot);
-  } else if (!cancelling && result == -EINTR) {
-    return Start(slot);
-  } else if (!cancelling && result == -EAGAIN) {
-    return WaitFor(slot, POLLOUT);
+    slot.sent += static_cast<uint64_t>(result);
+    slot.found_room = false;
+    slot.failures = 0;
   }
-  // An error after some bytes shows at the next send.
-  const bool nothing_done = cancelling && (result == -EINTR || result == -EAGAIN);
-  Complete(slot, ResultOf(slot, nothing_done ? -ECANCELED : result));
+  uint64_t size = 0;
+  for (const IoSlice& slice : slot.operation->slices) size += slice.size;
+  if (slot.sent == size) return Complete(slot, static_cast<int64_t>(size));
+  const bool failed = result <= 0 && result != -EAGAIN && result != -EINTR && !posix::IsOutOfMemory(result);
+  if (failed) return Complete(slot, ResultOf(slot, result));  // An error after some bytes shows at the next send.
+  if (slot.operation->state() == Operation::State::kCancelling) return Complete(slot, ResultOf(slot, -ECANCELED));
+  // Room was found, and still nothing was sent: memory is short, and the kernel goes on calling the socket writable.
+  if (posix::IsOutOfMemory(result) || slot.found_room) return BackOff(slot, /*at_once=*/false);
+  WaitFor(slot, POLLOUT);
 }
 
 void UringReactor::OnAccept(Slot& slot, const Completion& completion) {
@@ -599,7 +593,8 @@ void UringReactor::OnAccept(Slot& slot, const Completion& completion) {
     ++statistics_.descriptor_shortages;
     return BackOff(slot, /*at_once=*/false);
   }
-  if (posix::ConcernsOneConnection(error)) return BackOff(slot, /*at_once=*/slot.failures == 0);
+  // ECANCELED: the kernel had no memory to wait with.
+  if (error == ECANCELED || posix::ConcernsOneConnection(error)) return BackOff(slot, /*at_once=*/slot.failures == 0);
   End(slot, SourceEnd::kError, error);
 }
 
@@ -691,23 +686,18 @@ void UringReactor::ReportEnded() {
 
 // --- No buffer for a receive -----------------------------------------------------------------------------------------
 
-// Puts `slot` into the list of starved slots, which is ordered by the time since when they starve.
+// A slot keeps its place among the starved until it has received something.
 void UringReactor::Starve(Slot& slot) {
   slot.phase = Phase::kStarved;
   if (slot.ticket == 0) slot.ticket = ++last_ticket_;
-  uint32_t after = starved_last_;  // Nearly always the right place; older ones that failed again walk back.
-  while (after != kNoSlot && SlotAt(after).ticket > slot.ticket) after = SlotAt(after).previous;
-  slot.previous = after;
-  slot.next = after == kNoSlot ? starved_first_ : SlotAt(after).next;
-  (after == kNoSlot ? starved_first_ : SlotAt(after).next) = slot.index;
-  (slot.next == kNoSlot ? starved_last_ : SlotAt(slot.next).previous) = slot.index;
+  starved_.emplace(slot.ticket, slot.index);
 }
 
-void UringReactor::RemoveStarved(Slot& slot) {
-  (slot.previous == kNoSlot ? starved_first_ : SlotAt(slot.previous).next) = slot.next;
-  (slot.next == kNoSlot ? starved_last_ : SlotAt(slot.next).previous) = slot.previous;
-  slot.previous = slot.next = kNoSlot;
+UringReactor::Slot& UringReactor::TakeOldestStarved() {
+  Slot& slot = SlotAt(starved_.begin()->second);
+  starved_.erase(starved_.begin());
   slot.phase = Phase::kReporting;
+  return slot;
 }
 
 void UringReactor::ServeStarved() {
@@ -715,29 +705,19 @@ void UringReactor::ServeStarved() {
     releases_seen_ = buffers_->releases();
     dry_polls_ = 0;
   }
-  for (uint32_t free = buffers_->available(); free > 0 && starved_first_ != kNoSlot; --free) {
-    Slot& oldest = SlotAt(starved_first_);
-    RemoveStarved(oldest);
-    StartReceive(oldest);
-  }
-  if (starved_first_ == kNoSlot || ++dry_polls_ < kDryPolls) return;
+  for (uint32_t free = buffers_->available(); free > 0 && !starved_.empty(); --free) StartReceive(TakeOldestStarved());
+  if (starved_.empty() || ++dry_polls_ < kDryPolls) return;
   // The program keeps its buffers, perhaps until it has received more.
-  for (int i = 0; i < kHeapReceivesPerPoll && starved_first_ != kNoSlot; ++i) {
-    Slot& oldest = SlotAt(starved_first_);
-    RemoveStarved(oldest);
-    ReceiveFromHeap(oldest);
-  }
+  for (int i = 0; i < kHeapReceivesPerPoll && !starved_.empty(); ++i) ReceiveFromHeap(TakeOldestStarved());
 }
 
 // Receives what is there into memory of the heap pool. The kernel has no request for `slot`, so the order stays.
 void UringReactor::ReceiveFromHeap(Slot& slot) {
   Source& source = *slot.source;
-  const size_t size = std::min(source.budget - source.delivered, kHeapReceiveBytes);
-  Buffer buffer(heap_buffers().Allocate(size));
-  BufferBlock* block = buffer.ReleaseBlock();
-  const int64_t received = posix::ReceiveNow(source.socket, block->memory, size);
-  block->end = received > 0 ? static_cast<uint32_t>(received) : 0;
-  buffer = Buffer(block);
+  const size_t size = std::min(source.budget - source.delivered, kMaxHeapReceiveBytes);
+  Buffer buffer;
+  bool bulk = false;
+  const int64_t received = ReceiveIntoHeap(source.socket, size, &bulk, &buffer);
   slot.ticket = 0;
   slot.poll_first = true;  // The ring is dry: no buffer before there is data.
   if (received > 0) {
@@ -745,10 +725,9 @@ void UringReactor::ReceiveFromHeap(Slot& slot) {
     ReportReceived(source, std::move(buffer));
     return AfterReceived(slot);
   }
-  buffer.Reset();
   if (received == 0) return End(slot, SourceEnd::kEndOfStream, 0);
   if (received == -EAGAIN) return StartReceive(slot);
-  if (received == -ENOMEM || received == -ENOBUFS) return Starve(slot);
+  if (posix::IsOutOfMemory(received)) return Starve(slot);
   End(slot, SourceEnd::kError, static_cast<int>(-received));
 }
 

@@ -12,7 +12,7 @@
 //            it is cancelled, and what had completed by then is delivered beyond the budget. When the ring runs dry the
 //            sources queue up and are armed again, oldest first, as buffers come back. If none comes back within a few
 //            polls they are served from heap_buffers().
-//   send     MSG_WAITALL; the rest of a short send is submitted again, here.
+//   send     Without waiting; when the socket is full, a poll request waits for room, and the rest is sent then.
 //   step     Datagrams, files and descriptors: the ring only waits for the socket (a poll request), and the system
 //            calls that every real reactor makes follow, a bounded step at a time (uring_steps.cc). Multishot receives
 //            of datagrams would save a system call for each batch, but cut off what is longer than a buffer of the
@@ -36,8 +36,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/status/statusor.h"
 #include "core/base/instant.h"
 #include "core/io/datagram.h"
@@ -102,7 +104,7 @@ class UringReactor final : public posix::PosixReactor {
     kInKernel,    // Submitted, or queued to be.
     kWaiting,     // A poll request is in the kernel, in place of the request that could not wait by itself.
     kReporting,   // The kernel is done; a callback runs, and what to do next is decided after it.
-    kStarved,     // A receive that found no buffer: in the list of starved slots.
+    kStarved,     // A receive that found no buffer: in starved_.
     kBackingOff,  // An accept that found no descriptor, or something else to be tried again later: in backing_off_.
     kReady,       // An operation whose next step Poll() makes: in ready_.
     kEnded,       // The end is known and will be reported by Poll(): in ended_.
@@ -115,15 +117,15 @@ class UringReactor final : public posix::PosixReactor {
     uint32_t generation = 0;  // 24 bits.
     Kind kind = Kind::kSend;
     Phase phase = Phase::kFree;
-    bool cancel_queued = false;   // The kernel was asked to end the request.
-    bool poll_first = false;      // kReceive: arm without trying first, which would need a buffer.
-    uint32_t failures = 0;        // That led to back-offs, in a row.
-    uint32_t previous = kNoSlot;  // In the list of starved slots.
-    uint32_t next = kNoSlot;      // In that list, or in the list of free slots.
-    uint64_t ticket = 0;          // kReceive: when it began to starve; 0 when it does not.
-    uint64_t sent = 0;            // Bytes, or datagrams.
-    int64_t result = 0;           // kEnded, of an operation.
-    Instant retry_at;             // kBackingOff.
+    bool cancel_queued = false;  // The kernel was asked to end the request.
+    bool poll_first = false;     // kReceive: arm without trying first, which would need a buffer.
+    bool found_room = false;     // kSend: a wait has ended, and nothing was sent since.
+    uint32_t failures = 0;       // That led to back-offs, in a row.
+    uint32_t next = kNoSlot;     // In the list of free slots.
+    uint64_t ticket = 0;         // kReceive: when it began to starve; 0 when it does not.
+    uint64_t sent = 0;           // Bytes, or datagrams.
+    int64_t result = 0;          // kEnded, of an operation.
+    Instant retry_at;            // kBackingOff.
     // kSend: the slices that are left, when a short send stopped within one. From spare_vectors_.
     std::unique_ptr<iovec[]> vectors;
     // What the kernel reads while the request runs.
@@ -168,7 +170,6 @@ class UringReactor final : public posix::PosixReactor {
   void TakeCompletions();
   void StashCompletions();
   void Dispatch(const Completion& completion);
-  void OnCancelFailed(const Completion& completion);
   void DropLate(const Completion& completion, Kind kind);
   void OnWaited(Slot& slot, int32_t result);
   void OnConnect(Slot& slot, int32_t result);
@@ -201,7 +202,7 @@ class UringReactor final : public posix::PosixReactor {
 
   // --- Shortages ---
   void Starve(Slot& slot);
-  void RemoveStarved(Slot& slot);
+  Slot& TakeOldestStarved();
   void ServeStarved();
   void ReceiveFromHeap(Slot& slot);
   void BackOff(Slot& slot, bool at_once);
@@ -231,8 +232,7 @@ class UringReactor final : public posix::PosixReactor {
   std::vector<uint32_t> ready_in_work_;
   std::vector<Datagram> arrived_;  // Empty between steps.
 
-  uint32_t starved_first_ = kNoSlot;
-  uint32_t starved_last_ = kNoSlot;
+  absl::btree_set<std::pair<uint64_t, uint32_t>> starved_;  // Tickets and slots.
   uint64_t last_ticket_ = 0;
   uint32_t dry_polls_ = 0;  // Polls in a row with somebody starving and no buffer back.
   uint64_t releases_seen_ = 0;

@@ -5,21 +5,64 @@
 
 #include "uring/uring_reactor.h"
 
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/time/time.h"
 #include "core/base/instant.h"
+#include "core/io/address.h"
+#include "core/io/buffer.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
 #include "posix/reactor_fixture.h"
 
 namespace tandem::uring {
 namespace {
+
+// The threads that io_uring has made for requests that it could not do otherwise.
+int KernelWorkers() {
+  int count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::ifstream(task.path() / "comm") >> name;
+    if (absl::StartsWith(name, "iou-wrk")) ++count;
+  }
+  return count;
+}
+
+// Makes the kernel end every request of the process's ring, as if nobody had asked for it. Returns how many.
+int CancelAllFromOutside() {
+  for (const auto& descriptor : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (std::filesystem::read_symlink(descriptor.path(), gone) != "anon_inode:[io_uring]") continue;
+    io_uring_sync_cancel_reg request = {};
+    request.fd = -1;
+    request.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
+    request.timeout = {.tv_sec = -1, .tv_nsec = -1};
+    return static_cast<int>(syscall(SYS_io_uring_register, std::stoi(descriptor.path().filename()),
+                                    IORING_REGISTER_SYNC_CANCEL, &request, 1));
+  }
+  return -1;
+}
+
+// Of the block behind `buffer`.
+uint32_t CapacityOf(Buffer& buffer) {
+  BufferBlock* const block = buffer.ReleaseBlock();
+  buffer = Buffer(block);
+  return block->capacity;
+}
 
 using posix::Ends;
 using posix::TestOperation;
@@ -176,6 +219,40 @@ TEST_F(UringReactorTest, DryRingThatStaysDryIsServedFromTheHeap) {
   receive.kept.clear();
 }
 
+TEST_F(UringReactorTest, ManyConnectionsOnARingThatStaysDryAreAllServed) {
+  Start(ReactorOptions().set_receive_buffers(64).set_receive_buffer_bytes(1024));
+  constexpr int kConnections = 3000;
+  std::vector<std::unique_ptr<TestSource>> receives;
+  std::vector<SocketId> clients;
+  for (int i = 0; i < kConnections; ++i) {
+    SocketId pair[2] = {kNoSocket, kNoSocket};
+    ASSERT_EQ(reactor_->OpenSocketPair(SocketType::kStream, pair), 0);
+    clients.push_back(Keep(pair[0]));
+    receives.push_back(std::make_unique<TestSource>(Source::Kind::kReceive));
+    receives.back()->keep = true;
+    Arm(receives.back().get(), Keep(pair[1]));
+  }
+  for (const SocketId client : clients) WriteDirectly(client, "at once");
+  const auto served = [&receives](const std::string& bytes) {
+    return std::all_of(receives.begin(), receives.end(),
+                       [&](const auto& receive) { return receive->received == bytes; });
+  };
+
+  ASSERT_TRUE(RunUntil([&] { return served("at once"); }));
+
+  for (int round = 0; round < 10; ++round) {
+    for (const SocketId client : clients) WriteDirectly(client, "+");
+    ASSERT_TRUE(RunUntil([&] { return receives.back()->received.size() == 8u + round; }));
+  }
+  ASSERT_TRUE(RunUntil([&] { return served("at once++++++++++"); }));
+  for (const auto& receive : receives) {
+    reactor_->Disarm(*receive);
+    for (Buffer& buffer : receive->kept) EXPECT_LE(CapacityOf(buffer), 1024u);
+    receive->kept.clear();
+  }
+  ASSERT_TRUE(RunUntil([&] { return reactor_->in_flight() == 0; }));
+}
+
 TEST_F(UringReactorTest, IdleSourcesOnADryRingDoNotSpin) {
   Start(ReactorOptions().set_receive_buffers(1).set_receive_buffer_bytes(256));
   const auto [holder_client, holder_server] = Connection();
@@ -248,6 +325,67 @@ TEST_F(UringReactorTest, LateCompletionIsDropped) {
   Disarm(&receive);
 }
 
+// As it does when it has no memory to wait with.
+TEST_F(UringReactorTest, RequestsThatTheKernelGivesUpAreMadeAgain) {
+  Start();
+  SocketAddress address;
+  TestSource accept(Source::Kind::kAccept);
+  Arm(&accept, Listener(&address));
+  const auto [client, server] = Connection();
+  TestSource receive(Source::Kind::kReceive);
+  Arm(&receive, server);
+  TestOperation send;
+  const std::string bytes = Pattern(16 << 20);
+  StartSend(&send, server, bytes);
+  RunFor(absl::Milliseconds(5));
+
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_GT(CancelAllFromOutside(), 0);
+    RunFor(absl::Milliseconds(5));
+  }
+
+  EXPECT_TRUE(accept.armed());
+  EXPECT_TRUE(receive.armed());
+  EXPECT_FALSE(send.done);
+  size_t read_bytes = 0;
+  ASSERT_TRUE(RunUntil([&] { return (read_bytes += ReadDirectly(client).size()) == bytes.size(); }));
+  EXPECT_EQ(Send(client, "received"), 8);
+  const SocketId other = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
+  EXPECT_EQ(Connect(other, address), 0);
+  EXPECT_TRUE(RunUntil([&] { return receive.received == "received" && accept.accepted.size() == 1; }));
+  for (const SocketId accepted : accept.accepted) Keep(accepted);
+  EXPECT_TRUE(RunUntil([&] { return send.done; }));
+  EXPECT_EQ(send.result, static_cast<int64_t>(bytes.size()));
+  Disarm(&accept);
+  Disarm(&receive);
+}
+
+// A request that finds no room again and again goes to a worker thread of the kernel, where a cancel may be lost.
+TEST_F(UringReactorTest, SendThatFindsNoRoomOftenIsCancelledAtOnce) {
+  Start();
+  const auto [client, server] = Connection();
+  ASSERT_EQ(reactor_->SetOption(client, SocketOption::kSendBufferSize, 8192), 0);
+  const std::string bytes = Pattern(16 << 20);
+  TestOperation send;
+  StartSend(&send, client, bytes);
+  size_t read_bytes = 0;
+  std::string part(65536, 0);
+  while (read_bytes < bytes.size() / 2) {
+    ASSERT_TRUE(reactor_->Poll(reactor_->ReadClock() + absl::Microseconds(10)));
+    const ssize_t count = read(server, part.data(), part.size());
+    if (count > 0) read_bytes += static_cast<size_t>(count);
+  }
+  EXPECT_EQ(KernelWorkers(), 0);
+  const uint64_t before = reactor_->statistics().enters;
+
+  reactor_->Cancel(send);
+  ASSERT_TRUE(RunUntil([&] { return send.done; }));
+
+  EXPECT_LE(reactor_->statistics().enters - before, 2u);
+  read_bytes += ReadDirectly(server).size();
+  EXPECT_EQ(send.result, static_cast<int64_t>(read_bytes));
+}
+
 // --- Waiting and waking ----------------------------------------------------------------------------------------------
 
 TEST_F(UringReactorTest, PollsWithNothingToDoMakeNoSystemCall) {
@@ -271,11 +409,19 @@ TEST_F(UringReactorTest, PollsWithNothingToDoMakeNoSystemCall) {
 // --- Much at once ----------------------------------------------------------------------------------------------------
 
 TEST_F(UringReactorTest, TinyRingsGetExactBytes) {
-  // 8 submission entries and 8 buffers for 100 connections: every shortage at once.
-  Start(ReactorOptions().set_ring_entries(8).set_receive_buffers(8).set_receive_buffer_bytes(1024));
+  // One submission entry and 8 buffers for 100 connections: every shortage at once.
+  Start(ReactorOptions().set_ring_entries(1).set_receive_buffers(8).set_receive_buffer_bytes(1024));
   RunTraffic(100, 100'000);
   EXPECT_EQ(uring_->late_completions(), 0u);
   EXPECT_GT(reactor_->statistics().buffer_shortages, 0u);
+}
+
+TEST_F(UringReactorTest, LargestRingsGetExactBytes) {
+  // And beyond: too large is clamped.
+  Start(ReactorOptions().set_ring_entries(1'000'000).set_receive_buffers(1'000'000).set_receive_buffer_bytes(1024));
+  EXPECT_NE(reactor_->statistics().description.find("32768/65536 entries"), std::string::npos);
+  EXPECT_NE(reactor_->statistics().description.find("32768 receive buffers"), std::string::npos);
+  RunTraffic(100, 100'000);
 }
 
 TEST_F(UringReactorTest, WithoutKernelBudgetGetsExactBytes) {
