@@ -40,6 +40,16 @@ void BufferQueue::Push(Buffer buffer) {
   tail_ = block;
 }
 
+void BufferQueue::PushCompact(Buffer buffer) {
+  if (tail_ == nullptr || tail_->capacity - tail_->end < buffer.size()) {
+    Push(std::move(buffer));
+    return;
+  }
+  std::memcpy(tail_->memory + tail_->end, buffer.data(), buffer.size());
+  tail_->end += static_cast<uint32_t>(buffer.size());
+  bytes_ += buffer.size();
+}
+
 Buffer BufferQueue::Pop() {
   CHECK(!empty());
   BufferBlock* block = head_;

@@ -103,6 +103,10 @@ class BufferQueue {
 
   // REQUIRES !buffer.empty().
   void Push(Buffer buffer);
+  // As Push(), for bytes that may wait long: when they fit behind those of the last buffer they are copied there and
+  // `buffer` is given back. So the blocks of the queue, but for the last, are half full at least, however small the
+  // pieces are in which the bytes come. REQUIRES !buffer.empty().
+  void PushCompact(Buffer buffer);
   // Removes the oldest buffer. REQUIRES !empty().
   Buffer Pop();
   // Copies up to `target.size()` bytes out, removes them and returns their count.

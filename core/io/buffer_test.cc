@@ -122,6 +122,27 @@ TEST_F(BufferQueueTest, DrainsAcrossBuffersInOrder) {
   EXPECT_EQ(pool_.outstanding(), 0u);
 }
 
+TEST_F(BufferQueueTest, PushCompactFillsTheLastBuffer) {
+  std::string all;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string piece(static_cast<size_t>(1 + i % 7), static_cast<char>('a' + i % 26));
+    all += piece;
+    queue_.PushCompact(pool_.Copy(piece));
+    EXPECT_EQ(queue_.bytes(), all.size());
+  }
+  EXPECT_LE(pool_.outstanding(), 1 + all.size() / 32);  // Blocks of 64 bytes.
+  EXPECT_EQ(Peek(all.size()), all);
+  EXPECT_EQ(Drain(100) + Drain(all.size()), all);
+}
+
+TEST_F(BufferQueueTest, PushCompactLeavesWhatDoesNotFitInItsBuffer) {
+  queue_.PushCompact(pool_.Copy(std::string(60, 'a')));
+  queue_.PushCompact(pool_.Copy("bcdef"));
+  EXPECT_EQ(pool_.outstanding(), 2u);
+  EXPECT_EQ(queue_.Pop().view(), std::string(60, 'a'));
+  EXPECT_EQ(queue_.Pop().view(), "bcdef");
+}
+
 TEST_F(BufferQueueTest, DrainIntoNothingTakesNothing) {
   queue_.Push(pool_.Copy("abc"));
   EXPECT_EQ(Drain(0), "");

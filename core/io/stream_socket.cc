@@ -113,8 +113,13 @@ void StreamSocket::ReceiveSource::OnDescriptors(std::vector<OwnedDescriptor> des
 }
 
 void StreamSocket::ReceiveSource::OnReceived(Buffer buffer) {
+  const uint64_t position = owner_.received_bytes_;
   owner_.received_bytes_ += buffer.size();
-  owner_.unread_.Push(std::move(buffer));
+  if (!owner_.descriptors_.empty() && owner_.descriptors_.back().position == position) {
+    owner_.unread_.Push(std::move(buffer));  // TakeBuffer() wants descriptors at the beginning of a buffer.
+  } else {
+    owner_.unread_.PushCompact(std::move(buffer));
+  }
   if (!owner_.closing_) owner_.NotifyReader();
 }
 

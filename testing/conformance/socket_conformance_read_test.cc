@@ -192,6 +192,27 @@ TEST(ReadDeathTest, TwoReadsAtOnceAreABug) {
       "two reads at once");
 }
 
+// Each message comes in a buffer of its own, thousands of times its size. Kept like that, those of one silent reader
+// would be all that the kernel has.
+TEST_F(ReadTest, SmallMessagesThatNobodyReadsTakeLittleMemory) {
+  constexpr size_t kMessages = 1200;  // More than the kernel has buffers, by default.
+  auto [client, server] = ConnectedPair();
+  Send(client, "a");
+  EXPECT_THAT(Read(server), IsOkAndHolds("a"));
+  std::string expected;
+  while (expected.size() < kMessages) {
+    expected.push_back(static_cast<char>('a' + expected.size() % 26));
+    Send(client, expected.substr(expected.size() - 1));
+    while (server.unread_bytes() < expected.size()) Settle();
+  }
+  EXPECT_LT(loop_.shard().reactor().heap_buffers().outstanding(), 100u);
+  EXPECT_EQ(loop_.shard().reactor().statistics().buffer_shortages, 0u);
+
+  std::string received(kMessages, '\0');
+  EXPECT_OK(Run(server.ReadExactly(absl::MakeSpan(received))));
+  EXPECT_EQ(received, expected);
+}
+
 // --- Receive ---
 
 TEST_F(ReceiveTest, HandsOverWhatArrived) {
