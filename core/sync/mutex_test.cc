@@ -32,7 +32,6 @@ class MutexTest : public SyncTest {
     co_return status;
   }
 };
-using MutexDeathTest = MutexTest;
 
 TEST_F(MutexTest, GuardHoldsTheLock) {
   Mutex mutex;
@@ -103,7 +102,7 @@ TEST_F(MutexTest, MovingAGuardMovesTheLock) {
   EXPECT_FALSE(right.locked());
 }
 
-TEST_F(MutexDeathTest, DestroyingALockedMutexIsABug) {
+TEST(MutexDeathTest, DestroyingALockedMutexIsABug) {
   auto mutex = std::make_unique<Mutex>();
   auto guard = mutex->TryLock();
   EXPECT_DEATH(mutex.reset(), "a mutex was destroyed while it was locked");

@@ -18,7 +18,6 @@ class RateLimiterTest : public SyncTest {
  protected:
   static Task<absl::Status> Take(RateLimiter* limiter, uint64_t count) { co_return co_await limiter->Acquire(count); }
 };
-using RateLimiterDeathTest = RateLimiterTest;
 
 TEST_F(RateLimiterTest, ABurstIsThereAtTheStart) {
   RateLimiter limiter(1, absl::Hours(1), 3);
@@ -72,8 +71,13 @@ TEST_F(RateLimiterTest, ADeadlinePassesWithoutATimerLeft) {
   EXPECT_EQ(loop_.shard().timers().size(), 0u);
 }
 
-TEST_F(RateLimiterDeathTest, ALimiterThatLetsNothingThroughIsABug) {
-  EXPECT_DEATH(RateLimiter(1, absl::Seconds(1), 0), "lets nothing through");
+TEST(RateLimiterDeathTest, ALimiterThatLetsNothingThroughIsABug) {
+  EXPECT_DEATH(
+      {
+        testing::WorldLoop loop;
+        RateLimiter(1, absl::Seconds(1), 0);
+      },
+      "lets nothing through");
 }
 
 }  // namespace

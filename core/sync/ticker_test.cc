@@ -24,7 +24,6 @@ class TickerTest : public SyncTest {
     co_return tick;
   }
 };
-using TickerDeathTest = TickerTest;
 
 TEST_F(TickerTest, TicksAreOnTheGridAndNeverEarly) {
   const Instant start = loop_.shard().now();
@@ -68,7 +67,7 @@ TEST_F(TickerTest, ACancelledCallEnds) {
   EXPECT_EQ(loop_.shard().timers().size(), 0u);
 }
 
-TEST_F(TickerDeathTest, APeriodOfZeroIsABug) {
+TEST(TickerDeathTest, APeriodOfZeroIsABug) {
   EXPECT_DEATH(Ticker(absl::ZeroDuration(), Instant()), "a period of at least a nanosecond");
 }
 

@@ -16,7 +16,6 @@ class WaitGroupTest : public SyncTest {
  protected:
   static Task<absl::Status> WaitFor(WaitGroup* group) { co_return co_await group->Wait(); }
 };
-using WaitGroupDeathTest = WaitGroupTest;
 
 TEST_F(WaitGroupTest, NothingToDoDoesNotMakeWait) {
   WaitGroup group;
@@ -58,7 +57,7 @@ TEST_F(WaitGroupTest, ACancelledWaitEnds) {
   EXPECT_EQ(Wait(waiting), CancelledStatus());
 }
 
-TEST_F(WaitGroupDeathTest, DoneMoreOftenThanAddedIsABug) {
+TEST(WaitGroupDeathTest, DoneMoreOftenThanAddedIsABug) {
   WaitGroup group;
   EXPECT_DEATH(group.Done(), "done more often than was added");
 }

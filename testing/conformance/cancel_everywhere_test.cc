@@ -618,7 +618,9 @@ class CancelEverywhereTest : public SocketConformanceTest, public ::testing::Wit
       EXPECT_OK(status);
     } else {
       EXPECT_TRUE(status.ok() || status == CancelledStatus()) << status;
-      if (!status.ok()) EXPECT_OK(Run(GetParam().run(&scene))) << "again";
+      if (!status.ok()) {
+        EXPECT_OK(Run(GetParam().run(&scene))) << "again";
+      }
     }
     EXPECT_OK(Wait(feed));
     EXPECT_TRUE(GetParam().check(scene)) << "received \"" << scene.received << "\"";

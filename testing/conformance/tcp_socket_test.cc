@@ -347,14 +347,20 @@ TEST_F(TcpSocketTest, BacklogThatIsNoneOfTheRangeIsTakenAsTheKernelDoes) {
   }
 }
 
-using TcpSocketDeathTest = TcpSocketTest;
-
-TEST_F(TcpSocketDeathTest, SocketThatIsGoneIsNotUsedAgain) {
-  TcpSocket socket = Open();
-  EXPECT_OK(std::move(socket).Listen());
-  EXPECT_FALSE(socket.valid());
-  EXPECT_DEATH((void)std::move(socket).Listen(), "taken away");
-  EXPECT_DEATH((void)std::move(socket).Connect(SocketAddress::LoopbackIpv4(1)), "taken away");
+// The world is opened in the process that dies: a simulated one does not fork.
+TEST(TcpSocketDeathTest, SocketThatIsGoneIsNotUsedAgain) {
+  for (const bool connects : {false, true}) {
+    EXPECT_DEATH(
+        {
+          WorldLoop loop;
+          absl::StatusOr<TcpSocket> socket = TcpSocket::Open(AddressFamily::kIpv4);
+          EXPECT_OK(std::move(*socket).Listen());
+          EXPECT_FALSE(socket->valid());
+          if (connects) (void)std::move(*socket).Connect(SocketAddress::LoopbackIpv4(1));
+          (void)std::move(*socket).Listen();
+        },
+        "taken away");
+  }
 }
 
 }  // namespace
