@@ -7,8 +7,8 @@
 //     absl::Status status = runtime.BlockOn(Serve());
 //   }
 //
-// On io_uring, BlockOn's thread becomes the shard. In the simulator the same call makes a world with one host, `main`,
-// whose seed is TANDEM_SEED (default 1).
+// On a real machine, BlockOn's thread becomes the shard. In the simulator the same call makes a world with one host,
+// `main`, whose seed is TANDEM_SEED (default 1).
 
 #ifndef TANDEM_CORE_RUNTIME_RUNTIME_H_
 #define TANDEM_CORE_RUNTIME_RUNTIME_H_
@@ -49,6 +49,8 @@ class RuntimeOptions {
   absl::Duration grace_ = absl::Seconds(10);
 };
 
+// A process has one at a time (CHECKed): it owns the signals and, in the simulator, the clocks.
+// A child of fork(2), daemon(3) for one, must make its own (CHECKed).
 class Runtime {
  public:
   // Creates the reactor.
@@ -60,8 +62,7 @@ class Runtime {
   //   kPermissionDenied   kUring: io_uring is switched off, or a seccomp filter refuses it.
   //   kResourceExhausted  Too many open files; kUring: too little locked memory.
   //   kUnimplemented      kUring: the kernel is too old; the message names the version that is needed. Or the binary
-  //   was
-  //                       built without io_uring.
+  //                       was built without io_uring.
   //   kInvalidArgument    The environment variable TANDEM_REACTOR names no reactor.
   static absl::StatusOr<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options = RuntimeOptions());
 

@@ -183,6 +183,75 @@ TEST(HostLocalTest, StreamInsideIsClosedAndDrained) {
   EXPECT_EQ(runtime.shard().reactor().in_flight(), 0u);
 }
 
+// --- Stopping ---
+
+// What tasks spawn while they are being stopped is stopped, too.
+TEST(RuntimeTest, TasksThatAreSpawnedWhileStoppingAreJoined) {
+  struct Counts {
+    int spawned = 0;
+    int ended = 0;
+  } counts;
+  struct Spawner {
+    static Task<void> Run(Counts* counts, int generations) {
+      EXPECT_TRUE(absl::IsCancelled(co_await Sleep(absl::InfiniteDuration())));
+      if (generations > 0) {
+        ++counts->spawned;
+        Spawn(&Run, counts, generations - 1);
+      }
+      ++counts->ended;
+    }
+  };
+  Runtime runtime;
+  runtime.BlockOn([](Counts* counts) -> Task<void> {
+    for (int i = 0; i < 10; ++i) {
+      ++counts->spawned;
+      Spawn(&Spawner::Run, counts, 20);
+    }
+    static_cast<void>(co_await Yield());
+  }(&counts));
+  EXPECT_EQ(counts.spawned, 210);
+  EXPECT_EQ(counts.ended, counts.spawned);
+}
+
+TEST(RuntimeTest, AHundredThousandTasksAreJoined) {
+  constexpr int kTasks = 100'000;
+  Runtime runtime;
+  int ended = 0;
+  runtime.BlockOn([](int* ended) -> Task<void> {
+    const auto child = [](int* ended) -> Task<void> {
+      static_cast<void>(co_await Sleep(absl::Hours(1)));
+      ++*ended;
+    };
+    for (int i = 0; i < kTasks; ++i) Spawn(child, ended);
+    static_cast<void>(co_await Yield());
+    static_cast<void>(co_await Yield());
+  }(&ended));
+  EXPECT_EQ(ended, kTasks);
+}
+
+TEST(RuntimeDeathTest, SecondBlockOnIsABug) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime;
+        runtime.BlockOn([]() -> Task<void> { co_return; }());
+        runtime.BlockOn([]() -> Task<void> { co_return; }());
+      },
+      "BlockOn\\(\\) was called twice");
+}
+
+TEST(RuntimeDeathTest, SecondRuntimeAtTheSameTimeIsABug) {
+  EXPECT_DEATH(
+      {
+        Runtime first;
+        first.BlockOn([]() -> Task<void> {
+          Runtime second;
+          second.BlockOn([]() -> Task<void> { co_return; }());
+          co_return;
+        }());
+      },
+      "already");
+}
+
 // --- Ends with a report ---
 
 TEST(RuntimeDeathTest, TasksThatDoNotEndAreNamedAndTheExitCodeIsTwo) {
