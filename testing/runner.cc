@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,7 +93,7 @@ int64_t WallLimitNs(const RunnerFlags& flags) {
 SeedPool::Options PoolOptions(const Run& run, int trace_fd) {
   SeedPool::Options options;
   const uint64_t jobs = run.flags.jobs == 0 ? ProcessorCount() : run.flags.jobs;
-  options.slots = static_cast<uint32_t>(std::clamp<uint64_t>(jobs, 1, kMaxSlots));
+  options.slots = static_cast<uint32_t>(std::min<uint64_t>(jobs, kMaxSlots));
   if (run.flags.seed.has_value()) options.slots = 1;
   options.randomize_addresses = run.flags.aslr;
   options.trace_fd = trace_fd;
@@ -404,6 +405,37 @@ absl::StatusOr<Shard> TakeShard() {
   return shard;
 }
 
+// A standard descriptor that the caller has closed would be given to a pipe, into which everybody prints then.
+void OpenStandardDescriptors() {
+  int file;
+  do {
+    file = open("/dev/null", O_RDWR);
+  } while (file >= 0 && file <= STDERR_FILENO);
+  if (file >= 0) close(file);
+}
+
+// A child's own descriptors are behind those of all slots.
+absl::Status AllowDescriptors() {
+  constexpr rlim_t kNeeded = kChildTraceDescriptor + 16;
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kNeeded) return absl::OkStatus();
+  limit.rlim_cur = kNeeded;
+  if (limit.rlim_max >= kNeeded && setrlimit(RLIMIT_NOFILE, &limit) == 0) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("a simulation test needs ", kNeeded, " open files, and \"ulimit -n\" allows ", limit.rlim_max));
+}
+
+// gtest is content when a filter selects nothing; whoever replays a seed is not.
+absl::Status CheckFilter(const std::string& filter) {
+  const ::testing::UnitTest& tests = *::testing::UnitTest::GetInstance();
+  if (tests.test_to_run_count() > 0 || tests.total_test_count() == 0) return absl::OkStatus();
+  std::string names;
+  for (const SimTestCase* test = FirstSimTest(); test != nullptr; test = test->next) {
+    absl::StrAppend(&names, "\n  ", test->suite, ".", test->name);
+  }
+  return absl::NotFoundError(absl::StrCat("no test is called ", filter, "; there are:", names));
+}
+
 int UsageError(const absl::Status& status) {
   fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return 2;
@@ -414,6 +446,9 @@ int UsageError(const absl::Status& status) {
 int SimTestMain(int argc, char** argv) {
   if (sim::IsCleanProcess(argc, argv)) RunZygote();
   sim::UseRealMachine();
+  OpenStandardDescriptors();
+  const absl::Status allowed = AllowDescriptors();
+  if (!allowed.ok()) return UsageError(allowed);
   signal(SIGPIPE, SIG_IGN);  // A zygote that died is an error to report, not a reason to die.
   absl::StatusOr<Shard> shard = TakeShard();
   if (!shard.ok()) return UsageError(shard.status());
@@ -434,7 +469,8 @@ int SimTestMain(int argc, char** argv) {
   g_run = &run;
   const int result = RUN_ALL_TESTS();
   g_run = nullptr;
-  return result;
+  const absl::Status selected = help ? absl::OkStatus() : CheckFilter(GTEST_FLAG_GET(filter));
+  return selected.ok() ? result : UsageError(selected);
 }
 
 }  // namespace tandem::testing

@@ -3,6 +3,7 @@
 #include "testing/runner_flags.h"
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <variant>
@@ -13,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "testing/runner_protocol.h"
 
 namespace tandem::testing {
 namespace {
@@ -24,24 +26,32 @@ struct ParsedFlags {
   uint64_t default_seeds = RunnerFlags().seeds;
 };
 
+constexpr uint64_t kAnyNumber = std::numeric_limits<uint64_t>::max();
+
+// More seeds than run in a day; the parent keeps the list of them.
+constexpr uint64_t kMaxSeeds = 10'000'000;
+
 struct FlagEntry {
   const char* name;
   const char* value_name;  // nullptr for a switch.
   const char* help;
   std::variant<uint64_t*, std::optional<uint64_t>*, bool*, std::string*> target;
+  uint64_t number_min = 0;  // Of a number.
+  uint64_t number_max = kAnyNumber;
 };
 
 std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
   RunnerFlags& flags = parsed.flags;
   return {
       {"seed", "S", "run this seed only, and show what it prints", &flags.seed},
-      {"seeds", "N", "run N seeds, over all shards together", &parsed.seeds},
-      {"default_seeds", "N", "as --seeds, if neither --seeds nor TANDEM_SEEDS says otherwise", &parsed.default_seeds},
+      {"seeds", "N", "run N seeds, over all shards together", &parsed.seeds, 0, kMaxSeeds},
+      {"default_seeds", "N", "as --seeds, if neither --seeds nor TANDEM_SEEDS says otherwise", &parsed.default_seeds, 0,
+       kMaxSeeds},
       {"seed_start", "S", "the first seed (1)", &flags.seed_start},
-      {"max_events", "N", "a seed with more events has failed as a livelock (10000000)", &flags.max_events},
+      {"max_events", "N", "a seed with more events has failed as a livelock (10000000)", &flags.max_events, 1},
       {"wall_limit_s", "S", "a seed that takes longer in real time has failed (60; 600 under a sanitizer)",
-       &flags.wall_limit_s},
-      {"jobs", "N", "seeds that run at the same time (one per processor)", &flags.jobs},
+       &flags.wall_limit_s, 1, 1'000'000},
+      {"jobs", "N", "seeds that run at the same time (one per processor)", &flags.jobs, 1, kMaxSlots},
       {"check_determinism", nullptr, "run each seed twice and show where two runs part", &flags.check_determinism},
       {"print_digest", nullptr, "print the digest of each seed", &flags.print_digest},
       {"trace", "FILE", "with --seed: write the trace to FILE, or to standard output for -", &flags.trace},
@@ -66,6 +76,14 @@ absl::Status BadValue(const FlagEntry& entry, absl::string_view value, absl::str
   return absl::InvalidArgumentError(absl::StrCat("--", entry.name, "=", value, ": expected ", expected));
 }
 
+bool ParseNumber(absl::string_view text, uint64_t min, uint64_t max, uint64_t* number) {
+  return absl::SimpleAtoi(text, number) && *number >= min && *number <= max;
+}
+
+std::string NumberText(uint64_t min, uint64_t max) {
+  return absl::StrCat("a whole number from ", min, " to ", max == kAnyNumber ? "2^64-1" : absl::StrCat(max));
+}
+
 absl::Status Set(const FlagEntry& entry, std::optional<absl::string_view> value) {
   if (bool* const* target = std::get_if<bool*>(&entry.target)) {
     if (value.has_value() && !absl::SimpleAtob(*value, *target)) return BadValue(entry, *value, "true or false");
@@ -81,7 +99,9 @@ absl::Status Set(const FlagEntry& entry, std::optional<absl::string_view> value)
     return absl::OkStatus();
   }
   uint64_t number = 0;
-  if (!absl::SimpleAtoi(*value, &number)) return BadValue(entry, *value, "a whole number from 0 to 2^64-1");
+  if (!ParseNumber(*value, entry.number_min, entry.number_max, &number)) {
+    return BadValue(entry, *value, NumberText(entry.number_min, entry.number_max));
+  }
   if (uint64_t* const* target = std::get_if<uint64_t*>(&entry.target)) {
     **target = number;
   } else {
@@ -126,9 +146,9 @@ absl::StatusOr<RunnerFlags> ParseRunnerFlags(const std::vector<std::string>& arg
     if (!status.ok()) return status;
   }
   parsed.flags.seeds = parsed.default_seeds;
-  if (!seeds_variable.empty() && !absl::SimpleAtoi(seeds_variable, &parsed.flags.seeds)) {
+  if (!seeds_variable.empty() && !ParseNumber(seeds_variable, 0, kMaxSeeds, &parsed.flags.seeds)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("TANDEM_SEEDS=", seeds_variable, ": expected a whole number from 0 to 2^64-1"));
+        absl::StrCat("TANDEM_SEEDS=", seeds_variable, ": expected ", NumberText(0, kMaxSeeds)));
   }
   if (parsed.seeds.has_value()) parsed.flags.seeds = *parsed.seeds;
   absl::Status status = CheckTogether(parsed.flags);

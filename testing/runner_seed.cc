@@ -9,16 +9,20 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/debugging/failure_signal_handler.h"
+#include "absl/debugging/stacktrace.h"
 #include "absl/debugging/symbolize.h"
 #include "absl/log/check.h"
+#include "absl/log/initialize.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -92,6 +96,39 @@ void ArrangeDescriptors(const Command& command) {
   for (int fd = 3; fd < kChildReportDescriptor; ++fd) close(fd);
 }
 
+// The stack as the tables of exceptions describe it. Abseil follows frame pointers, and libc has none: a stack that
+// begins in abort() would end there, and not show who freed memory twice or let an exception go.
+struct StackWalk {
+  void** addresses;
+  int* sizes;
+  int count;
+  int limit;
+  int skip;
+};
+
+_Unwind_Reason_Code TakeFrame(_Unwind_Context* context, void* argument) {
+  StackWalk& walk = *static_cast<StackWalk*>(argument);
+  if (walk.skip-- > 0) return _URC_NO_REASON;
+  if (walk.count == walk.limit) return _URC_END_OF_STACK;
+  if (walk.sizes != nullptr) walk.sizes[walk.count] = 0;
+  walk.addresses[walk.count++] = reinterpret_cast<void*>(_Unwind_GetIP(context));
+  return _URC_NO_REASON;
+}
+
+int WalkStack(void** addresses, int* sizes, int limit, int skip, const void* /*context*/, int* dropped) {
+  StackWalk walk{addresses, sizes, 0, limit, skip};
+  _Unwind_Backtrace(&TakeFrame, &walk);
+  if (dropped != nullptr) *dropped = 0;
+  return walk.count;
+}
+
+void (*g_handle_abort)(int, siginfo_t*, void*) = nullptr;  // Abseil's.
+
+void OnAbort(int signal, siginfo_t* info, void* context) {
+  absl::SetStackUnwinder(&WalkStack);
+  g_handle_abort(signal, info, context);
+}
+
 void PrintStackOnCrash() {
   // ASan and UBSan have handlers of their own for these, which say more. That of TSan dies of its own report.
   constexpr int kLeftToSanitizers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
@@ -99,6 +136,10 @@ void PrintStackOnCrash() {
   for (size_t i = 0; i < std::size(actions); ++i) sigaction(kLeftToSanitizers[i], nullptr, &actions[i]);
   absl::InitializeSymbolizer("/proc/self/exe");
   absl::InstallFailureSignalHandler(absl::FailureSignalHandlerOptions());
+  struct sigaction on_abort;
+  sigaction(SIGABRT, nullptr, &on_abort);
+  g_handle_abort = std::exchange(on_abort.sa_sigaction, &OnAbort);
+  sigaction(SIGABRT, &on_abort, nullptr);
   if (!kSanitized || kThreadSanitizer) return;
   for (size_t i = 0; i < std::size(actions); ++i) sigaction(kLeftToSanitizers[i], &actions[i], nullptr);
 }
@@ -117,6 +158,7 @@ void RunSeedAndExit(const Command& command) {
   ArrangeDescriptors(command);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);  // A core of each failing seed would cost seconds and fill the disk.
+  absl::InitializeLog();
   PrintStackOnCrash();
   ListenToExpectations();
   RunSeed(command);

@@ -37,14 +37,16 @@ struct Finished {
   std::string output;  // Both standard output and error.
 };
 
-// Runs one case of the fake binary. `variables` come before the command, as in a shell.
-Finished RunCase(const std::string& name, const std::string& flags, const std::string& variables = "") {
+// Runs one case of the fake binary. `variables` come before the command, as in a shell; what is in `before` is executed
+// first, and may redirect standard error elsewhere.
+Finished RunCase(const std::string& name, const std::string& flags, const std::string& variables = "",
+                 const std::string& before = "") {
   const char* runfiles = getenv("TEST_SRCDIR");
   const char* workspace = getenv("TEST_WORKSPACE");
   const std::string binary =
       runfiles == nullptr ? "testing/runner_fake" : absl::StrCat(runfiles, "/", workspace, "/testing/runner_fake");
-  const std::string command = absl::StrCat(kWithoutVariablesOfBazel, variables, " ", binary, " --gtest_filter=Fake.",
-                                           name, " ", flags, " 2>&1");
+  const std::string command = absl::StrCat(before, kWithoutVariablesOfBazel, variables, " ", binary,
+                                           " --gtest_filter=Fake.", name, " ", flags, before.empty() ? " 2>&1" : "");
   Finished finished;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return finished;
@@ -317,6 +319,25 @@ TEST(RunnerTest, BadValuesAreErrors) {
   EXPECT_THAT(RunCase("Passes", "--seed").output, HasSubstr("--seed needs a value"));
   EXPECT_THAT(RunCase("Passes", "--trace=-").output, HasSubstr("--trace needs --seed"));
   EXPECT_EQ(RunCase("Passes", "--seeds=1", "TANDEM_SEEDS=x").exit_code, 2);
+  EXPECT_THAT(RunCase("Passes", "--seeds=99999999999999").output, HasSubstr("a whole number from 0 to 10000000"));
+  EXPECT_THAT(RunCase("Passes", "--max_events=0").output, HasSubstr("a whole number from 1 to 2^64-1"));
+  EXPECT_THAT(RunCase("Passes", "--wall_limit_s=99999999999").output, HasSubstr("a whole number from 1 to 1000000"));
+  EXPECT_THAT(RunCase("Passes", "--jobs=0").output, HasSubstr("a whole number from 1 to 64"));
+}
+
+TEST(RunnerTest, AFilterThatSelectsNothingIsAnErrorThatListsTheTests) {
+  const Finished finished = RunCase("Pases", "--seed=1");
+
+  EXPECT_EQ(finished.exit_code, 2);
+  EXPECT_THAT(finished.output, HasSubstr("no test is called Fake.Pases; there are:\n"));
+  EXPECT_THAT(finished.output, HasSubstr("\n  Fake.Passes\n"));
+}
+
+TEST(RunnerTest, ClosedStandardDescriptorsAndALowLimitDoNoHarm) {
+  for (const char* before : {"exec <&- 2>&-; ", "exec >&-; ", "exec <&- >&- 2>&-; ", "ulimit -S -n 20; "}) {
+    EXPECT_EQ(RunCase("Passes", "--seeds=25", "", before).exit_code, 0) << before;
+  }
+  EXPECT_EQ(RunCase("Passes", "--seeds=1", "", "ulimit -n 20; ").exit_code, 2);
 }
 
 TEST(RunnerTest, HelpListsTheFlags) {

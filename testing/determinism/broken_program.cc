@@ -135,6 +135,12 @@ Task<void> ThrowLater() {
   ThrowError();
 }
 
+void FreeTwice() {
+  void* volatile memory = malloc(1000);
+  free(memory);
+  free(memory);
+}
+
 void Leak() {
   [[maybe_unused]] static char* volatile leaked;
   leaked = new char[1000];
@@ -144,6 +150,7 @@ void Leak() {
 SIM_TEST(Broken, Segfaults) { InBadSeed(world, &WriteToNull); }
 SIM_TEST(Broken, LoopsWithoutAwait) { InBadSeed(world, &LoopForever); }
 SIM_TEST(Broken, FailsACheck) { InBadSeed(world, &CheckThatOneIsTwo); }
+SIM_TEST(Broken, FreesTwice) { InBadSeed(world, &FreeTwice); }
 SIM_TEST(Broken, ThrowsOutOfMain) { InBadSeed(world, &ThrowError); }
 SIM_TEST(Broken, ThrowsOutOfSpawnedTask) {
   InBadSeed(world, [] { Spawn(&ThrowLater); });

@@ -54,6 +54,11 @@ class OneBadSeed(unittest.TestCase):
         self.assertIn("SIGABRT", failure.message)
         self.assertRegex(failure.text, r"broken_program.cc:\d+\] Check failed: 1 == 2 \(1 vs. 2\) as planned")
 
+    def test_abort_inside_libc_shows_who_called_it(self):
+        if is_built_with(b"tsan", BROKEN):
+            self.skipTest("ThreadSanitizer has a report of its own for this")
+        self.assertIn("AfterASecond", self.run_case("FreesTwice").text)
+
     def test_exception_out_of_main(self):
         failure = self.run_case("ThrowsOutOfMain")
         self.assertIn("an exception left main of host host: nobody catches this", failure.message)
