@@ -168,20 +168,26 @@ Task<absl::StatusOr<Reply>> Client::Command(Request request, absl::Duration time
 }
 
 Task<absl::StatusOr<std::vector<Reply>>> Client::Pipeline(std::vector<Request> requests, absl::Duration timeout) {
+  std::vector<Reply> replies;
+  const absl::Status status = co_await PipelineInto(std::move(requests), timeout, &replies);
+  if (!status.ok()) co_return status;
+  co_return replies;
+}
+
+Task<absl::Status> Client::PipelineInto(std::vector<Request> requests, absl::Duration timeout,
+                                        std::vector<Reply>* replies) {
   if (broken_) co_return absl::FailedPreconditionError("an earlier call on this connection failed");
   const Instant deadline = Now() + timeout;
   std::string wire;
   for (const Request& request : requests) wire.append(request.wire());
-  std::vector<Reply> replies;
   // At the same time: a server that is held up by its replies does not read further requests.
   std::tuple<absl::Status, absl::Status> done = co_await WhenAll(SendAll(&stream_, std::move(wire), deadline),
-                                                                 ReceiveReplies(requests.size(), deadline, &replies));
+                                                                 ReceiveReplies(requests.size(), deadline, replies));
   auto& [sent, received] = done;
   broken_ = !sent.ok() || !received.ok();
   // When the server closes, its last words say more than the failure to send.
   if (!received.ok()) co_return received;
-  if (!sent.ok()) co_return sent;
-  co_return replies;
+  co_return sent;
 }
 
 Task<absl::Status> Client::SendAll(TcpStream* stream, std::string wire, Instant deadline) {

@@ -116,6 +116,8 @@ class Client {
 
   // Sends all requests at once, receiving meanwhile, and returns their replies in order. Errors: those of Command().
   Task<absl::StatusOr<std::vector<Reply>>> Pipeline(std::vector<Request> requests, absl::Duration timeout);
+  // The same; `replies` gets what came before an error, too. It stays valid until the task completes.
+  Task<absl::Status> PipelineInto(std::vector<Request> requests, absl::Duration timeout, std::vector<Reply>* replies);
 
   TcpStream& stream() { return stream_; }
 
