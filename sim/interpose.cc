@@ -3,8 +3,8 @@
 // The definitions are found before libc's because the executable comes first in the dynamic linker's search; that is
 // why each has default visibility whatever the flags are, and why the library is `alwayslink`.
 //
-// The way to the real function is a raw system call where there is one. pthread_create and getaddrinfo have none: they
-// go to the sanitizer's interceptor if there is one (it must learn about new threads), else to the next definition.
+// The way to the real function is a raw system call where there is one. The others go to the sanitizer's interceptor if
+// there is one (it must learn about new threads and descriptors), else to the next definition.
 
 // The checking inline versions of open() would clash with the definitions below, and so would its renaming to open64().
 #undef _FORTIFY_SOURCE
@@ -16,14 +16,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/times.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,12 +51,19 @@
 extern "C" {
 int __interceptor_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*) __attribute__((weak));
 int __interceptor_getaddrinfo(const char*, const char*, const addrinfo*, addrinfo**) __attribute__((weak));
+FILE* __interceptor_fopen(const char*, const char*) __attribute__((weak));
+FILE* __interceptor_freopen(const char*, const char*, FILE*) __attribute__((weak));
+pid_t __interceptor_fork() __attribute__((weak));
+FILE* __interceptor_popen(const char*, const char*) __attribute__((weak));
 }
 
 namespace tandem::sim {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
+
+// What the kernel expects as the size of a set of signals.
+constexpr size_t kKernelSignalSetBytes = 8;
 
 enum class Mode { kEpoch, kReal, kWorld };
 
@@ -66,6 +82,11 @@ Mode Intercept(InterposedCall call) {
 // Ends the process with a stack trace. Only for calls inside a world, which cannot serve them.
 [[noreturn]] void FailByName(const char* call, const char* advice) {
   LOG(FATAL) << call << " was called in a simulated world: " << advice;
+}
+
+// Notes a call that only the machine can serve.
+void RefuseInWorld(InterposedCall call, const char* name, const char* advice) {
+  if (Intercept(call) == Mode::kWorld) FailByName(name, advice);
 }
 
 bool IsRealtime(clockid_t clock) {
@@ -150,8 +171,11 @@ void Fill(Mode mode, void* data, size_t size) {
 constexpr char kAwaitSleep[] =
     "it would stop every host; co_await tandem::Sleep() instead, or do it in tandem::RunBlocking()";
 constexpr char kUseTandem[] = "it would reach the real network; use Tandem's sockets and tandem::Resolve() instead";
+constexpr char kAwaitEvents[] =
+    "it would stop every host and wait for what is not simulated; co_await Tandem's sockets and timers instead";
 constexpr char kOneThread[] =
     "a world has one thread; spawn a task instead, or keep what needs threads out of simulated programs";
+constexpr char kOneProcess[] = "hosts are no processes of the machine; add one to the world instead";
 
 // In a world only blocking work may sleep.
 void SleepInWorld(const char* call, int64_t ns) {
@@ -167,13 +191,18 @@ int SleepOnMachine(clockid_t clock, int flags, const timespec* request, timespec
   return syscall(SYS_clock_nanosleep, clock, flags, request, remaining) == 0 ? 0 : errno;
 }
 
-int Open(const char* name, int directory, const char* path, int flags, mode_t mode) {
-  const Mode world = Intercept(InterposedCall::kOpen);
-  if (world != Mode::kReal && path != nullptr &&
+// Fails for the files that hold the machine's randomness.
+void InterceptOpen(const char* name, const char* path) {
+  const Mode mode = Intercept(InterposedCall::kOpen);
+  if (mode != Mode::kReal && path != nullptr &&
       (strcmp(path, "/dev/urandom") == 0 || strcmp(path, "/dev/random") == 0)) {
     LOG(FATAL) << name << "(\"" << path << "\") was called where randomness has to come from the seed: "
                << "draw from tandem::Random or call getrandom()";
   }
+}
+
+int Open(const char* name, int directory, const char* path, int flags, mode_t mode) {
+  InterceptOpen(name, path);
   return static_cast<int>(syscall(SYS_openat, directory, path, flags, mode));
 }
 
@@ -184,6 +213,18 @@ Function NextDefinition(const char* name) {
   return function;
 }
 
+FILE* OpenStream(const char* path, const char* mode) {
+  if (&__interceptor_fopen != nullptr) return __interceptor_fopen(path, mode);
+  static const auto next = NextDefinition<FILE* (*)(const char*, const char*)>("fopen");
+  return next(path, mode);
+}
+
+FILE* ReopenStream(const char* path, const char* mode, FILE* stream) {
+  if (&__interceptor_freopen != nullptr) return __interceptor_freopen(path, mode, stream);
+  static const auto next = NextDefinition<FILE* (*)(const char*, const char*, FILE*)>("freopen");
+  return next(path, mode, stream);
+}
+
 }  // namespace
 
 void UseRealMachine() {
@@ -192,7 +233,8 @@ void UseRealMachine() {
 }
 
 void EnterWorld(const WorldHooks& hooks) {
-  CHECK(g_hooks == nullptr);  // Worlds do not nest: which of two clocks would a call see?
+  // Worlds do not nest: which of two clocks would a call see?
+  CHECK(g_hooks == nullptr) << "there is a simulated world in this process already";
   g_hooks = &hooks;
   g_mode_outside_world = g_mode.load(std::memory_order_relaxed);
   g_mode.store(Mode::kWorld, std::memory_order_relaxed);
@@ -247,6 +289,32 @@ TANDEM_INTERPOSED int timespec_get(timespec* now, int base) noexcept {
   if (base != TIME_UTC) return 0;
   *now = tandem::sim::ReadClock(mode, CLOCK_REALTIME);
   return base;
+}
+
+TANDEM_INTERPOSED clock_t clock() noexcept {
+  // Microseconds of CPU time, as POSIX has it.
+  static_assert(CLOCKS_PER_SEC == 1'000'000);
+  const timespec now = tandem::sim::ReadClock(tandem::sim::Intercept(InterposedCall::kClock), CLOCK_PROCESS_CPUTIME_ID);
+  return now.tv_sec * CLOCKS_PER_SEC + now.tv_nsec / 1000;
+}
+
+// In a world all CPU time is the program's own.
+TANDEM_INTERPOSED clock_t times(tms* used) noexcept {
+  constexpr int64_t kNsPerTick = 10'000'000;  // sysconf(_SC_CLK_TCK) is 100 on Linux.
+  const Mode mode = tandem::sim::Intercept(InterposedCall::kTimes);
+  if (mode == Mode::kReal) return syscall(SYS_times, used);
+  const clock_t ticks = tandem::sim::SimulatedClockNs(mode, CLOCK_MONOTONIC) / kNsPerTick;
+  if (used != nullptr) *used = tms{.tms_utime = ticks, .tms_stime = 0, .tms_cutime = 0, .tms_cstime = 0};
+  return ticks;
+}
+
+TANDEM_INTERPOSED int getrusage(__rusage_who_t who, rusage* used) noexcept {
+  const Mode mode = tandem::sim::Intercept(InterposedCall::kGetrusage);
+  if (mode == Mode::kReal) return static_cast<int>(syscall(SYS_getrusage, who, used));
+  const timespec now = tandem::sim::ReadClock(mode, CLOCK_PROCESS_CPUTIME_ID);
+  memset(used, 0, sizeof(*used));
+  used->ru_utime = timeval{.tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000};
+  return 0;
 }
 
 // --- Randomness ------------------------------------------------------------------------------------------------------
@@ -354,16 +422,108 @@ TANDEM_INTERPOSED unsigned sleep(unsigned seconds) {
   return static_cast<unsigned>(remaining.tv_sec) + (remaining.tv_nsec >= 500'000'000 ? 1 : 0);
 }
 
+TANDEM_INTERPOSED int thrd_sleep(const timespec* request, timespec* remaining) {
+  if (tandem::sim::Intercept(InterposedCall::kSleep) == Mode::kWorld) {
+    tandem::sim::SleepInWorld("thrd_sleep()", tandem::sim::FromTimespec(*request));
+    return 0;
+  }
+  const int error = tandem::sim::SleepOnMachine(CLOCK_REALTIME, 0, request, remaining);
+  return error == 0 ? 0 : error == EINTR ? -1 : -2;
+}
+
+TANDEM_INTERPOSED int poll(pollfd* descriptors, nfds_t count, int timeout_ms) {
+  tandem::sim::RefuseInWorld(InterposedCall::kPoll, "poll()", tandem::sim::kAwaitEvents);
+  return static_cast<int>(syscall(SYS_poll, descriptors, count, timeout_ms));
+}
+
+// What <poll.h> makes of poll() under _FORTIFY_SOURCE.
+TANDEM_INTERPOSED int __poll_chk(pollfd* descriptors, nfds_t count, int timeout_ms, size_t /*bytes*/) {
+  return poll(descriptors, count, timeout_ms);
+}
+
+TANDEM_INTERPOSED int ppoll(pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  tandem::sim::RefuseInWorld(InterposedCall::kPoll, "ppoll()", tandem::sim::kAwaitEvents);
+  timespec left = timeout != nullptr ? *timeout : timespec{};  // The kernel changes it.
+  return static_cast<int>(syscall(SYS_ppoll, descriptors, count, timeout != nullptr ? &left : nullptr, mask,
+                                  tandem::sim::kKernelSignalSetBytes));
+}
+
+TANDEM_INTERPOSED int select(int count, fd_set* read, fd_set* write, fd_set* error, timeval* timeout) {
+  tandem::sim::RefuseInWorld(InterposedCall::kPoll, "select()", tandem::sim::kAwaitEvents);
+  return static_cast<int>(syscall(SYS_select, count, read, write, error, timeout));
+}
+
+TANDEM_INTERPOSED int pselect(int count, fd_set* read, fd_set* write, fd_set* error, const timespec* timeout,
+                              const sigset_t* mask) {
+  tandem::sim::RefuseInWorld(InterposedCall::kPoll, "pselect()", tandem::sim::kAwaitEvents);
+  timespec left = timeout != nullptr ? *timeout : timespec{};
+  const struct {
+    const sigset_t* mask;
+    size_t bytes;
+  } signals = {mask, tandem::sim::kKernelSignalSetBytes};
+  return static_cast<int>(
+      syscall(SYS_pselect6, count, read, write, error, timeout != nullptr ? &left : nullptr, &signals));
+}
+
+TANDEM_INTERPOSED int epoll_wait(int epoll, epoll_event* events, int count, int timeout_ms) {
+  tandem::sim::RefuseInWorld(InterposedCall::kPoll, "epoll_wait()", tandem::sim::kAwaitEvents);
+  return static_cast<int>(syscall(SYS_epoll_wait, epoll, events, count, timeout_ms));
+}
+
+TANDEM_INTERPOSED int epoll_pwait(int epoll, epoll_event* events, int count, int timeout_ms, const sigset_t* mask) {
+  tandem::sim::RefuseInWorld(InterposedCall::kPoll, "epoll_pwait()", tandem::sim::kAwaitEvents);
+  return static_cast<int>(
+      syscall(SYS_epoll_pwait, epoll, events, count, timeout_ms, mask, tandem::sim::kKernelSignalSetBytes));
+}
+
+TANDEM_INTERPOSED int thrd_create(thrd_t* thread, thrd_start_t start, void* argument) {
+  tandem::sim::RefuseInWorld(InterposedCall::kPthreadCreate, "thrd_create()", tandem::sim::kOneThread);
+  static const auto next = tandem::sim::NextDefinition<decltype(&thrd_create)>("thrd_create");
+  return next(thread, start, argument);
+}
+
 TANDEM_INTERPOSED int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
                                      void* argument) noexcept {
-  if (tandem::sim::Intercept(InterposedCall::kPthreadCreate) == Mode::kWorld) {
-    tandem::sim::FailByName("pthread_create()", tandem::sim::kOneThread);
-  }
+  tandem::sim::RefuseInWorld(InterposedCall::kPthreadCreate, "pthread_create()", tandem::sim::kOneThread);
   if (&__interceptor_pthread_create != nullptr) {
     return __interceptor_pthread_create(thread, attributes, start, argument);
   }
   static const auto next = tandem::sim::NextDefinition<decltype(&pthread_create)>("pthread_create");
   return next(thread, attributes, start, argument);
+}
+
+TANDEM_INTERPOSED pid_t fork() noexcept {
+  tandem::sim::RefuseInWorld(InterposedCall::kFork, "fork()", tandem::sim::kOneProcess);
+  if (&__interceptor_fork != nullptr) return __interceptor_fork();
+  static const auto next = tandem::sim::NextDefinition<pid_t (*)()>("fork");
+  return next();
+}
+
+TANDEM_INTERPOSED int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+                                  const posix_spawnattr_t* attributes, char* const argv[], char* const envp[]) {
+  tandem::sim::RefuseInWorld(InterposedCall::kFork, "posix_spawn()", tandem::sim::kOneProcess);
+  static const auto next = tandem::sim::NextDefinition<decltype(&posix_spawn)>("posix_spawn");
+  return next(pid, path, actions, attributes, argv, envp);
+}
+
+TANDEM_INTERPOSED int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
+                                   const posix_spawnattr_t* attributes, char* const argv[], char* const envp[]) {
+  tandem::sim::RefuseInWorld(InterposedCall::kFork, "posix_spawnp()", tandem::sim::kOneProcess);
+  static const auto next = tandem::sim::NextDefinition<decltype(&posix_spawnp)>("posix_spawnp");
+  return next(pid, file, actions, attributes, argv, envp);
+}
+
+TANDEM_INTERPOSED int system(const char* command) {
+  tandem::sim::RefuseInWorld(InterposedCall::kFork, "system()", tandem::sim::kOneProcess);
+  static const auto next = tandem::sim::NextDefinition<decltype(&system)>("system");
+  return next(command);
+}
+
+TANDEM_INTERPOSED FILE* popen(const char* command, const char* mode) {
+  tandem::sim::RefuseInWorld(InterposedCall::kFork, "popen()", tandem::sim::kOneProcess);
+  if (&__interceptor_popen != nullptr) return __interceptor_popen(command, mode);
+  static const auto next = tandem::sim::NextDefinition<FILE* (*)(const char*, const char*)>("popen");
+  return next(command, mode);
 }
 
 // --- Files and sockets -----------------------------------------------------------------------------------------------
@@ -407,24 +567,39 @@ TANDEM_INTERPOSED int __open64_2(const char* path, int flags) {
   return tandem::sim::Open("open", AT_FDCWD, path, flags, 0);
 }
 
+// libstdc++ opens its streams by fopen64(), which on this platform is fopen().
+TANDEM_INTERPOSED FILE* fopen(const char* path, const char* mode) {
+  tandem::sim::InterceptOpen("fopen", path);
+  return tandem::sim::OpenStream(path, mode);
+}
+
+TANDEM_INTERPOSED FILE* fopen64(const char* path, const char* mode) {
+  tandem::sim::InterceptOpen("fopen", path);
+  return tandem::sim::OpenStream(path, mode);
+}
+
+TANDEM_INTERPOSED FILE* freopen(const char* path, const char* mode, FILE* stream) {
+  tandem::sim::InterceptOpen("freopen", path);
+  return tandem::sim::ReopenStream(path, mode, stream);
+}
+
+TANDEM_INTERPOSED FILE* freopen64(const char* path, const char* mode, FILE* stream) {
+  tandem::sim::InterceptOpen("freopen", path);
+  return tandem::sim::ReopenStream(path, mode, stream);
+}
+
 TANDEM_INTERPOSED int socket(int domain, int type, int protocol) noexcept {
-  if (tandem::sim::Intercept(InterposedCall::kSocket) == Mode::kWorld) {
-    tandem::sim::FailByName("socket()", tandem::sim::kUseTandem);
-  }
+  tandem::sim::RefuseInWorld(InterposedCall::kSocket, "socket()", tandem::sim::kUseTandem);
   return static_cast<int>(syscall(SYS_socket, domain, type, protocol));
 }
 
 TANDEM_INTERPOSED int connect(int socket, const sockaddr* address, socklen_t size) {
-  if (tandem::sim::Intercept(InterposedCall::kConnect) == Mode::kWorld) {
-    tandem::sim::FailByName("connect()", tandem::sim::kUseTandem);
-  }
+  tandem::sim::RefuseInWorld(InterposedCall::kConnect, "connect()", tandem::sim::kUseTandem);
   return static_cast<int>(syscall(SYS_connect, socket, address, size));
 }
 
 TANDEM_INTERPOSED int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
-  if (tandem::sim::Intercept(InterposedCall::kGetaddrinfo) == Mode::kWorld) {
-    tandem::sim::FailByName("getaddrinfo()", tandem::sim::kUseTandem);
-  }
+  tandem::sim::RefuseInWorld(InterposedCall::kGetaddrinfo, "getaddrinfo()", tandem::sim::kUseTandem);
   if (&__interceptor_getaddrinfo != nullptr) return __interceptor_getaddrinfo(node, service, hints, result);
   static const auto next = tandem::sim::NextDefinition<decltype(&getaddrinfo)>("getaddrinfo");
   return next(node, service, hints, result);

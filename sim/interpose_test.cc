@@ -4,15 +4,25 @@
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
+#include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/times.h>
+#include <sys/wait.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <random>
 #include <string>
@@ -54,8 +64,7 @@ void PrintTo(const Caller& caller, std::ostream* out) { *out << caller.name; }
 
 std::string NameOf(const ::testing::TestParamInfo<Caller>& info) { return info.param.name; }
 
-// --- What a world serves
-// ----------------------------------------------------------------------------------------------
+// --- What a world serves ---
 
 class ServedCallTest : public ::testing::TestWithParam<Caller> {};
 
@@ -96,6 +105,21 @@ std::vector<Caller> ServedCalls() {
          EXPECT_EQ(timespec_get(&now, TIME_UTC), TIME_UTC);
          EXPECT_EQ(now.tv_nsec, 123'456'789);
        }},
+      {"Clock", InterposedCall::kClock, [] { EXPECT_EQ(clock(), kMonotonicNs / 1000); }},
+      {"Times", InterposedCall::kTimes,
+       [] {
+         tms used;
+         EXPECT_EQ(times(&used), 7700);
+         EXPECT_EQ(used.tms_utime, 7700);
+         EXPECT_EQ(used.tms_stime, 0);
+       }},
+      {"Getrusage", InterposedCall::kGetrusage,
+       [] {
+         rusage used;
+         EXPECT_EQ(getrusage(RUSAGE_SELF, &used), 0);
+         EXPECT_EQ(used.ru_utime.tv_sec, 77);
+         EXPECT_EQ(used.ru_maxrss, 0);
+       }},
       {"Getrandom", InterposedCall::kGetrandom,
        [] {
          unsigned char bytes[9];
@@ -135,8 +159,7 @@ std::vector<Caller> ServedCalls() {
 
 INSTANTIATE_TEST_SUITE_P(Interpose, ServedCallTest, ::testing::ValuesIn(ServedCalls()), NameOf);
 
-// --- What a world refuses
-// ---------------------------------------------------------------------------------------------
+// --- What a world refuses ---
 
 class RefusedCallDeathTest : public ::testing::TestWithParam<Caller> {};
 
@@ -159,7 +182,58 @@ std::vector<Caller> RefusedCalls() {
        }},
       {"usleep", InterposedCall::kUsleep, [] { usleep(1); }},
       {"sleep", InterposedCall::kSleep, [] { sleep(0); }},
+      {"thrd_sleep", InterposedCall::kSleep,
+       [] {
+         const timespec request{.tv_sec = 0, .tv_nsec = 1};
+         thrd_sleep(&request, nullptr);
+       }},
+      {"poll", InterposedCall::kPoll, [] { poll(nullptr, 0, 1); }},
+      {"ppoll", InterposedCall::kPoll,
+       [] {
+         const timespec timeout{.tv_sec = 0, .tv_nsec = 1};
+         ppoll(nullptr, 0, &timeout, nullptr);
+       }},
+      {"select", InterposedCall::kPoll,
+       [] {
+         timeval timeout{.tv_sec = 0, .tv_usec = 1};
+         select(0, nullptr, nullptr, nullptr, &timeout);
+       }},
+      {"pselect", InterposedCall::kPoll,
+       [] {
+         const timespec timeout{.tv_sec = 0, .tv_nsec = 1};
+         pselect(0, nullptr, nullptr, nullptr, &timeout, nullptr);
+       }},
+      {"epoll_wait", InterposedCall::kPoll,
+       [] {
+         epoll_event event;
+         epoll_wait(-1, &event, 1, 1);
+       }},
+      {"epoll_pwait", InterposedCall::kPoll,
+       [] {
+         epoll_event event;
+         epoll_pwait(-1, &event, 1, 1, nullptr);
+       }},
       {"pthread_create", InterposedCall::kPthreadCreate, [] { std::thread([] {}).join(); }},
+      {"thrd_create", InterposedCall::kPthreadCreate,
+       [] {
+         thrd_t thread;
+         thrd_create(&thread, [](void*) { return 0; }, nullptr);
+       }},
+      {"fork", InterposedCall::kFork, [] { fork(); }},
+      {"posix_spawn", InterposedCall::kFork,
+       [] {
+         char* const none[] = {nullptr};
+         posix_spawn(nullptr, "/bin/true", nullptr, nullptr, none, none);
+       }},
+      {"posix_spawnp", InterposedCall::kFork,
+       [] {
+         char* const none[] = {nullptr};
+         posix_spawnp(nullptr, "true", nullptr, nullptr, none, none);
+       }},
+      {"system", InterposedCall::kFork, [] { EXPECT_EQ(system("true"), 0); }},
+      {"popen", InterposedCall::kFork, [] { pclose(popen("true", "r")); }},
+      {"fopen", InterposedCall::kOpen, [] { std::ifstream random("/dev/urandom"); }},
+      {"freopen", InterposedCall::kOpen, [] { EXPECT_NE(freopen("/dev/random", "r", stdin), nullptr); }},
       {"open", InterposedCall::kOpen, [] { close(open("/dev/urandom", O_RDONLY)); }},
       {"openat", InterposedCall::kOpen, [] { close(openat(AT_FDCWD, "/dev/random", O_RDONLY)); }},
       {"socket", InterposedCall::kSocket, [] { close(socket(AF_INET, SOCK_STREAM, 0)); }},
@@ -178,8 +252,7 @@ std::vector<Caller> RefusedCalls() {
 
 INSTANTIATE_TEST_SUITE_P(Interpose, RefusedCallDeathTest, ::testing::ValuesIn(RefusedCalls()), NameOf);
 
-// --- The other modes
-// --------------------------------------------------------------------------------------------------
+// --- The other modes ---
 
 // Runs first in its process (a death test of the style "threadsafe" starts a new one), where nobody chose a mode.
 TEST(InterposeModeDeathTest, ClocksShowTheEpochUntilSomethingIsSaid) {
@@ -214,6 +287,58 @@ TEST(InterposeModeTest, RealModeReachesTheMachine) {
   addrinfo* result = nullptr;
   EXPECT_EQ(getaddrinfo("127.0.0.1", "1", nullptr, &result), 0);
   freeaddrinfo(result);
+  EXPECT_TRUE(std::ifstream("/dev/urandom").good());
+  thrd_t thread;
+  EXPECT_EQ(thrd_create(&thread, [](void*) { return 7; }, nullptr), thrd_success);
+  int returned = 0;
+  EXPECT_EQ(thrd_join(thread, &returned), thrd_success);
+  EXPECT_EQ(returned, 7);
+  rusage used;
+  EXPECT_EQ(getrusage(RUSAGE_SELF, &used), 0);
+  EXPECT_GT(used.ru_maxrss, 0);
+}
+
+TEST(InterposeModeTest, RealModeStartsProcesses) {
+  UseRealMachine();
+
+  const pid_t child = fork();
+  if (child == 0) _exit(3);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 3);
+  EXPECT_EQ(WEXITSTATUS(system("exit 4")), 4);
+  pid_t spawned = 0;
+  char name[] = "true";
+  char* const argv[] = {name, nullptr};
+  EXPECT_EQ(posix_spawnp(&spawned, name, nullptr, nullptr, argv, environ), 0);
+  EXPECT_EQ(waitpid(spawned, &status, 0), spawned);
+  EXPECT_EQ(status, 0);
+  FILE* pipe = popen("exit 5", "r");
+  ASSERT_NE(pipe, nullptr);
+  EXPECT_EQ(WEXITSTATUS(pclose(pipe)), 5);
+}
+
+TEST(InterposeModeTest, RealModeWaitsForDescriptors) {
+  UseRealMachine();
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  pollfd wait{ends[0], POLLIN, 0};
+  const timespec timeout{.tv_sec = 60, .tv_nsec = 0};
+
+  EXPECT_EQ(poll(&wait, 1, 60'000), 1);
+  EXPECT_EQ(ppoll(&wait, 1, &timeout, nullptr), 1);
+  fd_set readable;
+  FD_ZERO(&readable);
+  FD_SET(ends[0], &readable);
+  EXPECT_EQ(pselect(ends[0] + 1, &readable, nullptr, nullptr, &timeout, nullptr), 1);
+  EXPECT_EQ(select(ends[0] + 1, &readable, nullptr, nullptr, nullptr), 1);
+  const int epoll = epoll_create1(0);
+  epoll_event event{.events = EPOLLIN, .data = {}};
+  ASSERT_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event), 0);
+  EXPECT_EQ(epoll_wait(epoll, &event, 1, 60'000), 1);
+  EXPECT_EQ(epoll_pwait(epoll, &event, 1, 60'000, nullptr), 1);
+  for (const int fd : {epoll, ends[0], ends[1]}) close(fd);
 }
 
 TEST(InterposeModeTest, RealNowIsRealInAWorld) {
