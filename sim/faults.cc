@@ -35,7 +35,7 @@ struct KindTraits {
 // partition.
 constexpr KindTraits kKinds[kFaultKindCount] = {
     {FaultKind::kLatency, "latency", Hits::kLink, true, 10'000, kSecondNs / 2},
-    {FaultKind::kLoss, "loss", Hits::kLink, true, 1'000, kMillion / 2},
+    {FaultKind::kLoss, "loss", Hits::kLink, true, 10'000, kMillion / 2},
     {FaultKind::kPartition, "partition", Hits::kLink, true, 0, 0},
     {FaultKind::kPartitionOneWay, "partition-one-way", Hits::kLink, true, 0, 0},
     {FaultKind::kClog, "clog", Hits::kLink, true, 0, 0},
@@ -165,13 +165,17 @@ bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Draws the two ends of a link, or one host.
+// Draws the two ends of a link, all links to or from one host, or one host.
 void DrawTargets(RandomStream& stream, Hits hits, const std::vector<std::string>& targets, FaultEntry& entry) {
   const size_t target = stream.Below(targets.size());
   entry.target = targets[target];
   if (hits == Hits::kHost) return;
   const size_t distance = 1 + stream.Below(targets.size() - 1);
   entry.other = targets[(target + distance) % targets.size()];
+  // A host that is cut off from all others at once is another thing than a link that is down.
+  const uint64_t quarter = stream.Below(4);
+  if (quarter == 0) entry.other = "*";
+  if (quarter == 1) entry.target = "*";
 }
 
 // Draws when the entry begins and ends, within [begin, begin + length).
@@ -181,7 +185,7 @@ void DrawTimes(RandomStream& stream, const KindTraits& traits, int64_t begin_ns,
   entry.to = entry.from;
   if (!traits.lasts) return;
   const uint64_t longest_ns = static_cast<uint64_t>(length_ns - from_ns);
-  const uint64_t shortest_ns = std::min<uint64_t>(longest_ns, static_cast<uint64_t>(length_ns) / 1000 + 1);
+  const uint64_t shortest_ns = std::min<uint64_t>(longest_ns, static_cast<uint64_t>(length_ns) / 100 + 1);
   entry.to = entry.from + absl::Nanoseconds(static_cast<int64_t>(DrawScale(stream, shortest_ns, longest_ns)));
 }
 
@@ -255,8 +259,9 @@ FaultPlan Faults::Generate(uint64_t seed, const std::vector<std::string>& hosts)
   const int64_t whole_ns = absl::ToInt64Nanoseconds(to_ - from_);
   RandomStream root = RandomStream(seed).Child(HashName("fault plan"));
 
-  // Programs differ in how long they run: some seeds put all their faults into the first milliseconds.
-  constexpr int64_t kScales[] = {1, 10, 100, 1000};
+  // Programs differ in how long they run: some seeds put all their faults into the first milliseconds. Most use the
+  // whole time, since faults that are over before there is traffic hit nothing.
+  constexpr int64_t kScales[] = {1, 1, 1, 1, 1, 10, 100, 1000};
   RandomStream swarm = root.Child(HashName("swarm"));
   const int64_t scale = kScales[swarm.Below(std::size(kScales))];
   const int64_t length_ns = std::max<int64_t>(whole_ns / scale, 1);

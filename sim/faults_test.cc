@@ -2,6 +2,7 @@
 
 #include "sim/faults.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -104,6 +105,37 @@ TEST(FaultsTest, SeedsPickDifferentSubsetsAndSometimesNone) {
   EXPECT_GT(subsets.size(), 300u);
   EXPECT_GT(without_faults, 50);
   EXPECT_LT(without_faults, 400);
+}
+
+TEST(FaultsTest, LinksAreHitSingleAndAllOfAHostAtOnce) {
+  int single = 0;
+  int all_from = 0;
+  int all_to = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    for (const FaultEntry& entry : Faults::Only(FaultKind::kClog).Always().Generate(seed, Hosts()).entries()) {
+      if (entry.target == "*") {
+        ++all_to;
+      } else {
+        ++(entry.other == "*" ? all_from : single);
+      }
+    }
+  }
+
+  EXPECT_GT(single, 200);
+  EXPECT_GT(all_from, 100);
+  EXPECT_GT(all_to, 100);
+}
+
+TEST(FaultsTest, MostSeedsHaveFaultsLateInTheirTime) {
+  int late = 0;
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    const FaultPlan plan = Faults::Only(FaultKind::kLoss).Always().Generate(seed, Hosts());
+    late += std::any_of(plan.entries().begin(), plan.entries().end(),
+                        [](const FaultEntry& entry) { return entry.to > absl::Seconds(20); });
+  }
+
+  EXPECT_GT(late, 500);
+  EXPECT_LT(late, 800);  // The others have all of them early.
 }
 
 TEST(FaultsTest, AlwaysGivesEveryKind) {
