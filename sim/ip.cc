@@ -66,6 +66,10 @@ bool IsMulticast(const SocketAddress& address) {
   return address.is_ipv4() ? first >= 224 && first < 240 : address.is_ipv6() && first == 0xff;
 }
 
+SocketAddress GroupOf(const SocketAddress& group) {
+  return group.is_ipv4() ? group.WithPort(0) : SocketAddress::Ipv6(group.bytes(), 0);
+}
+
 bool IsBroadcast(const SocketAddress& address) {
   const SocketAddress host = address.WithPort(0);
   return host == SocketAddress::Ipv4({255, 255, 255, 255}, 0) || host == SocketAddress::Ipv4({127, 255, 255, 255}, 0);

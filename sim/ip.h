@@ -43,6 +43,9 @@ bool Overlap(const SocketAddress& local, bool ipv6_only, const SocketAddress& ot
 // 224.0.0.0/4 and ff00::/8.
 bool IsMulticast(const SocketAddress& address);
 
+// `group` without a port: groups are told apart by their bytes alone.
+SocketAddress GroupOf(const SocketAddress& group);
+
 // 255.255.255.255, which is the network's, and 127.255.255.255, which stays on the host.
 bool IsBroadcast(const SocketAddress& address);
 

@@ -14,7 +14,8 @@ Link::Outcome Link::Send(int64_t now_ns, uint32_t bytes) {
     outcome.reason = DropReason::kBlocked;
     return outcome;
   }
-  if (!conditions_.loss.is_never() && conditions_.loss.Hits(Draw(kLoss, outcome.ordinal))) {
+  const bool hit = !conditions_.loss.is_never() && conditions_.loss.Hits(Draw(kLoss, outcome.ordinal));
+  if (hit || outcome.ordinal == lost_ordinal_) {
     outcome.dropped = true;
     outcome.reason = DropReason::kLoss;
     return outcome;

@@ -86,6 +86,9 @@ class Link {
   int64_t clogged_until_ns() const { return clogged_until_ns_; }
   void set_clogged_until_ns(int64_t time_ns) { clogged_until_ns_ = time_ns; }
 
+  // Loses one packet: the one with this ordinal. Packets of a link count from 0.
+  void LosePacket(uint32_t ordinal) { lost_ordinal_ = ordinal; }
+
   struct Outcome {
     uint32_t ordinal = 0;
     bool dropped = false;
@@ -120,6 +123,7 @@ class Link {
   bool has_own_conditions_ = false;
   bool blocked_ = false;
   uint32_t next_ordinal_ = 0;
+  uint32_t lost_ordinal_ = ~uint32_t{0};
   int64_t clogged_until_ns_ = 0;
   int64_t busy_until_ns_ = 0;  // When the last byte that waits has left.
 };

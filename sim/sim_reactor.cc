@@ -11,7 +11,7 @@
 #include "sim/file_read.h"
 #include "sim/ip.h"
 #include "sim/tcp.h"
-#include "sim/udp.h"
+#include "sim/udp_socket.h"
 
 namespace tandem::sim {
 namespace {
