@@ -235,11 +235,17 @@ void Host::RunTurns() {
   if (!alive() || paused_) return;
   {
     const InTurn in_turn(*this);
+    int turns = 0;
     do {
       if (!world_.CountTurn(*this)) break;
       CHECK(shard_->Turn(Instant::InfinitePast()));
       AfterMain();
-    } while (HasWork());
+    } while (HasWork() && ++turns < kSpinTurns);
+  }
+  if (alive() && HasWork() && !world_.failed()) {
+    runnable_ = true;
+    world_.spinning_.push_back(this);
+    return;
   }
   if (shutting_down_ && shard_->drained()) return Exit();
   ArmWakeUp();

@@ -8,6 +8,7 @@
 // that concerns the program. The seed is TANDEM_SEED, by default 1; the program can have TANDEM_DESCRIPTORS sockets
 // open at a time, by default a million.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -32,8 +33,8 @@ namespace tandem {
 namespace sim {
 namespace {
 
-// As many turns without time passing are a program that waits by yielding: no time passes while it does.
-constexpr uint64_t kPollsAtOneInstantMax = 10'000'000;
+// As many turns without an event are a program that waits by yielding, and for nothing.
+constexpr uint64_t kPollsWithoutEventMax = 10'000'000;
 
 // What has to be there before the reactor, and longer.
 class PlainMachine {
@@ -78,6 +79,7 @@ class PlainReactor final : private PlainMachine, private HostWaker, public SimRe
   }
 
   [[nodiscard]] bool Poll(Instant until) override {
+    if (IsSpinning()) until = std::max(until, Instant::FromNanoseconds(queue_.now_ns() + kSpinNs));
     RunDueEvents();
     while (!has_pending() && queue_.now_ns() < until.nanoseconds()) {
       if (queue_.empty() && until == Instant::InfiniteFuture()) return false;
@@ -88,7 +90,6 @@ class PlainReactor final : private PlainMachine, private HostWaker, public SimRe
       queue_.RunNext();
       RunDueEvents();
     }
-    CountPoll();
     return SimReactor::Poll(until);
   }
 
@@ -107,14 +108,18 @@ class PlainReactor final : private PlainMachine, private HostWaker, public SimRe
   void RunDueEvents() {
     while (!queue_.empty() && queue_.next_time_ns() <= queue_.now_ns()) queue_.RunNext();
   }
-  void CountPoll() {
-    if (instant_ns_ != queue_.now_ns()) polls_at_instant_ = 0;
-    instant_ns_ = queue_.now_ns();
-    CHECK_LT(++polls_at_instant_, kPollsAtOneInstantMax) << "livelock: a task runs again and again, and no time passes";
+  // True when the program has taken many turns in a row without an event, as if they took time. Counts this one.
+  bool IsSpinning() {
+    if (last_event_ != queue_.executed()) polls_since_event_ = 0;
+    last_event_ = queue_.executed();
+    CHECK_LT(++polls_since_event_, kPollsWithoutEventMax)
+        << "livelock: a task runs again and again, and nothing happens; what it waits for needs a Sleep(), not a "
+           "Yield()";
+    return polls_since_event_ % kSpinTurns == 0;
   }
 
-  int64_t instant_ns_ = 0;
-  uint64_t polls_at_instant_ = 0;
+  uint64_t last_event_ = 0;
+  uint64_t polls_since_event_ = 0;
 };
 
 absl::StatusOr<uint64_t> NumberFromEnvironment(const char* name, uint64_t otherwise) {

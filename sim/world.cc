@@ -10,12 +10,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "sim/interpose.h"
+#include "sim/sim_reactor.h"
 
 namespace tandem::sim {
 namespace {
 
-// More than this many events and turns without any time passing are a livelock. A large cluster may well have ten
-// thousand packets at one instant.
+// More than this many events at one instant, and turns of hosts with no event between them, are a livelock. A large
+// cluster may well have ten thousand packets at one instant.
 constexpr uint64_t kEventsAtOneInstantMax = 100'000;
 
 World* current_world = nullptr;
@@ -132,8 +133,17 @@ bool World::RunNext(int64_t until_ns) {
     host->RunTurns();
     return true;
   }
+  const int64_t spun_until_ns = queue_.now_ns() + kSpinNs;
+  if (!spinning_.empty() && (queue_.empty() || queue_.next_time_ns() > spun_until_ns)) {
+    if (spun_until_ns > until_ns) return false;
+    queue_.AdvanceTo(spun_until_ns);
+    runnable_.swap(spinning_);
+    return true;
+  }
   if (queue_.empty() || queue_.next_time_ns() > until_ns) return false;
   queue_.RunNext();
+  runnable_.insert(runnable_.end(), spinning_.begin(), spinning_.end());
+  spinning_.clear();
   if (IsLivelock()) [[unlikely]] {
     FailAsLivelock();
   }
@@ -186,14 +196,14 @@ void World::At(Instant instant, absl::AnyInvocable<void()> function) {
 }
 
 bool World::CountTurn(Host& host) {
-  if (instant_ns_ != queue_.now_ns()) {
-    instant_ns_ = queue_.now_ns();
-    turns_at_instant_ = 0;
+  if (last_event_ != queue_.executed()) {
+    last_event_ = queue_.executed();
+    turns_since_event_ = 0;
   }
   ++turns_;
-  ++turns_at_instant_;
-  host.last_turn_ns_ = instant_ns_;
-  trace_.Record(TraceKind::kHostTurn, instant_ns_, host.index_, host.turns_++, host.shard_->task_count(),
+  ++turns_since_event_;
+  host.last_turn_ns_ = queue_.now_ns();
+  trace_.Record(TraceKind::kHostTurn, queue_.now_ns(), host.index_, host.turns_++, host.shard_->task_count(),
                 host.shard_->timers().size());
   if (IsLivelock()) [[unlikely]] {
     FailAsLivelock();
@@ -202,7 +212,7 @@ bool World::CountTurn(Host& host) {
 }
 
 bool World::IsLivelock() const {
-  const uint64_t turns = instant_ns_ == queue_.now_ns() ? turns_at_instant_ : 0;
+  const uint64_t turns = last_event_ == queue_.executed() ? turns_since_event_ : 0;
   return queue_.executed_at_this_instant() + turns > kEventsAtOneInstantMax || events() >= options_.max_events();
 }
 
@@ -213,7 +223,9 @@ void World::FailAsLivelock() {
                         absl::FormatDuration(absl::Nanoseconds(queue_.now_ns() - EventQueue::kStartNs)),
                         " of virtual time; at this instant there ran:\n");
   } else {
-    text = absl::StrCat("livelock: ", kEventsAtOneInstantMax, " events and no time has passed; there ran:\n");
+    text = absl::StrCat("livelock: ", kEventsAtOneInstantMax,
+                        " events and turns of hosts, and next to no time has passed (what a loop waits for needs a "
+                        "Sleep(), not a Yield()); there ran:\n");
   }
   for (const std::unique_ptr<Host>& host : hosts_) {
     if (host->last_turn_ns_ == queue_.now_ns()) absl::StrAppend(&text, host->DescribeTasks());

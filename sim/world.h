@@ -174,7 +174,7 @@ class World {
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
   template <typename Done>
   void Run(int64_t until_ns, Done done);
-  bool quiescent() const { return runnable_next_ == runnable_.size() && queue_.empty(); }
+  bool quiescent() const { return runnable_next_ == runnable_.size() && spinning_.empty() && queue_.empty(); }
   // Counts a turn of `host`; false when the world has failed and nothing may run any more.
   bool CountTurn(Host& host);
   bool IsLivelock() const;
@@ -203,9 +203,11 @@ class World {
   int64_t slept_ns_ = 0;         // ...and has slept for so long, which its clocks show.
   std::vector<Host*> runnable_;  // Hosts with something to do at this instant, from runnable_next_ on.
   size_t runnable_next_ = 0;
+  std::vector<Host*> spinning_;  // Hosts that have taken kSpinTurns in a row, and go on when something has happened or
+                                 // kSpinNs have passed.
   uint64_t turns_ = 0;
-  int64_t instant_ns_ = 0;  // The instant that turns_at_instant_ counts.
-  uint64_t turns_at_instant_ = 0;
+  uint64_t turns_since_event_ = 0;
+  uint64_t last_event_ = 0;   // The event that turns_since_event_ counts from.
   uint64_t os_random_n_ = 0;  // Draws outside of any host.
   absl::Status failure_;
 };

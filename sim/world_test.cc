@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -184,6 +185,44 @@ TEST(WorldTest, CallbacksRunInTheOrderOfTheirTimes) {
   EXPECT_TRUE(world.RunFor(absl::Seconds(10)).ok());
 
   EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
+}
+
+// Sends a byte and waits for its echo without waiting: it asks, and yields, again and again.
+Task<absl::Status> WaitByYielding(SocketAddress address) {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
+  if (!stream.ok()) co_return stream.status();
+  char byte = 'x';
+  const IoResult written = co_await stream->WriteAll(absl::string_view(&byte, 1));
+  if (!written.status.ok()) co_return written.status;
+  for (;;) {
+    const absl::StatusOr<std::optional<size_t>> count = stream->TryRead(absl::MakeSpan(&byte, 1));
+    if (!count.ok() || count->has_value()) co_return count.status();
+    absl::Status yielded = co_await Yield();
+    if (!yielded.ok()) co_return yielded;
+  }
+}
+
+// No time passes while a host computes, but a loop of yields takes time, or what it waits for would never come.
+TEST(WorldTest, ALoopOfYieldsSeesWhatItWaitsFor) {
+  World world;
+  world.AddHost("server", &Serve);
+  Host& client = world.AddHost("client", [&] { return WaitByYielding(world.FindHost("server")->address(kPort)); });
+
+  EXPECT_EQ(world.RunUntilDone(client, absl::Seconds(1)), absl::OkStatus());
+}
+
+TEST(WorldTest, ALoopOfYieldsSeesTheClock) {
+  World world;
+  Host& host = world.AddHost("host", []() -> Task<absl::Status> {
+    const Instant start = Now();
+    while (Now() < start + absl::Milliseconds(5)) {
+      absl::Status yielded = co_await Yield();
+      if (!yielded.ok()) co_return yielded;
+    }
+    co_return absl::OkStatus();
+  });
+
+  EXPECT_EQ(world.RunUntilDone(host, absl::Seconds(1)), absl::OkStatus());
 }
 
 TEST(WorldTest, YieldingForeverIsALivelock) {
