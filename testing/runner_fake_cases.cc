@@ -97,6 +97,16 @@ FAKE_CASE(ExitsOnSeed2) {
   return SeedResult();
 }
 
+FAKE_CASE(KillsItsZygoteOnMultiplesOf3) {
+  if (options.seed % 3 == 0) {
+    printf("last words\n");
+    fflush(stdout);
+    kill(getppid(), SIGKILL);
+  }
+  usleep(2000);  // So that others run at the same time.
+  return SeedResult();
+}
+
 FAKE_CASE(HangsOnSeed2) {
   volatile bool forever = options.seed == 2;
   while (forever) {

@@ -115,22 +115,29 @@ absl::StatusOr<std::unique_ptr<SeedPool>> SeedPool::Start(const Options& options
   CHECK(options.slots > 0 && options.slots <= kMaxSlots);
   auto pool = absl::WrapUnique(new SeedPool(options));
   absl::Status status = pool->StartZygote();
-  if (status.ok()) status = pool->AwaitReady();
   if (!status.ok()) return status;
   return pool;
 }
 
 SeedPool::~SeedPool() {
-  if (command_fd_ >= 0) close(command_fd_);
-  if (event_fd_ >= 0) close(event_fd_);
-  for (const Slot& slot : slots_) {
-    close(slot.report_fd);
-    close(slot.output_fd);
-  }
+  CloseDescriptors();
   if (zygote_ > 0) waitpid(zygote_, nullptr, 0);
 }
 
+void SeedPool::CloseDescriptors() {
+  const auto close_one = [](int& fd) {
+    if (fd >= 0) close(std::exchange(fd, -1));
+  };
+  close_one(command_fd_);
+  close_one(event_fd_);
+  for (Slot& slot : slots_) {
+    close_one(slot.report_fd);
+    close_one(slot.output_fd);
+  }
+}
+
 absl::Status SeedPool::StartZygote() {
+  CloseDescriptors();
   sim::CleanProcessOptions clean;
   clean.randomize_addresses = options_.randomize_addresses;
   absl::StatusOr<Pipe> commands = MakePipe();
@@ -142,12 +149,11 @@ absl::Status SeedPool::StartZygote() {
   SetNonBlocking(event_fd_);
   const int trace = options_.trace_fd >= 0 ? dup(options_.trace_fd) : open("/dev/null", O_WRONLY | O_CLOEXEC);
   clean.descriptors = {commands->read_fd, events->write_fd, trace};
-  for (uint32_t i = 0; i < options_.slots; ++i) {
+  for (Slot& slot : slots_) {
     absl::StatusOr<Pipe> report = MakePipe();
     if (!report.ok()) return report.status();
     absl::StatusOr<Pipe> output = MakePipe();
     if (!output.ok()) return output.status();
-    Slot& slot = slots_.emplace_back();
     slot.report_fd = report->read_fd;
     slot.output_fd = output->read_fd;
     SetNonBlocking(slot.report_fd);
@@ -159,7 +165,7 @@ absl::Status SeedPool::StartZygote() {
   for (const int fd : clean.descriptors) close(fd);
   if (!zygote.ok()) return zygote.status();
   zygote_ = *zygote;
-  return absl::OkStatus();
+  return AwaitReady();
 }
 
 absl::Status SeedPool::AwaitReady() {
@@ -180,34 +186,37 @@ absl::Status SeedPool::AwaitReady() {
   return absl::OkStatus();
 }
 
-void SeedPool::Send(const Command& command) {
-  if (!alive_) return;
-  const ssize_t written = write(command_fd_, &command, sizeof(command));
-  if (written != static_cast<ssize_t>(sizeof(command))) ZygoteDied();
+// False if the zygote is dead, which ReadEvents() will see.
+bool SeedPool::Send(const Command& command) {
+  return write(command_fd_, &command, sizeof(command)) == static_cast<ssize_t>(sizeof(command));
 }
 
 void SeedPool::Begin(uint32_t test, uint64_t seed, uint64_t max_events, bool trace) {
   CHECK(HasFreeSlot());
   uint32_t index = 0;
-  while (slots_[index].busy) ++index;
+  while (slots_[index].taken) ++index;
   Slot& slot = slots_[index];
-  slot.busy = true;
-  slot.seed = seed;
+  slot.taken = true;
+  ++taken_;
+  slot.command = Command{};
+  slot.command.kind = CommandKind::kRun;
+  slot.command.slot = index;
+  slot.command.test = test;
+  slot.command.seed = seed;
+  slot.command.max_events = max_events;
+  slot.command.trace = trace ? 1 : 0;
+  if (alive_) {
+    StartSlot(index);
+  } else {
+    EndSlot(index, "there is no zygote process to run in");
+  }
+}
+
+void SeedPool::StartSlot(uint32_t index) {
+  Slot& slot = slots_[index];
   slot.stops = 0;
   slot.start_ns = sim::RealNow();
-  ++running_;
-  if (!alive_) {
-    EndSlot(index, "the zygote process is gone");
-    return;
-  }
-  Command command{};
-  command.kind = CommandKind::kRun;
-  command.slot = index;
-  command.test = test;
-  command.seed = seed;
-  command.max_events = max_events;
-  command.trace = trace ? 1 : 0;
-  Send(command);
+  slot.started = Send(slot.command);
 }
 
 std::optional<SeedOutcome> SeedPool::Next(int64_t timeout_ns) {
@@ -215,6 +224,7 @@ std::optional<SeedOutcome> SeedPool::Next(int64_t timeout_ns) {
   while (ended_.empty()) {
     const int64_t left_ns = deadline_ns - sim::RealNow();
     if (left_ns <= 0) return std::nullopt;
+    if (!suspects_.empty() && !slots_[suspects_.back()].started) StartSlot(suspects_.back());
     Wait(left_ns);
     DrainAll();
     ReadEvents();
@@ -230,7 +240,7 @@ void SeedPool::Wait(int64_t timeout_ns) {
   constexpr int64_t kLateCheckNs = 250 * kNsPerMs;
   std::vector<pollfd> waits = {{event_fd_, POLLIN, 0}};
   for (const Slot& slot : slots_) {
-    if (!slot.busy) continue;
+    if (!slot.started) continue;
     waits.push_back({slot.report_fd, POLLIN, 0});
     waits.push_back({slot.output_fd, POLLIN, 0});
   }
@@ -256,7 +266,7 @@ void SeedPool::Drain(Slot& slot) {
 
 void SeedPool::DrainAll() {
   for (Slot& slot : slots_) {
-    if (slot.busy) Drain(slot);
+    if (slot.started) Drain(slot);
   }
 }
 
@@ -279,7 +289,7 @@ void SeedPool::StopLateSeeds() {
   for (uint32_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     const int64_t limit_ns = options_.wall_limit_ns + slot.stops * kAbortGraceNs;
-    if (!slot.busy || now_ns - slot.start_ns < limit_ns) continue;
+    if (!slot.started || now_ns - slot.start_ns < limit_ns) continue;
     Command command{};
     command.kind = CommandKind::kSignal;
     command.slot = i;
@@ -292,9 +302,9 @@ void SeedPool::StopLateSeeds() {
 // `death` is empty if the child ended by itself, without an error.
 void SeedPool::EndSlot(uint32_t index, const std::string& death) {
   Slot& slot = slots_[index];
-  CHECK(slot.busy);
+  CHECK(slot.taken);
   SeedOutcome outcome;
-  outcome.seed = slot.seed;
+  outcome.seed = slot.command.seed;
   bool has_result = false;
   ParseReport(slot.report, outcome, has_result);
   std::string end = death;
@@ -310,8 +320,10 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
   }
   outcome.output = slot.output.Take();
   slot.report.clear();
-  slot.busy = false;
-  --running_;
+  slot.taken = false;
+  slot.started = false;
+  --taken_;
+  std::erase(suspects_, index);
   ended_.push_back(std::move(outcome));
 }
 
@@ -321,8 +333,21 @@ void SeedPool::ZygoteDied() {
   const bool known = waitpid(zygote_, &status, 0) == zygote_;
   zygote_ = 0;
   const std::string death = absl::StrCat("the zygote process ", known ? DescribeDeath(status) : "is gone");
+  const auto started = std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.started; });
+  suspects_.clear();
   for (uint32_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].busy) EndSlot(i, death);
+    Slot& slot = slots_[i];
+    if (slot.started && started == 1) EndSlot(i, death);
+    if (!slot.taken) continue;
+    slot.started = false;
+    slot.report.clear();
+    slot.output.Take();
+    suspects_.push_back(i);
+  }
+  const absl::Status restarted = StartZygote();
+  if (restarted.ok()) return;
+  for (const uint32_t suspect : std::vector<uint32_t>(suspects_)) {
+    EndSlot(suspect, absl::StrCat(death, ", and there is no other: ", restarted.message()));
   }
 }
 

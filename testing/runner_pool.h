@@ -41,6 +41,9 @@ class HeadAndTail {
 };
 
 // Thread-compatible. Dropping it ends the zygote and all its children.
+//
+// A seed may kill its zygote, and all others die with it. Then there is a new zygote, and each seed that ran runs
+// again, alone: a zygote that dies of one seed costs that seed only.
 class SeedPool {
  public:
   struct Options {
@@ -58,7 +61,7 @@ class SeedPool {
   SeedPool& operator=(const SeedPool&) = delete;
 
   bool has_fixed_addresses() const { return fixed_addresses_; }
-  bool HasFreeSlot() const { return running_ < slots_.size(); }
+  bool HasFreeSlot() const { return suspects_.empty() && taken_ < slots_.size(); }
 
   // Starts a seed in a free slot (CHECK).
   void Begin(uint32_t test, uint64_t seed, uint64_t max_events, bool trace);
@@ -70,19 +73,23 @@ class SeedPool {
   struct Slot {
     int report_fd = -1;
     int output_fd = -1;
-    bool busy = false;
-    uint64_t seed = 0;
+    bool taken = false;    // By a seed that has not ended,
+    bool started = false;  // that the zygote was told to run,
+    Command command{};     // in these words.
     int64_t start_ns = 0;
     int stops = 0;  // How often it was asked to stop.
     std::string report;
     HeadAndTail output;
   };
 
-  explicit SeedPool(const Options& options) : options_(options) {}
+  explicit SeedPool(const Options& options) : options_(options), slots_(options.slots) {}
 
+  // Starts a zygote, with pipes of its own: what an earlier one's children wrote is lost.
   absl::Status StartZygote();
   absl::Status AwaitReady();
-  void Send(const Command& command);
+  void CloseDescriptors();
+  bool Send(const Command& command);
+  void StartSlot(uint32_t index);
   void Wait(int64_t timeout_ns);
   void Drain(Slot& slot);
   void DrainAll();
@@ -93,7 +100,8 @@ class SeedPool {
 
   const Options options_;
   std::vector<Slot> slots_;
-  uint32_t running_ = 0;
+  uint32_t taken_ = 0;
+  std::vector<uint32_t> suspects_;  // Slots whose zygote died, not by their own doing only; they run one by one.
   std::vector<SeedOutcome> ended_;
   pid_t zygote_ = 0;
   int command_fd_ = -1;

@@ -109,9 +109,10 @@ struct StackWalk {
 _Unwind_Reason_Code TakeFrame(_Unwind_Context* context, void* argument) {
   StackWalk& walk = *static_cast<StackWalk*>(argument);
   if (walk.skip-- > 0) return _URC_NO_REASON;
-  if (walk.count == walk.limit) return _URC_END_OF_STACK;
+  const auto address = _Unwind_GetIP(context);
+  if (walk.count == walk.limit || address == 0) return _URC_END_OF_STACK;  // The process begins in a frame at 0.
   if (walk.sizes != nullptr) walk.sizes[walk.count] = 0;
-  walk.addresses[walk.count++] = reinterpret_cast<void*>(_Unwind_GetIP(context));
+  walk.addresses[walk.count++] = reinterpret_cast<void*>(address);
   return _URC_NO_REASON;
 }
 

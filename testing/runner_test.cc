@@ -253,15 +253,29 @@ TEST(RunnerTest, ExitFailsItsSeedWhateverTheStatus) {
   EXPECT_THAT(finished.output, HasSubstr("5 seeds, 2 failed"));
 }
 
-TEST(RunnerTest, HangFailsItsSeedAfterTheWallLimit) {
-  const Finished finished = RunCase("HangsOnSeed2", "--seeds=5 --wall_limit_s=1");
+// All seeds are children of the zygote and die with it.
+TEST(RunnerTest, KillingTheZygoteFailsItsSeedOnly) {
+  for (const std::string jobs : {"1", "2", "8"}) {
+    const Finished finished = RunCase("KillsItsZygoteOnMultiplesOf3", absl::StrCat("--seeds=20 --jobs=", jobs));
 
-  EXPECT_THAT(finished.output, HasSubstr("seed 2 failed: no end after 1000 ms"));
+    EXPECT_EQ(finished.exit_code, 1);
+    for (const std::string seed : {"3", "6", "9", "12", "15", "18"}) {
+      EXPECT_THAT(finished.output,
+                  HasSubstr(absl::StrCat("seed ", seed, " failed: the zygote process ended by SIGKILL")));
+    }
+    EXPECT_THAT(finished.output, HasSubstr("20 seeds, 6 failed"));
+  }
+}
+
+TEST(RunnerTest, HangFailsItsSeedAfterTheWallLimit) {
+  const Finished finished = RunCase("HangsOnSeed2", "--seeds=5 --wall_limit_s=3");
+
+  EXPECT_THAT(finished.output, HasSubstr("seed 2 failed: no end after 3000 ms"));
   EXPECT_THAT(finished.output, HasSubstr("5 seeds, 1 failed"));
 }
 
 TEST(RunnerTest, EndlessOutputIsCutAndDoesNotStopTheOthers) {
-  const Finished finished = RunCase("PrintsWithoutEndOnSeed2", "--seeds=5 --wall_limit_s=1");
+  const Finished finished = RunCase("PrintsWithoutEndOnSeed2", "--seeds=5 --wall_limit_s=3");
 
   EXPECT_THAT(finished.output, HasSubstr("bytes left out"));
   EXPECT_THAT(finished.output, HasSubstr("5 seeds, 1 failed"));
@@ -331,6 +345,13 @@ TEST(RunnerTest, AFilterThatSelectsNothingIsAnErrorThatListsTheTests) {
   EXPECT_EQ(finished.exit_code, 2);
   EXPECT_THAT(finished.output, HasSubstr("no test is called Fake.Pases; there are:\n"));
   EXPECT_THAT(finished.output, HasSubstr("\n  Fake.Passes\n"));
+}
+
+TEST(RunnerTest, ABazelFilterThatSelectsNothingIsNoError) {
+  const Finished finished = RunCase("Pases", "--seed=1", "TESTBRIDGE_TEST_ONLY=Fake.Pases");
+
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, HasSubstr("no test is called Fake.Pases"));
 }
 
 TEST(RunnerTest, ClosedStandardDescriptorsAndALowLimitDoNoHarm) {
