@@ -12,15 +12,13 @@
 #include <ctime>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "examples/command_line.h"
 #include "tandem.h"
 
 ABSL_FLAG(uint16_t, port, 7777, "TCP port to listen on; 0 picks a free one");
@@ -99,11 +97,7 @@ Task<absl::Status> Serve(SocketAddress address, bool by_receive) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("A TCP echo server. SIGINT or SIGTERM stops it.");
-  if (const std::vector<char*> rest = absl::ParseCommandLine(argc, argv); rest.size() > 1) {
-    std::fprintf(stderr, "unknown argument '%s'; flags have the form --port=7777, and --help lists them\n", rest[1]);
-    return 1;
-  }
+  tandem::ParseFlags(argc, argv, "A TCP echo server. SIGINT or SIGTERM stops it.", __FILE__);
   const auto address = tandem::SocketAddress::ParseHost(absl::GetFlag(FLAGS_bind), absl::GetFlag(FLAGS_port));
   if (!address.ok()) {
     std::fprintf(stderr, "--bind: %s\n", std::string(address.status().message()).c_str());

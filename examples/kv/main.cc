@@ -13,16 +13,13 @@
 #include <cstdio>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
-#include "absl/flags/usage_config.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "examples/command_line.h"
 #include "examples/kv/server.h"
 #include "tandem.h"
 
@@ -129,16 +126,11 @@ int Main() {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
+  tandem::ParseFlags(
+      argc, argv,
       "A key-value server in memory that speaks Redis' protocol. SIGINT, SIGTERM or the command SHUTDOWN stop it.\n\n"
       "  server --port=6379\n"
-      "  redis-cli -p 6379 set greeting hello");
-  absl::FlagsUsageConfig usage;
-  usage.contains_help_flags = [](absl::string_view file) { return file.ends_with("examples/kv/main.cc"); };
-  absl::SetFlagsUsageConfig(usage);
-  if (const std::vector<char*> rest = absl::ParseCommandLine(argc, argv); rest.size() > 1) {
-    std::fprintf(stderr, "unknown argument '%s'; flags have the form --port=6379, and --help lists them\n", rest[1]);
-    return 1;
-  }
+      "  redis-cli -p 6379 set greeting hello",
+      __FILE__);
   return tandem::Main();
 }
