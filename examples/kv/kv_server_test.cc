@@ -31,6 +31,9 @@
 namespace tandem::kv {
 namespace {
 
+// As a timeout: a slow machine must not cut clients off that a test keeps waiting.
+constexpr absl::Duration kNever = absl::ZeroDuration();
+
 // --- Clients ---
 
 Task<absl::StatusOr<std::string>> ReadAll(TcpStream* stream) {
@@ -260,7 +263,8 @@ Task<absl::Status> LeaveALargeEchoUnread(SocketAddress address) {
 }
 
 TEST(KvServerTest, UnreadRepliesCountTowardsTheLimitOfAllClients) {
-  EXPECT_OK(WithServer(Options().set_max_client_buffer_bytes(31'000'000), LeaveALargeEchoUnread));
+  EXPECT_OK(
+      WithServer(Options().set_max_client_buffer_bytes(31'000'000).set_write_timeout(kNever), LeaveALargeEchoUnread));
 }
 
 // A short request whose reply is long, and is copied because the value is small: the cheapest way to the server's
@@ -297,7 +301,8 @@ Task<absl::Status> LeaveLongRepliesUnread(SocketAddress address) {
 }
 
 TEST(KvServerTest, UnreadRepliesOfAllClientsAreLimited) {
-  EXPECT_OK(WithServer(Options().set_max_client_buffer_bytes(45'000'000), LeaveLongRepliesUnread));
+  EXPECT_OK(
+      WithServer(Options().set_max_client_buffer_bytes(45'000'000).set_write_timeout(kNever), LeaveLongRepliesUnread));
 }
 
 // A large value is sent from the store's own memory. Replaced meanwhile, it is nobody's but the reply's.
@@ -337,7 +342,8 @@ Task<absl::Status> ReplaceValuesThatAreBeingSent(SocketAddress address) {
 }
 
 TEST(KvServerTest, ReplacedValuesThatAreStillSentCountTowardsTheLimitOfAllClients) {
-  EXPECT_OK(WithServer(Options().set_max_client_buffer_bytes(45'000'000), ReplaceValuesThatAreBeingSent));
+  EXPECT_OK(WithServer(Options().set_max_client_buffer_bytes(45'000'000).set_write_timeout(kNever),
+                       ReplaceValuesThatAreBeingSent));
 }
 
 Task<absl::Status> NeverRead(SocketAddress address) {

@@ -23,9 +23,12 @@ inline constexpr size_t kSharedValueBytes = size_t{16} << 10;
 // Bytes of values that nobody stores any more, but that replies still hold.
 using ReleasedBytes = std::shared_ptr<size_t>;
 
+// Move-only: the bytes are stored once, and whoever else holds them is a reply.
 class Value {
  public:
   Value() = default;
+  Value(Value&&) = default;
+  Value& operator=(Value&&) = default;
   explicit Value(std::string bytes) {
     if (bytes.size() < kSharedValueBytes) {
       small_ = std::move(bytes);
@@ -64,8 +67,9 @@ class Value {
     std::string joined;
     joined.reserve(size() + tail.size());
     joined.append(view()).append(tail);
+    Value grown(std::move(joined));
     Release(released);
-    *this = Value(std::move(joined));
+    *this = std::move(grown);
   }
 
  private:
