@@ -72,8 +72,8 @@ class Host final : private HostWaker {
   void Restart(absl::Duration delay = absl::ZeroDuration());
   // The process does not run for `duration`. Pauses that overlap end with the last one.
   void Pause(absl::Duration duration);
-  // A signal, by its number in signal(7). SIGINT and SIGTERM cancel main, once; others go to who waits for them. One
-  // that nobody watches has its default action, mostly the end of the process, as Kill().
+  // A signal, by its number in signal(7). SIGINT and SIGTERM cancel main, and a SIGINT after either kills; others go to
+  // who waits for them. One that nobody watches has its default action, mostly the end of the process, as Kill().
   void DeliverSignal(int signal);
 
   // --- The wall clock: offset from the world's time. The monotonic clock has none. ---

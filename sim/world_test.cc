@@ -356,6 +356,23 @@ TEST(WorldTest, AStopSignalCancelsMain) {
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
 }
 
+TEST(WorldTest, ASecondSigtermChangesNothingAndASecondSigintKills) {
+  World world;
+  Host& told_twice = world.AddHost("stopped", [] { return Serve(); });
+  Host& killed = world.AddHost("killed", [] { return Serve(); });
+  world.After(absl::Seconds(1), [&] {
+    for (int i = 0; i < 2; ++i) {
+      told_twice.DeliverSignal(SIGTERM);
+      killed.DeliverSignal(SIGINT);
+    }
+  });
+
+  const absl::Status stopped = world.RunUntilDone(told_twice, absl::Minutes(1));
+
+  EXPECT_EQ(stopped.code(), absl::StatusCode::kCancelled) << stopped;
+  EXPECT_FALSE(killed.alive());
+}
+
 Task<absl::Status> CountSignals(std::vector<int>* signals) {
   absl::StatusOr<SignalListener> listener = SignalListener::Listen({SIGHUP, SIGUSR1});
   if (!listener.ok()) co_return listener.status();

@@ -252,7 +252,7 @@ struct PeerCredentials {
 
 enum class SignalWatch : uint8_t {
   kOff,     // The signal has the action that it had before.
-  kOnce,    // The first one is reported, and the next has its default action, at once: a second SIGTERM kills.
+  kOnce,    // The first one is reported, and the next has its default action, at once: a second SIGINT kills.
   kAlways,  // Each is reported.
 };
 

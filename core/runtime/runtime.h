@@ -74,7 +74,7 @@ class Runtime {
   ~Runtime();
 
   // Runs `main` until it ends, then cancels and joins every task that is left, and returns what `main` returned or
-  // throws what it threw. SIGINT and SIGTERM cancel `main` (once; the second one kills). May be called once.
+  // throws what it threw. SIGINT and SIGTERM cancel `main`, and a SIGINT after either kills. May be called once.
   //
   // Tasks that do not end within the grace time are named on standard error, and the process exits with code 2, without
   // freeing memory that the kernel may still write to. In the simulator a program in which nothing can ever happen

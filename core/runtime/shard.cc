@@ -64,7 +64,6 @@ void Shard::OnSignal(int signal) {
   if (received || (signal != SIGINT && signal != SIGTERM)) return;
   stop_signalled_ = true;
   UpdateSignalWatch(SIGINT);
-  UpdateSignalWatch(SIGTERM);
   main_.scope().Cancel();
 }
 
@@ -75,7 +74,9 @@ int Shard::UpdateSignalWatch(int signal) {
   SignalWatch watch = SignalWatch::kOff;
   if (received) {
     watch = SignalWatch::kAlways;
-  } else if ((signal == SIGINT || signal == SIGTERM) && !stop_signalled_) {
+  } else if (signal == SIGTERM) {
+    watch = SignalWatch::kAlways;
+  } else if (signal == SIGINT && !stop_signalled_) {
     watch = SignalWatch::kOnce;
   }
   return reactor_->WatchSignal(signal, watch);

@@ -159,7 +159,7 @@ class Shard final : public Executor {
   std::map<std::pair<std::string, uint64_t>, RandomStream> streams_;
   std::vector<std::unique_ptr<Local>> locals_;
   IntrusiveList<SignalReceiver, SignalListTag> signal_receivers_;
-  bool stop_signalled_ = false;  // SIGINT or SIGTERM asked main to stop: from now on they kill.
+  bool stop_signalled_ = false;  // SIGINT or SIGTERM asked main to stop: from now on SIGINT kills.
   bool shutting_down_ = false;
 };
 

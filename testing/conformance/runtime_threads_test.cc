@@ -74,20 +74,38 @@ TEST(RuntimeSignalDeathTest, SignalsCancelMain) {
   }
 }
 
-TEST(RuntimeSignalDeathTest, SecondSignalKills) {
+// timeout(1) sends it to the process and to its group.
+TEST(RuntimeSignalDeathTest, MoreSigtermsChangeNothing) {
+  EXPECT_EXIT(
+      {
+        Runtime runtime;
+        const absl::Status status = runtime.BlockOn([]() -> Task<absl::Status> {
+          static_cast<void>(co_await Yield());
+          std::raise(SIGTERM);
+          std::raise(SIGTERM);
+          const absl::Status cancelled = co_await Sleep(absl::InfiniteDuration());
+          std::raise(SIGTERM);
+          co_return cancelled;
+        }());
+        std::exit(absl::IsCancelled(status) ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST(RuntimeSignalDeathTest, SecondSigintKills) {
   EXPECT_EXIT(
       {
         Runtime runtime;
         runtime.BlockOn([]() -> Task<void> {
           static_cast<void>(co_await Yield());
-          std::raise(SIGTERM);
+          std::raise(SIGINT);
           static_cast<void>(co_await Sleep(absl::InfiniteDuration()));
-          std::raise(SIGTERM);
+          std::raise(SIGINT);
           auto stubborn = []() -> Task<absl::Status> { co_return co_await Sleep(absl::Seconds(30)); };
           static_cast<void>(co_await Shield(absl::Seconds(30), stubborn()));
         }());
       },
-      ::testing::KilledBySignal(SIGTERM), "");
+      ::testing::KilledBySignal(SIGINT), "");
 }
 
 }  // namespace
