@@ -436,7 +436,7 @@ TANDEM_INTERPOSED int poll(pollfd* descriptors, nfds_t count, int timeout_ms) {
   return static_cast<int>(syscall(SYS_poll, descriptors, count, timeout_ms));
 }
 
-// What <poll.h> makes of poll() under _FORTIFY_SOURCE.
+// What <poll.h> makes of poll() under _FORTIFY_SOURCE, and below of ppoll().
 TANDEM_INTERPOSED int __poll_chk(pollfd* descriptors, nfds_t count, int timeout_ms, size_t /*bytes*/) {
   return poll(descriptors, count, timeout_ms);
 }
@@ -446,6 +446,11 @@ TANDEM_INTERPOSED int ppoll(pollfd* descriptors, nfds_t count, const timespec* t
   timespec left = timeout != nullptr ? *timeout : timespec{};  // The kernel changes it.
   return static_cast<int>(syscall(SYS_ppoll, descriptors, count, timeout != nullptr ? &left : nullptr, mask,
                                   tandem::sim::kKernelSignalSetBytes));
+}
+
+TANDEM_INTERPOSED int __ppoll_chk(pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask,
+                                  size_t /*bytes*/) {
+  return ppoll(descriptors, count, timeout, mask);
 }
 
 TANDEM_INTERPOSED int select(int count, fd_set* read, fd_set* write, fd_set* error, timeval* timeout) {

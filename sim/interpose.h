@@ -10,9 +10,9 @@
 //   after UseRealMachine()     everything is real: the parent of a seed run, and benchmarks;
 //   inside EnterWorld()        time and randomness come from the world; what it cannot serve fails by name.
 //
-// Not caught: calls that libc makes inside itself (mkstemp, tmpfile), raw system calls, the processor's own time stamp
-// counter, waits on condition variables (where nobody else runs they never end: the wall limit of a seed), and a
-// libstdc++ that was linked statically (the definitions clash there).
+// Not caught: calls that libc makes inside itself (mkstemp, tmpfile), raw system calls, vfork() and clone(), the
+// processor's own time stamp counter, waits on condition variables (where nobody else runs they never end: the wall
+// limit of a seed), and a libstdc++ that was linked statically (the definitions clash there).
 //
 // The modes belong to the process. Switch them only while it has one thread; the real mode itself may be used from
 // any thread.
@@ -53,7 +53,7 @@ void LeaveWorld();
 int64_t RealNow();
 
 // The calls that are intercepted. Each family counts together: kOpen is open, openat, fopen, freopen and their other
-// names; kPoll is poll, select and epoll_wait and their variants; kFork is all that starts a process.
+// names; kPoll is poll, select and epoll_wait and their variants; kFork is fork, posix_spawn, system and popen.
 enum class InterposedCall {
   kClockGettime,
   kGettimeofday,

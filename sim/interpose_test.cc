@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,12 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+
+// Declared by <poll.h> under _FORTIFY_SOURCE only.
+extern "C" {
+int __poll_chk(pollfd*, nfds_t, int, size_t);
+int __ppoll_chk(pollfd*, nfds_t, const timespec*, const sigset_t*, size_t);
+}
 
 namespace tandem::sim {
 namespace {
@@ -248,6 +255,22 @@ std::vector<Caller> RefusedCalls() {
          if (getaddrinfo("127.0.0.1", "1", nullptr, &result) == 0) freeaddrinfo(result);
        }},
   };
+}
+
+// What the headers call under _FORTIFY_SOURCE where they cannot tell the size of an array.
+TEST(FortifiedCallDeathTest, FailsByNameInAWorld) {
+  EXPECT_DEATH(
+      {
+        FakeWorld world;
+        __poll_chk(nullptr, 0, 1, 0);
+      },
+      R"(poll\(.*was called )");
+  EXPECT_DEATH(
+      {
+        FakeWorld world;
+        __ppoll_chk(nullptr, 0, nullptr, nullptr, 0);
+      },
+      R"(ppoll\(.*was called )");
 }
 
 INSTANTIATE_TEST_SUITE_P(Interpose, RefusedCallDeathTest, ::testing::ValuesIn(RefusedCalls()), NameOf);
