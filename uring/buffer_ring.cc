@@ -76,7 +76,7 @@ Buffer BufferRing::Take(uint16_t id, uint32_t size) {
   CHECK_LT(id, count_);
   CHECK_LE(size, block_bytes_);
   BufferBlock& block = blocks_[id];
-  ASAN_UNPOISON_MEMORY_REGION(block.memory, size);
+  ASAN_UNPOISON_MEMORY_REGION(block.memory, block_bytes_);  // All of it: BufferQueue appends.
   block.next = nullptr;
   block.begin = 0;
   block.end = size;

@@ -104,8 +104,9 @@ class BufferQueue {
   // REQUIRES !buffer.empty().
   void Push(Buffer buffer);
   // As Push(), for bytes that may wait long: when they fit behind those of the last buffer they are copied there and
-  // `buffer` is given back. So the blocks of the queue, but for the last, are half full at least, however small the
-  // pieces are in which the bytes come. REQUIRES !buffer.empty().
+  // `buffer` is given back. So what two neighbouring blocks have received is more than the first could hold: however
+  // small the pieces are in which the bytes come, blocks of one size are half full on the average. REQUIRES
+  // !buffer.empty().
   void PushCompact(Buffer buffer);
   // Removes the oldest buffer. REQUIRES !empty().
   Buffer Pop();
