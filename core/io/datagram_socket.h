@@ -39,6 +39,8 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   static Ref<DatagramSocket> Adopt(SocketId id, AddressFamily family);
 
   SocketId id() const { return id_; }
+  // For calls with id().
+  const OwnReactor& reactor() const { return reactor_; }
   // Whether `address` is of the socket's kind: of the internet, or of a Unix socket. The kernel's errors for others
   // depend on the length of the name.
   bool IsOfKind(const SocketAddress& address) const { return address.is_unix() == (family_ == AddressFamily::kUnix); }

@@ -70,15 +70,20 @@ absl::StatusOr<SocketAddress> StreamSocket::LocalAddress() const {
 
 // --- Reading ---
 
-void StreamSocket::StartReading(Reader& reader) {
+void StreamSocket::BeginReading(Reader& reader) {
   CHECK(reader_ == nullptr) << "two reads at once on one stream (" << peer_.ToString() << ")";
   reader_ = &reader;
+}
+
+void StreamSocket::WaitForInput() {
+  reader_waits_ = true;
   ArmIfWanted();
 }
 
-void StreamSocket::StopReading(Reader& reader) {
-  CHECK(reader_ == &reader);
+void StreamSocket::EndReading(Reader& reader) {
+  if (reader_ != &reader) return;
   reader_ = nullptr;
+  reader_waits_ = false;
 }
 
 void StreamSocket::set_high_water_mark(size_t bytes) {
@@ -90,7 +95,7 @@ void StreamSocket::set_high_water_mark(size_t bytes) {
 // when less than half of the mark is unread.
 void StreamSocket::ArmIfWanted() {
   if (closing_ || source_.armed() || end_of_stream_ || read_error_ != 0) return;
-  if (reader_ == nullptr && !paused_by_budget_) return;
+  if (!reader_waits_ && !paused_by_budget_) return;
   if (unread_.bytes() > high_water_mark_ / 2) return;
   Arm();
 }
@@ -103,9 +108,7 @@ void StreamSocket::Arm() {
 }
 
 void StreamSocket::NotifyReader() {
-  if (reader_ == nullptr) return;
-  Reader& reader = *reader_;
-  if (reader.OnReadable()) reader_ = nullptr;
+  if (reader_waits_ && reader_->OnReadable()) reader_waits_ = false;
 }
 
 void StreamSocket::ReceiveSource::OnDescriptors(std::vector<OwnedDescriptor> descriptors) {
@@ -464,7 +467,7 @@ void StreamSocket::Close(CloseMode mode) {
     return;
   }
   NotifyReader();
-  CHECK(reader_ == nullptr);
+  CHECK(!reader_waits_);
   IntrusiveList<Writer, WriteListTag> queued;
   queued.Splice(writers_);
   while (!queued.empty()) {

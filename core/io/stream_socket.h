@@ -43,6 +43,8 @@ class StreamSocket final : public Counted<StreamSocket> {
   SocketId ReleaseId();
 
   SocketId id() const { return id_; }
+  // For calls with id().
+  const OwnReactor& reactor() const { return reactor_; }
   const SocketAddress& peer() const { return peer_; }
   // False once Close() was called.
   bool open() const { return !closing_; }
@@ -59,9 +61,9 @@ class StreamSocket final : public Counted<StreamSocket> {
   void set_lingers(bool lingers) { connect_or_close_.may_block = lingers; }
   bool lingers() const { return connect_or_close_.may_block; }
 
-  // --- Reading. At most one reader at a time (CHECKed). ---
+  // --- Reading ---
 
-  // A call that waits for input.
+  // A call that reads: from BeginReading() until it has taken what it gets, or was stopped.
   class Reader {
    public:
     // Input, an error, the end of the stream or Close() has come. Returns true when the reader is done waiting.
@@ -73,9 +75,13 @@ class StreamSocket final : public Counted<StreamSocket> {
 
   // True when a read would not wait.
   bool readable() const { return closing_ || !unread_.empty() || read_error_ != 0 || end_of_stream_; }
-  // `reader` waits until it says that it is done, or StopReading(). REQUIRES that nobody else waits.
-  void StartReading(Reader& reader);
-  void StopReading(Reader& reader);
+  // From here to EndReading() nobody but `reader` may read: CHECKed, since what the one was promised the other would
+  // take.
+  void BeginReading(Reader& reader);
+  // The reader waits until it says that it is done. REQUIRES that it has begun.
+  void WaitForInput();
+  // Does nothing when `reader` has not begun, or has ended.
+  void EndReading(Reader& reader);
 
   // What readable() promised: bytes first, then the error (once), then the end of the stream (0, an empty buffer).
   // REQUIRES readable().
@@ -84,7 +90,7 @@ class StreamSocket final : public Counted<StreamSocket> {
   // As TakeBytes(), but nothing is consumed, an error neither. REQUIRES readable().
   absl::StatusOr<size_t> PeekBytes(absl::Span<char> target) const;
   // As TakeBytes() when readable(). Else, when no receive is armed, what the kernel has; nullopt when that is nothing,
-  // or when a receive is armed, which delivers from Poll(). REQUIRES that nobody waits and that `target` is not empty.
+  // or when a receive is armed, which delivers from Poll(). REQUIRES that nobody reads and that `target` is not empty.
   absl::StatusOr<std::optional<size_t>> TryTakeBytes(absl::Span<char> target);
   // Ends the receiving half: what has arrived can still be read, then the end of the stream.
   absl::Status ShutdownRead();
@@ -276,12 +282,13 @@ class StreamSocket final : public Counted<StreamSocket> {
   bool poisoned_ = false;
   bool shutdown_when_sent_ = false;
   bool paused_by_budget_ = false;
+  bool reader_waits_ = false;
   int read_error_ = 0;
   size_t high_water_mark_ = kDefaultHighWaterMark;
   BufferQueue unread_;
   uint64_t received_bytes_ = 0;
   std::vector<ArrivedDescriptors> descriptors_;  // In the order of their positions.
-  Reader* reader_ = nullptr;
+  Reader* reader_ = nullptr;                     // Who reads.
   Connector* connector_ = nullptr;
   ReceiveSource source_{*this};
   IntrusiveList<Writer, WriteListTag> writers_;

@@ -250,6 +250,12 @@ TEST_F(StreamSocketDeathTest, UseOnAnotherShardIsABug) {
         socket_->Close(StreamSocket::CloseMode::kGraceful);
       },
       "another shard");
+  EXPECT_DEATH(
+      {
+        FakeShard other;
+        (void)socket_->reactor()->Shutdown(socket_->id(), ShutdownHow::kWrite);
+      },
+      "another shard");
 }
 
 TEST_F(StreamSocketTest, CloseTakesTheSendBackBeforeItClosesTheSocket) {

@@ -21,7 +21,7 @@ absl::StatusOr<Ref<DatagramSocket>> DatagramHandle::OpenSocket(AddressFamily fam
 // Only for messages, so a failure does not matter.
 void DatagramHandle::LearnLocalAddress() {
   SocketAddress local;
-  if (Reactor::Current().LocalAddress(socket_->id(), &local) == 0) socket_->set_local(local);
+  if (socket_->reactor()->LocalAddress(socket_->id(), &local) == 0) socket_->set_local(local);
 }
 
 absl::Status DatagramHandle::BindSocket(const SocketAddress& address) {
@@ -29,7 +29,7 @@ absl::Status DatagramHandle::BindSocket(const SocketAddress& address) {
   if (!socket_->open()) return socket_->StatusFor(EBADF, operation());
   if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation());
   if (!socket_->IsOfKind(address)) return ErrnoStatus(EINVAL, operation());
-  const int result = Reactor::Current().Bind(socket_->id(), address);
+  const int result = socket_->reactor()->Bind(socket_->id(), address);
   if (result < 0) return ErrnoStatus(-result, operation());
   LearnLocalAddress();
   return absl::OkStatus();
@@ -40,7 +40,7 @@ absl::Status DatagramHandle::Connect(const SocketAddress& peer) {
   if (!socket_->open()) return socket_->StatusFor(EBADF, operation());
   if (peer.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation());
   if (!socket_->IsOfKind(peer)) return ErrnoStatus(EINVAL, operation());
-  const int result = Reactor::Current().ConnectDatagrams(socket_->id(), peer);
+  const int result = socket_->reactor()->ConnectDatagrams(socket_->id(), peer);
   if (result < 0) return ErrnoStatus(-result, operation());
   LearnLocalAddress();
   return absl::OkStatus();
@@ -48,7 +48,7 @@ absl::Status DatagramHandle::Connect(const SocketAddress& peer) {
 
 absl::Status DatagramHandle::Disconnect() {
   if (!socket_->open()) return socket_->StatusFor(EBADF, "disconnect");
-  const int result = Reactor::Current().ConnectDatagrams(socket_->id(), SocketAddress());
+  const int result = socket_->reactor()->ConnectDatagrams(socket_->id(), SocketAddress());
   if (result < 0) return socket_->StatusFor(-result, "disconnect");
   LearnLocalAddress();
   return absl::OkStatus();
@@ -73,7 +73,7 @@ absl::StatusOr<std::optional<ReceivedDatagram>> DatagramHandle::TryReceiveFrom(a
 absl::StatusOr<SocketAddress> DatagramHandle::LocalAddress() const {
   if (!socket_->open()) return socket_->StatusFor(EBADF, "local address");
   SocketAddress address;
-  const int result = Reactor::Current().LocalAddress(socket_->id(), &address);
+  const int result = socket_->reactor()->LocalAddress(socket_->id(), &address);
   if (result < 0) return socket_->StatusFor(-result, "local address");
   return address;
 }
@@ -81,20 +81,20 @@ absl::StatusOr<SocketAddress> DatagramHandle::LocalAddress() const {
 absl::StatusOr<SocketAddress> DatagramHandle::PeerAddress() const {
   if (!socket_->open()) return socket_->StatusFor(EBADF, "peer address");
   SocketAddress address;
-  const int result = Reactor::Current().PeerAddress(socket_->id(), &address);
+  const int result = socket_->reactor()->PeerAddress(socket_->id(), &address);
   if (result < 0) return socket_->StatusFor(-result, "peer address");
   return address;
 }
 
 absl::Status DatagramHandle::SetOption(SocketOption option, int value, absl::string_view name) {
   if (!socket_->open()) return socket_->StatusFor(EBADF, name);
-  return socket_->StatusFor(-Reactor::Current().SetOption(socket_->id(), option, value), name);
+  return socket_->StatusFor(-socket_->reactor()->SetOption(socket_->id(), option, value), name);
 }
 
 absl::StatusOr<int> DatagramHandle::GetOption(SocketOption option, absl::string_view name) const {
   if (!socket_->open()) return socket_->StatusFor(EBADF, name);
   int value = 0;
-  const int result = Reactor::Current().GetOption(socket_->id(), option, &value);
+  const int result = socket_->reactor()->GetOption(socket_->id(), option, &value);
   if (result < 0) return socket_->StatusFor(-result, name);
   return value;
 }

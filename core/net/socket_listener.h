@@ -106,8 +106,9 @@ class SocketListener {
   AcceptOperation<Stream> Accept() { return AcceptOperation<Stream>(socket_); }
 
   // As Accept(), but never waits: nullopt where Accept() would, and when other calls wait already. A program that
-  // repeats it must let time pass in between (co_await Sleep(), for example; a Yield() takes none in the simulator):
-  // after an Accept(), connections are accepted while the loop turns, and this call takes only what is there.
+  // repeats it must let time pass in between (co_await Sleep(), for example; a Yield() takes next to none in the
+  // simulator): after an Accept(), connections are accepted while the loop turns, and this call takes only what is
+  // there.
   //
   // Errors:
   //   kFailedPrecondition  EBADF: Close() was called.

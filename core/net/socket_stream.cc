@@ -73,18 +73,18 @@ absl::Status StreamConnector::ErrorStatus() const {
 }  // namespace internal
 
 absl::StatusOr<size_t> ReadOperation::TakeResult() {
-  if (stopped()) return StopStatus();
+  if (EndStopped()) return StopStatus();
   if (target_.empty()) return absl::InvalidArgumentError("read: the target is empty");
   return socket_->TakeBytes(target_);
 }
 
 absl::StatusOr<Buffer> ReceiveOperation::TakeResult() {
-  if (stopped()) return StopStatus();
+  if (EndStopped()) return StopStatus();
   return socket_->TakeBuffer();
 }
 
 absl::StatusOr<size_t> PeekOperation::TakeResult() {
-  if (stopped()) return StopStatus();
+  if (EndStopped()) return StopStatus();
   if (target_.empty()) return absl::InvalidArgumentError("peek: the target is empty");
   return socket_->PeekBytes(target_);
 }
@@ -112,7 +112,7 @@ bool ReadAtLeastOperation::Progress() {
   return bytes_ >= min_;
 }
 
-IoResult ReadAtLeastOperation::TakeResult() { return IoResult{stopped() ? StopStatus() : status_, bytes_}; }
+IoResult ReadAtLeastOperation::TakeResult() { return IoResult{EndStopped() ? StopStatus() : status_, bytes_}; }
 
 absl::StatusOr<size_t> WriteOperation::TakeResult() {
   if (bytes_written() > 0) return bytes_written();

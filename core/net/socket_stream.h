@@ -45,21 +45,26 @@ class StreamInputOperation : public WithDeadline<Derived>, protected StreamSocke
  protected:
   explicit StreamInputOperation(Ref<StreamSocket> socket) : socket_(std::move(socket)) {}
 
-  // True when the call was stopped before it had a result.
-  bool stopped() const { return this->cause() != StopCause::kNone && !ready_; }
+  // Lets others read: what every TakeResult() begins with, and takes its result at once. Returns true when the call was
+  // stopped before it had one.
+  bool EndStopped() {
+    socket_->EndReading(*this);
+    return this->cause() != StopCause::kNone && !ready_;
+  }
 
   Ref<StreamSocket> socket_;
   bool ready_ = false;
 
  private:
   bool Start() override {
+    socket_->BeginReading(*this);
     const bool needs_input = static_cast<Derived*>(this)->NeedsInput();
     if ((!needs_input || socket_->readable()) && OnReadable()) return true;
-    socket_->StartReading(*this);
+    socket_->WaitForInput();
     return false;
   }
   void OnStop() override {
-    socket_->StopReading(*this);
+    socket_->EndReading(*this);
     this->Finish();
   }
   bool OnReadable() final {
@@ -358,9 +363,9 @@ class ReadingCalls {
   PeekOperation Peek(absl::Span<char> target) { return PeekOperation(socket(), target); }
 
   // As Read(), but never waits: nullopt where Read() would. 0 is the end of the stream. A program that repeats it must
-  // let time pass in between (co_await Sleep(), for example; a Yield() takes none in the simulator): after a Read() or
-  // another waiting call, bytes are received into user memory while the loop turns, and this call takes only what is
-  // there.
+  // let time pass in between (co_await Sleep(), for example; a Yield() takes next to none in the simulator): after a
+  // Read() or another waiting call, bytes are received into user memory while the loop turns, and this call takes only
+  // what is there.
   //
   // Errors: those of Read(), without kDeadlineExceeded and kCancelled.
   absl::StatusOr<std::optional<size_t>> TryRead(absl::Span<char> target) {

@@ -30,7 +30,7 @@ absl::Status TcpSocket::Bind(const SocketAddress& address) {
   const std::string operation = absl::StrCat("bind ", address.ToString());
   if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation);
   if (address.is_unix()) return ErrnoStatus(EINVAL, operation);
-  return ErrnoStatus(-Reactor::Current().Bind(socket_->id(), address), operation);
+  return ErrnoStatus(-socket_->reactor()->Bind(socket_->id(), address), operation);
 }
 
 Ref<StreamSocket> TcpSocket::TakeSocket() {
@@ -39,13 +39,13 @@ Ref<StreamSocket> TcpSocket::TakeSocket() {
 }
 
 absl::StatusOr<TcpListener> TcpSocket::Listen(int backlog) && {
-  Reactor& reactor = Reactor::Current();
   const Ref<StreamSocket> socket = TakeSocket();
-  int result = reactor.Listen(socket->id(), backlog);
+  const OwnReactor& reactor = socket->reactor();
+  int result = reactor->Listen(socket->id(), backlog);
   SocketAddress local;
-  if (result == 0) result = reactor.LocalAddress(socket->id(), &local);
+  if (result == 0) result = reactor->LocalAddress(socket->id(), &local);
   if (result < 0) {
-    reactor.LocalAddress(socket->id(), &local);
+    reactor->LocalAddress(socket->id(), &local);
     socket->Close(StreamSocket::CloseMode::kReset);
     return ErrnoStatus(-result, absl::StrCat("listen ", local.ToString()));
   }

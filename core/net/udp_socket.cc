@@ -76,7 +76,7 @@ absl::Status UdpSocket::SetMembership(const MulticastGroup& group, bool join) {
   const std::string operation = absl::StrCat(join ? "join " : "leave ", group.address.HostToString());
   if (!socket_->open()) return socket_->StatusFor(EBADF, operation);
   if (!group.address.is_ipv4() && !group.address.is_ipv6()) return ErrnoStatus(EINVAL, operation);
-  const int result = Reactor::Current().SetMembership(socket_->id(), group, join);
+  const int result = socket_->reactor()->SetMembership(socket_->id(), group, join);
   return socket_->StatusFor(-result, operation);
 }
 

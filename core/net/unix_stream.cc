@@ -11,7 +11,7 @@
 namespace tandem {
 
 absl::StatusOr<BytesAndDescriptors> ReadWithDescriptorsOperation::TakeResult() {
-  if (stopped()) return StopStatus();
+  if (EndStopped()) return StopStatus();
   if (target_.empty()) return absl::InvalidArgumentError("read: the target is empty");
   BytesAndDescriptors read;
   read.descriptors = socket_->TakeDescriptors();
@@ -53,7 +53,7 @@ absl::StatusOr<std::pair<UnixStream, UnixStream>> UnixStream::Pair() {
 absl::StatusOr<tandem::PeerCredentials> UnixStream::PeerCredentials() const {
   if (!socket()->open()) return socket()->ClosedStatus("peer credentials");
   tandem::PeerCredentials credentials;
-  const int result = Reactor::Current().GetPeerCredentials(socket()->id(), &credentials);
+  const int result = socket()->reactor()->GetPeerCredentials(socket()->id(), &credentials);
   if (result < 0) return socket()->StatusFor(-result, "peer credentials");
   return credentials;
 }

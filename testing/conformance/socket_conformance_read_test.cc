@@ -192,6 +192,32 @@ TEST(ReadDeathTest, TwoReadsAtOnceAreABug) {
       "two reads at once");
 }
 
+Task<absl::Status> PeekOften(TcpStream* stream) {
+  char byte = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const absl::StatusOr<size_t> count = co_await stream->Peek(absl::MakeSpan(&byte, 1));
+    if (!count.ok()) co_return count.status();
+  }
+  co_return absl::OkStatus();
+}
+
+// Now and then a call that has its result lets others run first: they could take what it was promised.
+TEST(ReadDeathTest, AReadThatHasNotTakenItsResultYetIsOneOfTwo) {
+  EXPECT_DEATH(
+      {
+        WorldLoop loop;
+        auto listener = TcpListener::Listen(SocketAddress::LoopbackIpv4(0));
+        auto client = loop.Run(TcpStream::Connect(listener->LocalAddress()));
+        auto server = loop.Run(listener->Accept());
+        EXPECT_OK(loop.Run(server->WriteAll("a")).status);
+        auto both = loop.Run([](TcpStream* stream) -> Task<absl::Status> {
+          auto results = co_await WhenAll(PeekOften(stream), PeekOften(stream));
+          co_return std::get<0>(results);
+        }(&*client));
+      },
+      "two reads at once");
+}
+
 // Each message comes in a buffer of its own, thousands of times its size. Kept like that, those of one silent reader
 // would be all that the kernel has.
 TEST_F(ReadTest, SmallMessagesThatNobodyReadsTakeLittleMemory) {
