@@ -102,6 +102,8 @@ TEST_P(StopTest, StoppedUnderLoadEndsWithNothingInFlight) {
   auto hog = [](SocketAddress address) -> Task<void> {
     absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address);
     if (!stream.ok()) co_return;
+    // So that the close takes a thread, where there are any: it ends later than the last task.
+    EXPECT_OK(stream->set_linger(absl::Seconds(5)));
     const std::string data = Pattern(64 << 20);
     const IoResult result = co_await stream->WriteAll(data);
     EXPECT_FALSE(result.ok());
