@@ -47,6 +47,7 @@ void TcpSocket::StartSequences() {
   // Grows with time, so that a new connection between the same addresses starts beyond the old one.
   sender_.Start(static_cast<uint64_t>(now_ns()) + (MixBits(key_) & 0xffff), mss());
   tries_ = 0;
+  retransmits_since_ns_ = now_ns();
 }
 
 void TcpSocket::StartConnect() {
@@ -164,6 +165,8 @@ void TcpSocket::OnSegmentListening(const Packet& packet) {
 void TcpSocket::OnSegmentSynSent(const Packet& packet) {
   const bool acknowledges = packet.has(Packet::kAck);
   if (acknowledges && packet.acknowledgement != sender_.next()) {
+    // The peer still has an earlier connection, which the reset ends: the next SYN need not wait.
+    if (tries_ == 0) timers_.Arm(TcpTimers::kRetransmit, now_ns() + kShortestTimeoutNs);
     owner_.AnswerByReset(packet);
     return;
   }
@@ -339,6 +342,13 @@ void TcpSocket::EnterTimeWait() {
   state_ = TcpState::kTimeWait;
   timers_.Disarm(TcpTimers::kRetransmit);
   timers_.Arm(TcpTimers::kEnd, now_ns() + kTimeWaitNs);
+}
+
+// As tcp_twsk_unique() with net.ipv4.tcp_tw_reuse = 2.
+bool TcpSocket::MakesWay(bool port_is_bound) const {
+  if (port_is_bound) return state_ == TcpState::kTimeWait || (orphan_ && state_ == TcpState::kFinWait2);
+  const bool loopback = name_.local.is_loopback() || name_.remote.is_loopback();
+  return state_ == TcpState::kTimeWait && loopback && now_ns() - last_heard_ns_ > kTimeWaitReuseNs;
 }
 
 // --- What the program reads and writes ---
@@ -689,11 +699,6 @@ int64_t TcpSocket::ClampToUserTimeout(int64_t timeout, int64_t since_ns) const {
   return std::min(timeout, std::max(left, kMillisecondNs));
 }
 
-void TcpSocket::CountTry(int64_t first_timeout_ns) {
-  if (tries_ == 0) retransmits_since_ns_ = now_ns() - first_timeout_ns;
-  ++tries_;
-}
-
 void TcpSocket::OnTimer() {
   if (timers_.due(TcpTimers::kEnd)) {
     if (state_ == TcpState::kSynSent) {
@@ -720,7 +725,7 @@ bool TcpSocket::OnRetransmitTimer() {
     Die(ETIMEDOUT);
     return false;
   }
-  CountTry(sender_.timeout_ns());
+  if (tries_++ == 0) retransmits_since_ns_ = now_ns() - sender_.timeout_ns();
   sender_.OnTimeout();
   Retransmit();
   return true;
@@ -737,7 +742,7 @@ bool TcpSocket::OnHandshakeTimer() {
     }
     return false;
   }
-  CountTry(kSynTimeoutNs);
+  ++tries_;
   if (active) {
     SendSyn();
   } else {

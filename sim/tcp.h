@@ -57,8 +57,10 @@ enum class TcpState : uint8_t {
 inline constexpr uint32_t kMaxSegment = 1460;
 inline constexpr uint32_t kMaxSegmentLoopback = 65483;
 inline constexpr int64_t kSynTimeoutNs = 1'000'000'000;
+inline constexpr int64_t kShortestTimeoutNs = 8'000'000;  // TCP_TIMEOUT_MIN: two jiffies.
 inline constexpr int64_t kTimeWaitNs = 60'000'000'000;
-inline constexpr int64_t kUnreachableNs = 3'000'000'000;  // Until the neighbour is given up.
+inline constexpr int64_t kTimeWaitReuseNs = 1'000'000'000;  // tcp_tw_reuse_delay.
+inline constexpr int64_t kUnreachableNs = 3'000'000'000;    // Until the neighbour is given up.
 inline constexpr int kSynTries = 6;
 inline constexpr int kSynAckTries = 5;
 inline constexpr int kDataTries = 15;
@@ -99,6 +101,12 @@ class TcpSocket final : public Event {
   // Up to `target.size()` bytes, copied: their count; 0: the end of the stream; -EAGAIN when neither bytes nor an end
   // are there, or -errno.
   int64_t Read(absl::Span<char> target);
+
+  // Whether a new connection of this host may take the pair of addresses: this one has ended, and only waits for what
+  // may still come. `port_is_bound`: the new one has its port already, and does not look for one.
+  bool MakesWay(bool port_is_bound) const;
+  // Ends such a connection.
+  void MakeWay() { Die(0); }
 
   // --- System calls. 0 or -errno. The others are in TcpStack. ---
 
@@ -181,7 +189,6 @@ class TcpSocket final : public Event {
   bool OnProbeTimer();
   void ArmRetransmit();
   void ArmSynRetransmit();
-  void CountTry(int64_t first_timeout_ns);
   // True when the time that the program grants the peer, counted from `since_ns`, is over.
   bool user_timeout_passed(int64_t since_ns) const;
   // `timeout`, or less when the user timeout passes first.

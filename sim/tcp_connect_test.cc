@@ -2,15 +2,16 @@
 //
 // The simulated TCP, seen through the reactor: how connections begin.
 
-#include <array>
 #include <cerrno>
 #include <cstdint>
 
 #include "core/io/address.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "sim/ephemeral_ports.h"
 #include "sim/event_queue.h"
 #include "sim/host_stack.h"
+#include "sim/link.h"
 #include "sim/network.h"
 #include "sim/sim_reactor.h"
 #include "sim/tcp.h"
@@ -55,9 +56,11 @@ TEST(TcpConnectTest, TimesOutAfterTheRetriesOfTheSyn) {
 
 TEST(TcpConnectTest, AnAddressWithoutHostIsUnreachable) {
   TcpWorld world;
+  const int64_t before = world.room.events.now_ns();
 
   EXPECT_EQ(world.Connect(world.client, TcpWorld::Open(world.client), SocketAddress::Ipv4({10, 9, 9, 9}, kPort)),
             -EHOSTUNREACH);
+  EXPECT_EQ((world.room.events.now_ns() - before) / kSecond, 3);
   EXPECT_EQ(world.Connect(world.client, TcpWorld::Open(world.client), SocketAddress::Ipv4({224, 0, 0, 1}, kPort)),
             -ENETUNREACH);
 }
@@ -137,18 +140,127 @@ TEST(TcpConnectTest, AResetThatMeetsASimultaneousOpenIsAReset) {
   EXPECT_EQ(from_a.result, -ECONNRESET);
 }
 
+// Pairs of addresses that are taken, or not quite. What Linux does was tried on its kernel, with one ephemeral port.
+
+SocketId OpenBound(TestHost& host, const SocketAddress& address) {
+  const SocketId id = TcpWorld::Open(host);
+  EXPECT_EQ(host.reactor().SetOption(id, SocketOption::kReuseAddress, 1), 0);
+  EXPECT_EQ(host.reactor().Bind(id, address), 0);
+  return id;
+}
+
 TEST(TcpConnectTest, ATakenPairOfAddressesIsNotAvailable) {
   TcpWorld world;
-  TcpWorld::Listen(world.server, SocketAddress::AnyIpv4(kPort));
-  std::array<SocketId, 2> ids;
-  for (SocketId& id : ids) {
-    id = TcpWorld::Open(world.client);
-    ASSERT_EQ(world.client.reactor().SetOption(id, SocketOption::kReuseAddress, 1), 0);
-    ASSERT_EQ(world.client.reactor().Bind(id, world.client.Address(5000)), 0);
+  const SocketId listener = TcpWorld::Listen(world.server, SocketAddress::AnyIpv4(kPort));
+  const SocketId first = OpenBound(world.client, world.client.Address(5000));
+  const SocketId second = OpenBound(world.client, world.client.Address(5000));
+
+  EXPECT_EQ(world.Connect(world.client, first, world.server.Address(kPort)), 0);
+  EXPECT_EQ(world.Connect(world.client, second, world.server.Address(kPort)), -EADDRNOTAVAIL);
+  // Also while the first waits for the other end to close: its program may still read.
+  ASSERT_GE(world.Accept(world.server, listener), 0);
+  ASSERT_EQ(world.client.stack().Shutdown(first, ShutdownHow::kWrite), 0);
+  world.room.RunFor(2 * kSecond);
+  ASSERT_EQ(TcpWorld::State(world.client, first), TcpState::kFinWait2);
+  EXPECT_EQ(world.Connect(world.client, second, world.server.Address(kPort)), -EADDRNOTAVAIL);
+}
+
+TEST(TcpConnectTest, APairInTimeWaitMakesWayForABoundSocket) {
+  TcpWorld world;
+  const SocketId listener = TcpWorld::Listen(world.server, SocketAddress::AnyIpv4(kPort));
+  const SocketId first = OpenBound(world.client, world.client.Address(5000));
+  ASSERT_EQ(world.Connect(world.client, first, world.server.Address(kPort)), 0);
+  ASSERT_EQ(world.client.stack().Shutdown(first, ShutdownHow::kWrite), 0);
+  ASSERT_EQ(world.Close(world.server, world.Accept(world.server, listener)), 0);
+  world.Settle();
+  ASSERT_EQ(TcpWorld::State(world.client, first), TcpState::kTimeWait);
+
+  const SocketId second = OpenBound(world.client, world.client.Address(5000));
+  EXPECT_EQ(world.Connect(world.client, second, world.server.Address(kPort)), 0);
+  EXPECT_EQ(world.Send(world.client, second, "new"), 3);
+  EXPECT_EQ(world.Receive(world.server, world.Accept(world.server, listener)), "new");
+  EXPECT_EQ(world.Receive(world.client, first), "|EOF");
+}
+
+// The other end still has the old connection: it answers the SYN, hears of its end by the reset of that answer, and the
+// next SYN, which follows at once, finds the listener.
+TEST(TcpConnectTest, AClosedEndMakesWayForABoundSocketAndItsPeerIsReset) {
+  TcpWorld world;
+  const SocketId listener = TcpWorld::Listen(world.server, SocketAddress::AnyIpv4(kPort));
+  const SocketId first = OpenBound(world.client, world.client.Address(5000));
+  ASSERT_EQ(world.Connect(world.client, first, world.server.Address(kPort)), 0);
+  const SocketId old_peer = world.Accept(world.server, listener);
+  ASSERT_EQ(world.Close(world.client, first), 0);
+  world.Settle();
+  ASSERT_EQ(TcpWorld::State(world.server, old_peer), TcpState::kCloseWait);
+  const int64_t before = world.room.events.now_ns();
+
+  const SocketId second = OpenBound(world.client, world.client.Address(5000));
+  EXPECT_EQ(world.Connect(world.client, second, world.server.Address(kPort)), 0);
+  EXPECT_LT(world.room.events.now_ns() - before, kSecond / 10);
+  EXPECT_EQ(world.Send(world.server, old_peer, "x"), -EPIPE);
+  EXPECT_EQ(world.Send(world.client, second, "new"), 3);
+  EXPECT_EQ(world.Receive(world.server, world.Accept(world.server, listener)), "new");
+}
+
+TEST(TcpConnectTest, TheUserTimeoutCountsFromTheFirstSynAlsoWhenTheSecondFollowsAtOnce) {
+  TcpWorld world;
+  LinkConditions conditions;
+  conditions.latency = LatencyDistribution::Fixed(5 * kMillisecond);
+  world.room.network.SetConditions(world.client.stack(), world.server.stack(), conditions);
+  world.room.network.SetConditions(world.server.stack(), world.client.stack(), conditions);
+  const SocketId listener = TcpWorld::Listen(world.server, SocketAddress::AnyIpv4(kPort));
+  const SocketId first = OpenBound(world.client, world.client.Address(5000));
+  ASSERT_EQ(world.Connect(world.client, first, world.server.Address(kPort)), 0);
+  ASSERT_GE(world.Accept(world.server, listener), 0);
+  ASSERT_EQ(world.Close(world.client, first), 0);
+  world.room.RunFor(kSecond);
+
+  const SocketId second = OpenBound(world.client, world.client.Address(5000));
+  ASSERT_EQ(world.client.reactor().SetOption(second, SocketOption::kUserTimeout, 500), 0);
+  EXPECT_EQ(world.Connect(world.client, second, world.server.Address(kPort)), 0);
+}
+
+// A client whose connections share one ephemeral port, since all the others are taken: the first has ended, and the
+// next one is asked for `wait_ns` later.
+enum class Ended { kByBoth, kHere };
+int64_t ConnectOnTheOnlyPort(bool over_loopback, Ended ended, int64_t wait_ns) {
+  TcpWorld world;
+  for (uint16_t port = EphemeralPorts::kFirst; port < EphemeralPorts::kLast; ++port) {
+    const SocketId id = TcpWorld::Open(world.client);
+    EXPECT_EQ(world.client.reactor().Bind(id, SocketAddress::AnyIpv4(port)), 0);
+  }
+  TestHost& listening = over_loopback ? world.client : world.server;
+  const SocketId listener = TcpWorld::Listen(listening, SocketAddress::AnyIpv4(kPort));
+  const SocketAddress peer = over_loopback ? SocketAddress::LoopbackIpv4(kPort) : world.server.Address(kPort);
+  const SocketId first = TcpWorld::Open(world.client);
+  EXPECT_EQ(world.Connect(world.client, first, peer), 0);
+  EXPECT_EQ(TcpWorld::Local(world.client, first).port(), EphemeralPorts::kLast);
+  const SocketId accepted = world.Accept(listening, listener);
+  EXPECT_EQ(world.Close(world.client, first), 0);
+  world.Settle();
+  if (ended == Ended::kByBoth) {
+    EXPECT_EQ(world.Close(listening, accepted), 0);
+    world.Settle();
   }
 
-  EXPECT_EQ(world.Connect(world.client, ids[0], world.server.Address(kPort)), 0);
-  EXPECT_EQ(world.Connect(world.client, ids[1], world.server.Address(kPort)), -EADDRNOTAVAIL);
+  world.room.RunFor(wait_ns);
+  return world.Connect(world.client, TcpWorld::Open(world.client), peer);
+}
+
+TEST(TcpConnectTest, OverLoopbackAPortInTimeWaitIsTakenAgainAfterASecond) {
+  EXPECT_EQ(ConnectOnTheOnlyPort(/*over_loopback=*/true, Ended::kByBoth, kSecond / 2), -EADDRNOTAVAIL);
+  EXPECT_EQ(ConnectOnTheOnlyPort(/*over_loopback=*/true, Ended::kByBoth, kSecond), 0);
+}
+
+TEST(TcpConnectTest, OverANetworkAPortInTimeWaitIsKeptForAMinute) {
+  EXPECT_EQ(ConnectOnTheOnlyPort(/*over_loopback=*/false, Ended::kByBoth, kTimeWaitNs - kSecond), -EADDRNOTAVAIL);
+  EXPECT_EQ(ConnectOnTheOnlyPort(/*over_loopback=*/false, Ended::kByBoth, kTimeWaitNs), 0);
+}
+
+TEST(TcpConnectTest, APortWhoseOtherEndIsOpenIsKeptForAMinute) {
+  EXPECT_EQ(ConnectOnTheOnlyPort(/*over_loopback=*/true, Ended::kHere, kTimeWaitNs - kSecond), -EADDRNOTAVAIL);
+  EXPECT_EQ(ConnectOnTheOnlyPort(/*over_loopback=*/true, Ended::kHere, kTimeWaitNs), 0);
 }
 
 TEST(TcpConnectTest, AWriteBeforeTheConnectionIsUpFollowsIt) {
@@ -174,6 +286,7 @@ TEST(TcpConnectTest, ACancelledConnectReportsThat) {
   world.room.RunUntil([&] { return connect.completions == 1; });
 
   EXPECT_EQ(connect.result, -ECANCELED);
+  EXPECT_EQ(TcpWorld::Option(world.client, id, SocketOption::kError), 0);
   EXPECT_EQ(world.Close(world.client, id), 0);
   EXPECT_EQ(connect.completions, 1);
 }

@@ -24,14 +24,25 @@
 namespace tandem::sim {
 namespace {
 
-TEST(TcpFaultTest, ASilentPeerEndsInATimeout) {
+// How long a connection whose packets take `latency_ns` sends to a peer that says nothing any more.
+int64_t NsUntilGivenUp(int64_t latency_ns) {
   TcpWorld world;
+  LinkConditions conditions;
+  conditions.latency = LatencyDistribution::Fixed(latency_ns);
+  world.room.network.SetConditions(world.client.stack(), world.server.stack(), conditions);
+  world.room.network.SetConditions(world.server.stack(), world.client.stack(), conditions);
   const TcpWorld::Pair pair = world.Connected();
   world.room.network.Block(world.client.stack(), world.server.stack());
+  const int64_t before = world.room.events.now_ns();
   EXPECT_EQ(world.Send(world.client, pair.client, "x"), 1);
-
   EXPECT_EQ(world.Receive(world.client, pair.client, 3600 * kSecond), "|" + std::to_string(ETIMEDOUT));
-  EXPECT_GT(world.room.events.now_ns(), 600 * kSecond);
+  return world.room.events.now_ns() - before;
+}
+
+// 200 ms that double nine times, to 102.4 s, and then six times 120 s; or longer, where the first is.
+TEST(TcpFaultTest, ASilentPeerEndsInATimeout) {
+  EXPECT_EQ(NsUntilGivenUp(kMillisecond / 10) / kSecond, 924);
+  EXPECT_GT(NsUntilGivenUp(kSecond / 10), 1000 * kSecond);
 }
 
 TEST(TcpFaultTest, AResetBehindALossIsAskedForAgain) {

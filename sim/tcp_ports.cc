@@ -6,6 +6,7 @@
 #include "core/base/random.h"
 #include "core/io/reactor.h"
 #include "sim/ip.h"
+#include "sim/tcp.h"
 
 namespace tandem::sim {
 
@@ -92,9 +93,14 @@ TcpSocket* TcpPorts::FindListener(const SocketAddress& destination, const Socket
 }
 
 bool TcpPorts::AddConnection(TcpName& name) {
-  const bool added = connections_.try_emplace(Pair(name.local, name.remote), &name.owner).second;
-  if (added) name.connected = true;
-  return added;
+  TcpSocket* old = FindConnection(name.local, name.remote);
+  if (old != nullptr) {
+    if (!old->MakesWay(/*port_is_bound=*/name.bound)) return false;
+    old->MakeWay();
+  }
+  connections_.emplace(Pair(name.local, name.remote), &name.owner);
+  name.connected = true;
+  return true;
 }
 
 bool TcpPorts::AddConnectionAtFreePort(TcpName& name, const SocketAddress& source) {

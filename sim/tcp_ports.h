@@ -69,7 +69,7 @@ class TcpPorts {
   // chooses. Null: nobody.
   TcpSocket* FindListener(const SocketAddress& destination, const SocketAddress& source) const;
 
-  // Enters the pair of addresses. False when it is taken.
+  // Enters the pair of addresses. False when it is taken by a connection that does not make way.
   bool AddConnection(TcpName& name);
   // The same for `name` that has no port, at `source`: finds a port for it, which is no one's that somebody asked for
   // by name, but may serve connections to other peers. False when there is none.

@@ -215,6 +215,39 @@ TEST(TcpStreamTest, ASendWaitsForAReaderAndACancelTellsWhatWent) {
             bytes.substr(0, static_cast<size_t>(send.result)) + "|EOF");
 }
 
+TEST(TcpStreamTest, AFinWithoutBytesDoesNotWaitForAClosedWindow) {
+  TcpWorld world;
+  const TcpWorld::Pair pair = world.Connected();
+  const std::string window(64 << 10, 'x');
+  ASSERT_EQ(world.Send(world.client, pair.client, window), static_cast<int64_t>(window.size()));
+  world.Settle();
+  ASSERT_EQ(world.server.stack().Find(pair.server)->receive_bytes(), window.size());
+
+  ASSERT_EQ(world.client.stack().Shutdown(pair.client, ShutdownHow::kWrite), 0);
+  world.Settle();
+  EXPECT_EQ(TcpWorld::State(world.server, pair.server), TcpState::kCloseWait);
+  EXPECT_EQ(world.Receive(world.server, pair.server), window + "|EOF");
+}
+
+TEST(TcpStreamTest, DefaultBuffersDoNotTuneThemselves) {
+  TcpWorld world;
+  const TcpWorld::Pair pair = world.Connected();
+  const std::string bytes(1 << 20, 'x');
+  TestOperation send;
+  const IoSlice slice{bytes.data(), bytes.size()};
+  send.socket = pair.client;
+  send.slices = absl::MakeConstSpan(&slice, 1);
+  world.client.reactor().Submit(send);
+  world.room.RunFor(10 * kSecond);
+  EXPECT_EQ(world.server.stack().Find(pair.server)->receive_bytes(), size_t{64} << 10);
+
+  world.client.reactor().Cancel(send);
+  world.room.RunUntil([&] { return send.completions == 1; });
+  // A third of the send buffer is free before a send that waits goes on.
+  EXPECT_GT(send.result, (64 << 10) + (128 << 10) * 2 / 3);
+  EXPECT_LE(send.result, (64 << 10) + (128 << 10));
+}
+
 TEST(TcpStreamTest, ACloseGoesOnSendingWhatItHas) {
   TcpWorld world;
   const TcpWorld::Pair pair = world.Connected();
