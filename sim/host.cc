@@ -110,8 +110,7 @@ void Host::Start() {
   OnRunnable();
 }
 
-void Host::AfterMain() {
-  if (shutting_down_ || !shard_->main_ended()) return;
+void Host::BeginShutdown() {
   shutting_down_ = true;
   give_up_ = world_.Now() + kGrace;
   shard_->RethrowMain();
@@ -233,16 +232,17 @@ bool Host::HasWork() const {
 void Host::RunTurns() {
   runnable_ = false;
   if (!alive() || paused_) return;
+  bool has_work = true;
   {
     const InTurn in_turn(*this);
-    int turns = 0;
-    do {
-      if (!world_.CountTurn(*this)) break;
+    for (int turns = 0; has_work && turns < kSpinTurns; ++turns) {
+      if (!world_.CountTurn(*this)) return;
       CHECK(shard_->Turn(Instant::InfinitePast()));
-      AfterMain();
-    } while (HasWork() && ++turns < kSpinTurns);
+      if (shard_->main_ended() && !shutting_down_) BeginShutdown();
+      has_work = HasWork();
+    }
   }
-  if (alive() && HasWork() && !world_.failed()) {
+  if (has_work) {
     runnable_ = true;
     world_.spinning_.push_back(this);
     return;

@@ -133,7 +133,8 @@ class Host final : private HostWaker {
   // True when the next turn of the shard has something to do at this instant.
   bool HasWork() const;
   void ArmWakeUp();
-  void AfterMain();
+  // Main has returned, or throws now: everything else is cancelled.
+  void BeginShutdown();
   // The process has ended by itself.
   void Exit();
   void CrashNow();

@@ -22,6 +22,12 @@ uint64_t FromInt(int64_t value) { return static_cast<uint64_t>(value); }
 // What a packet is, for the trace.
 uint64_t Kind(const Packet& packet) { return Pair(packet.flags | uint32_t{packet.protocol} << 8, packet.size); }
 
+Link::Outcome SendDatagram(Link& link, int64_t now_ns, const Packet& packet) {
+  const uint32_t fragments =
+      packet.from == packet.to ? 1 : std::max(1u, (packet.size + kFragmentPayloadBytes - 1) / kFragmentPayloadBytes);
+  return link.SendDatagram(now_ns, packet.size + fragments * kDatagramHeaderBytes, fragments);
+}
+
 }  // namespace
 
 void Packet::Run() { from->network().Deliver(*this); }
@@ -114,14 +120,6 @@ void Network::FreePacket(Packet& packet) {
   packet.next = std::exchange(free_packets_, &packet);
 }
 
-Link::Outcome Network::PutOnLink(const Packet& packet) {
-  Link& link = packet.from->LinkTo(*packet.to);
-  if (packet.protocol == Packet::kTcp) return link.Send(now_ns(), packet.size + kHeaderBytes);
-  const uint32_t fragments =
-      packet.from == packet.to ? 1 : std::max(1u, (packet.size + kFragmentPayloadBytes - 1) / kFragmentPayloadBytes);
-  return link.SendDatagram(now_ns(), packet.size + fragments * kDatagramHeaderBytes, fragments);
-}
-
 void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
   const int64_t now = now_ns();
   ++statistics_.packets_sent;
@@ -131,7 +129,9 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
     FreePacket(packet);
     return;
   }
-  const Link::Outcome outcome = PutOnLink(packet);
+  Link& link = packet.from->LinkTo(*packet.to);
+  const Link::Outcome outcome =
+      packet.protocol == Packet::kTcp ? link.Send(now, packet.size + kHeaderBytes) : SendDatagram(link, now, packet);
   packet.link_ordinal = outcome.ordinal;
   trace_.Record(TraceKind::kPacketSent, now, packet.from->index(), Pair(packet.to->index(), outcome.ordinal),
                 Kind(packet), packet.sequence);

@@ -96,7 +96,6 @@ class Network {
  private:
   static constexpr size_t kPacketsPerSlab = 256;
 
-  Link::Outcome PutOnLink(const Packet& packet);
   void SendCopy(const Packet& packet, int64_t arrival_ns);
 
   EventQueue& events_;

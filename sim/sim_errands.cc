@@ -30,8 +30,6 @@ constexpr uint64_t kDrawLookupMissing = 36;
 constexpr uint64_t kDrawLookupSlow = 37;
 constexpr uint64_t kDrawLookupSlowTime = 38;
 
-uint64_t FromInt(int64_t value) { return static_cast<uint64_t>(value); }
-
 }  // namespace
 
 SimReactor::Errand& SimReactor::NewErrand(Operation& operation, Errand::Phase phase) {
@@ -65,8 +63,7 @@ void SimReactor::CancelErrand(const Operation& operation) {
 }
 
 void SimReactor::RecordWork(const Errand& errand, uint64_t what) {
-  network_.trace().Record(TraceKind::kWork, network_.now_ns(), stack_.index(), errand.ordinal, what,
-                          errand.scheduled() ? FromInt(errand.time_ns()) : 0);
+  stack_.Record(TraceKind::kWork, errand.ordinal, what, errand.scheduled() ? errand.time_ns() : 0);
 }
 
 // In a drawn part of its time the work waits for a thread, and can be cancelled. In the rest it runs; the function is
@@ -145,8 +142,7 @@ void SimReactor::StartLookup(Operation& operation) {
     latency_ns += static_cast<int64_t>(ReduceToRange(draw(kDrawLookupSlowTime), kSlowLookupMaxNs));
   }
   network_.events().Schedule(errand, network_.now_ns() + latency_ns);
-  network_.trace().Record(TraceKind::kLookup, network_.now_ns(), stack_.index(), HashName(host), errand.ordinal,
-                          FromInt(errand.time_ns()));
+  stack_.Record(TraceKind::kLookup, HashName(host), errand.ordinal, errand.time_ns());
 }
 
 void SimReactor::AnswerLookup(Errand& errand) {
@@ -157,8 +153,7 @@ void SimReactor::AnswerLookup(Errand& errand) {
   if (result == 0) {
     for (const SocketAddress& address : lookup.addresses) hash = HashCombine(hash, HashAddress(address));
   }
-  network_.trace().Record(TraceKind::kLookedUp, network_.now_ns(), stack_.index(), HashName(lookup.host),
-                          FromInt(-result), hash);
+  stack_.Record(TraceKind::kLookedUp, HashName(lookup.host), -result, hash);
   EndErrand(errand, result);
 }
 

@@ -41,8 +41,6 @@ constexpr size_t kSlowWriteSteps = 16;
 // A file is read in pieces of this size.
 constexpr size_t kFilePiece = 16384;
 
-uint64_t FromInt(int64_t value) { return static_cast<uint64_t>(value); }
-
 // True for what concerns no socket.
 bool IsErrand(const Operation& operation) {
   return operation.kind == OperationKind::kRunBlocking || operation.kind == OperationKind::kResolve;
@@ -74,8 +72,7 @@ SimReactor::~SimReactor() { Abandon(); }
 
 void SimReactor::Abandon() {
   if (!abandoned_) {
-    network_.trace().Record(TraceKind::kAbandon, network_.now_ns(), stack_.index(), operations_in_flight(),
-                            sources_armed());
+    stack_.Record(TraceKind::kAbandon, operations_in_flight(), sources_armed());
   }
   abandoned_ = true;
   if (stack_.observer() == this) stack_.set_observer(nullptr);
@@ -105,7 +102,7 @@ bool SimReactor::DeliverSignal(int signal) {
   CHECK(signal > 0 && signal < static_cast<int>(watched_signals_.size())) << "not a signal: " << signal;
   SignalWatch& watch = watched_signals_[static_cast<size_t>(signal)];
   if (abandoned_ || watch == SignalWatch::kOff) return false;
-  network_.trace().Record(TraceKind::kSignal, network_.now_ns(), stack_.index(), static_cast<uint64_t>(signal));
+  stack_.Record(TraceKind::kSignal, signal);
   if (watch == SignalWatch::kOnce) watch = SignalWatch::kOff;
   pending_signals_ |= uint64_t{1} << (signal - 1);
   NotifyRunnable();
@@ -279,8 +276,7 @@ void SimReactor::TellOperation(const Report& report) {
   }
   FreeSlot(operation.reactor_slot);
   ++statistics_.completions;
-  network_.trace().Record(TraceKind::kComplete, network_.now_ns(), stack_.index(),
-                          static_cast<uint64_t>(operation.kind), FromInt(operation.socket), FromInt(report.result));
+  stack_.Record(TraceKind::kComplete, operation.kind, operation.socket, report.result);
   ReportComplete(operation, report.result);
 }
 
@@ -313,11 +309,10 @@ void SimReactor::SubmitOperation(Operation& operation) {
   ++statistics_.submissions;
   operation.reactor_slot = TakeSlot(&operation, nullptr);
   if (abandoned_) {
-    network_.trace().Record(TraceKind::kSubmitDead, network_.now_ns(), stack_.index(), 0);
+    stack_.Record(TraceKind::kSubmitDead, 0);
     return;
   }
-  network_.trace().Record(TraceKind::kSubmit, network_.now_ns(), stack_.index(), static_cast<uint64_t>(operation.kind),
-                          FromInt(operation.socket));
+  stack_.Record(TraceKind::kSubmit, operation.kind, operation.socket);
   switch (operation.kind) {
     case OperationKind::kConnect:
       StartConnect(operation);
@@ -343,8 +338,7 @@ void SimReactor::SubmitOperation(Operation& operation) {
 
 void SimReactor::CancelOperation(Operation& operation) {
   if (abandoned_) return;
-  network_.trace().Record(TraceKind::kCancel, network_.now_ns(), stack_.index(), static_cast<uint64_t>(operation.kind),
-                          FromInt(operation.socket));
+  stack_.Record(TraceKind::kCancel, operation.kind, operation.socket);
   if (IsErrand(operation)) {
     CancelErrand(operation);
     return;
@@ -577,11 +571,10 @@ void SimReactor::ArmSource(Source& source) {
   ++statistics_.submissions;
   source.reactor_slot = TakeSlot(nullptr, &source);
   if (abandoned_) {
-    network_.trace().Record(TraceKind::kSubmitDead, network_.now_ns(), stack_.index(), 1);
+    stack_.Record(TraceKind::kSubmitDead, 1);
     return;
   }
-  network_.trace().Record(TraceKind::kArm, network_.now_ns(), stack_.index(), static_cast<uint64_t>(source.kind()),
-                          FromInt(source.socket), source.budget);
+  stack_.Record(TraceKind::kArm, source.kind(), source.socket, source.budget);
   CHECK(source.kind() == Source::Kind::kAccept || source.budget > 0);
   Descriptor& descriptor = DescriptorOf(source.socket);
   CHECK(descriptor.source == nullptr) << "two sources at once on one socket";
@@ -605,8 +598,7 @@ bool SimReactor::IsReady(const Source& source) const {
 
 void SimReactor::DisarmSource(Source& source) {
   if (abandoned_) return;
-  network_.trace().Record(TraceKind::kDisarm, network_.now_ns(), stack_.index(), static_cast<uint64_t>(source.kind()),
-                          FromInt(source.socket));
+  stack_.Record(TraceKind::kDisarm, source.kind(), source.socket);
   Descriptor& descriptor = DescriptorOf(source.socket);
   const int64_t delay = DrawLateness(stack_.faults().late_cancel, Late::kCancel, source.socket);
   if (delay == 0) {
@@ -783,8 +775,7 @@ void SimReactor::EndSource(Descriptor& descriptor, SourceEnd end, int error) {
   descriptor.disarming = false;
   FreeSlot(source.reactor_slot);
   ++statistics_.completions;
-  network_.trace().Record(TraceKind::kReceiveEnd, network_.now_ns(), stack_.index(), FromInt(source.socket),
-                          static_cast<uint64_t>(end), FromInt(error));
+  stack_.Record(TraceKind::kReceiveEnd, source.socket, end, error);
   ReportEnd(source, end, error);
 }
 

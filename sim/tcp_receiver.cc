@@ -17,9 +17,8 @@ TcpReceiver::~TcpReceiver() {
   }
 }
 
-bool TcpReceiver::Trim(Packet& packet) const {
+bool TcpReceiver::CutOff(Packet& packet) const {
   const uint64_t end = packet.sequence + packet.size;
-  if (end <= window_end_) return true;
   packet.size -= static_cast<uint32_t>(end - std::max(window_end_, packet.sequence));
   packet.flags &= static_cast<uint8_t>(~Packet::kFin);
   return packet.size > 0 && packet.sequence + packet.size > next_;
@@ -41,9 +40,7 @@ void TcpReceiver::Keep(Packet& packet) {
   kept.next = std::exchange(*link, &kept);
 }
 
-TcpReceiver::Taken TcpReceiver::Take(Packet& packet) {
-  Taken taken;
-  TakeOne(packet, taken);
+void TcpReceiver::TakeKept(Taken& taken) {
   while (early_ != nullptr && early_->sequence <= next_ && !ended_) {
     Packet& kept = *early_;
     early_ = std::exchange(kept.next, nullptr);
@@ -51,7 +48,6 @@ TcpReceiver::Taken TcpReceiver::Take(Packet& packet) {
     network_.FreePacket(kept);
     taken.filled_gap = true;
   }
-  return taken;
 }
 
 void TcpReceiver::TakeOne(Packet& packet, Taken& taken) {
@@ -81,19 +77,6 @@ Buffer TcpReceiver::Split(Buffer buffer, size_t limit) {
   while (!received_.empty()) rest.Push(received_.Pop());
   while (!rest.empty()) received_.Push(rest.Pop());
   return part;
-}
-
-uint32_t TcpReceiver::OfferWindow(size_t capacity, uint32_t mss) {
-  const size_t free = FreeOf(capacity);
-  if (free >= std::min<size_t>(mss, capacity / 2)) window_end_ = std::max(window_end_, next_ + free);
-  return static_cast<uint32_t>(window_end_ - next_);
-}
-
-bool TcpReceiver::IsUpdateDue(size_t capacity, uint32_t mss) const {
-  const uint64_t left = window_end_ - next_;
-  if (left * 2 > capacity) return false;
-  const size_t free = FreeOf(capacity);
-  return free >= std::min<size_t>(mss, capacity / 2) && free >= 2 * left;
 }
 
 }  // namespace tandem::sim

@@ -9,6 +9,7 @@
 #ifndef TANDEM_SIM_TCP_RECEIVER_H_
 #define TANDEM_SIM_TCP_RECEIVER_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -44,7 +45,7 @@ class TcpReceiver {
   bool has_gap() const { return early_ != nullptr; }
 
   // Cuts off what is beyond the window, a FIN with it. False when nothing new is left.
-  bool Trim(Packet& packet) const;
+  bool Trim(Packet& packet) const { return packet.sequence + packet.size <= window_end_ || CutOff(packet); }
   // Keeps a segment that has come before those in front of it.
   void Keep(Packet& packet);
   struct Taken {
@@ -53,7 +54,12 @@ class TcpReceiver {
     bool end = false;  // The FIN came with it.
   };
   // Takes what is new in `packet`, which begins at or before next(), and what was kept and follows.
-  Taken Take(Packet& packet);
+  Taken Take(Packet& packet) {
+    Taken taken;
+    TakeOne(packet, taken);
+    if (has_gap()) TakeKept(taken);
+    return taken;
+  }
 
   // --- The program ---
 
@@ -69,14 +75,25 @@ class TcpReceiver {
   // --- The window ---
 
   // Moves the end of the window as far as there is room for it, and returns its width: what an ACK says.
-  uint32_t OfferWindow(size_t capacity, uint32_t mss);
+  uint32_t OfferWindow(size_t capacity, uint32_t mss) {
+    const size_t free = FreeOf(capacity);
+    if (free >= std::min<size_t>(mss, capacity / 2)) window_end_ = std::max(window_end_, next_ + free);
+    return static_cast<uint32_t>(window_end_ - next_);
+  }
   // The program has read so much that the peer should hear of the room at once.
-  bool IsUpdateDue(size_t capacity, uint32_t mss) const;
+  bool IsUpdateDue(size_t capacity, uint32_t mss) const {
+    const uint64_t left = window_end_ - next_;
+    if (left * 2 > capacity) return false;
+    const size_t free = FreeOf(capacity);
+    return free >= std::min<size_t>(mss, capacity / 2) && free >= 2 * left;
+  }
 
  private:
   size_t FreeOf(size_t capacity) const { return capacity > received_.bytes() ? capacity - received_.bytes() : 0; }
   Buffer Split(Buffer buffer, size_t limit);
+  bool CutOff(Packet& packet) const;
   void TakeOne(Packet& packet, Taken& taken);
+  void TakeKept(Taken& taken);
 
   Network& network_;
   uint64_t next_ = 0;

@@ -132,7 +132,21 @@ TraceDigest Trace::digest() const {
   return TraceDigest{HashCombine(high_, low_), HashCombine(low_, high_ ^ records_)};
 }
 
-void Trace::Tell(const TraceRecord& record) { sink_->OnRecord(record, digest()); }
+void Trace::Record(TraceKind kind, int64_t time_ns, uint32_t host, uint64_t a, uint64_t b, uint64_t c) {
+  Fold(static_cast<uint64_t>(time_ns));
+  Fold(static_cast<uint64_t>(kind) << 32 | host);
+  Fold(a);
+  Fold(b);
+  Fold(c);
+  ++records_;
+  if (sink_ != nullptr) [[unlikely]] {
+    Tell(kind, time_ns, host, a, b, c);
+  }
+}
+
+void Trace::Tell(TraceKind kind, int64_t time_ns, uint32_t host, uint64_t a, uint64_t b, uint64_t c) {
+  sink_->OnRecord(TraceRecord{records_ - 1, time_ns, kind, host, a, b, c}, digest());
+}
 
 void BoundedTraceSink::OnRecord(const TraceRecord& record, const TraceDigest&) { Add(FormatTraceRecord(record)); }
 

@@ -142,8 +142,11 @@ bool World::RunNext(int64_t until_ns) {
   }
   if (queue_.empty() || queue_.next_time_ns() > until_ns) return false;
   queue_.RunNext();
-  runnable_.insert(runnable_.end(), spinning_.begin(), spinning_.end());
-  spinning_.clear();
+  turns_since_event_ = 0;
+  if (!spinning_.empty()) [[unlikely]] {
+    runnable_.insert(runnable_.end(), spinning_.begin(), spinning_.end());
+    spinning_.clear();
+  }
   if (IsLivelock()) [[unlikely]] {
     FailAsLivelock();
   }
@@ -196,10 +199,6 @@ void World::At(Instant instant, absl::AnyInvocable<void()> function) {
 }
 
 bool World::CountTurn(Host& host) {
-  if (last_event_ != queue_.executed()) {
-    last_event_ = queue_.executed();
-    turns_since_event_ = 0;
-  }
   ++turns_;
   ++turns_since_event_;
   host.last_turn_ns_ = queue_.now_ns();
@@ -212,8 +211,8 @@ bool World::CountTurn(Host& host) {
 }
 
 bool World::IsLivelock() const {
-  const uint64_t turns = last_event_ == queue_.executed() ? turns_since_event_ : 0;
-  return queue_.executed_at_this_instant() + turns > kEventsAtOneInstantMax || events() >= options_.max_events();
+  return queue_.executed_at_this_instant() + turns_since_event_ > kEventsAtOneInstantMax ||
+         events() >= options_.max_events();
 }
 
 void World::FailAsLivelock() {

@@ -206,9 +206,8 @@ class World {
   std::vector<Host*> spinning_;  // Hosts that have taken kSpinTurns in a row, and go on when something has happened or
                                  // kSpinNs have passed.
   uint64_t turns_ = 0;
-  uint64_t turns_since_event_ = 0;
-  uint64_t last_event_ = 0;   // The event that turns_since_event_ counts from.
-  uint64_t os_random_n_ = 0;  // Draws outside of any host.
+  uint64_t turns_since_event_ = 0;  // Of all hosts.
+  uint64_t os_random_n_ = 0;        // Draws outside of any host.
   absl::Status failure_;
 };
 
