@@ -101,6 +101,7 @@ void HandleTtl(CommandContext& context);
 void HandleType(CommandContext& context);
 
 // Handlers of connection and server commands (server_commands.cc).
+void HandleAuth(CommandContext& context);
 void HandleClient(CommandContext& context);
 void HandleCommand(CommandContext& context);
 void HandleConfig(CommandContext& context);

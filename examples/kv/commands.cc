@@ -20,8 +20,8 @@ constexpr Command kCommands[] = {
     // name, arity, flags, first key, last key, step, handler, group, since, summary
     {"append", 3, kWrite | kDenyOnOutOfMemory | kFast, 1, 1, 1, HandleAppend, "string", "2.0.0",
      "Appends to the value of a key."},
-    {"client", -2, 0, 0, 0, 0, HandleClient, "connection", "2.4.0",
-     "SETNAME, GETNAME, ID, SETINFO of this connection."},
+    {"auth", -2, kFast, 0, 0, 0, HandleAuth, "connection", "1.0.0", "Accepts no password: there is none."},
+    {"client", -2, 0, 0, 0, 0, HandleClient, "connection", "2.4.0", "Names and settings of this connection."},
     {"command", -1, 0, 0, 0, 0, HandleCommand, "server", "2.8.13", "Describes the commands."},
     {"config", -2, kAdmin, 0, 0, 0, HandleConfig, "server", "2.0.0", "GET: the settings of the server."},
     {"dbsize", 1, kReadOnly | kFast, 0, 0, 0, HandleDbSize, "server", "1.0.0", "Counts the keys."},
@@ -160,7 +160,7 @@ void CommandContext::UnknownSubcommand() {
 }
 
 void CommandContext::ValueOrNull(const Store::Entry* entry) {
-  if (entry == nullptr) return reply.NullBulk();
+  if (entry == nullptr) return reply.Null();
   reply.Bulk(entry->value);
 }
 
@@ -179,6 +179,7 @@ size_t ClientBytes(const Statistics& statistics, const Store& store) {
 void CommandExecutor::Execute(std::span<Argument> arguments, Session& session, int64_t now_ns, ReplyBuffer& reply) {
   CHECK(!arguments.empty());
   ++statistics_->commands_processed;
+  reply.set_protocol(session.protocol);
   const uint64_t errors_before = reply.error_count();
   CommandContext context{*store_, *settings_, *statistics_, session, arguments, now_ns, reply};
   Dispatch(context);

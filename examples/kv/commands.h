@@ -74,6 +74,8 @@ struct Session {
   std::string name;
   std::string library_name;
   std::string library_version;
+  Protocol protocol = Protocol::kResp2;
+  bool no_evict = false;  // CLIENT NO-EVICT: not cut when all clients together hold too much.
   // Set by a command: send the replies so far, then close. Further requests must not be executed.
   bool should_close = false;
   // Set by SHUTDOWN, together with should_close.

@@ -14,6 +14,9 @@ constexpr size_t kRetainedBytes = size_t{16} << 10;
 // A type byte, the longest int64_t with its sign, and the line end.
 constexpr size_t kMaxHeaderBytes = 1 + 20 + 2;
 
+// The longest double in its shortest digits: -2.2250738585072014e-308.
+constexpr size_t kMaxDoubleBytes = 24;
+
 }  // namespace
 
 void ReplyBuffer::Header(char type, int64_t value) {
@@ -64,9 +67,42 @@ void ReplyBuffer::Bulk(const Value& value) {
   text_.append("\r\n");
 }
 
-void ReplyBuffer::NullBulk() { text_.append("$-1\r\n"); }
+void ReplyBuffer::Null() { text_.append(protocol_ == Protocol::kResp3 ? "_\r\n" : "$-1\r\n"); }
+
+void ReplyBuffer::NullArray() { text_.append(protocol_ == Protocol::kResp3 ? "_\r\n" : "*-1\r\n"); }
+
+void ReplyBuffer::Double(double value) {
+  char digits[kMaxDoubleBytes];
+  const char* const end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
+  const std::string_view text(digits, static_cast<size_t>(end - digits));
+  if (protocol_ == Protocol::kResp2) return Bulk(text);
+  text_.push_back(',');
+  text_.append(text);
+  text_.append("\r\n");
+}
+
+void ReplyBuffer::Boolean(bool value) {
+  if (protocol_ == Protocol::kResp2) return Integer(value ? 1 : 0);
+  text_.append(value ? "#t\r\n" : "#f\r\n");
+}
+
+void ReplyBuffer::Verbatim(std::string_view text) {
+  if (protocol_ == Protocol::kResp2) return Bulk(text);
+  constexpr std::string_view kFormat = "txt:";
+  Header('=', static_cast<int64_t>(kFormat.size() + text.size()));
+  text_.append(kFormat);
+  text_.append(text);
+  text_.append("\r\n");
+}
 
 void ReplyBuffer::Array(size_t count) { Header('*', static_cast<int64_t>(count)); }
+
+void ReplyBuffer::Map(size_t count) {
+  if (protocol_ == Protocol::kResp2) return Array(count * 2);
+  Header('%', static_cast<int64_t>(count));
+}
+
+void ReplyBuffer::Set(size_t count) { Header(protocol_ == Protocol::kResp3 ? '~' : '*', static_cast<int64_t>(count)); }
 
 void ReplyBuffer::RollBack(const Mark& mark) {
   text_.resize(mark.text_size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Replies in RESP2, gathered for one vectored write.
+// Replies in RESP2 or RESP3, gathered for one vectored write.
 //
 // A ReplyBuffer is a sequence of bytes kept as one string plus references to large values that belong between its
 // bytes. So the replies to a pipeline of small commands are one string, and a value of 64 MiB is sent from where the
@@ -20,6 +20,9 @@
 
 namespace tandem::kv {
 
+// What the client understands: RESP2 until it says HELLO 3.
+enum class Protocol : uint8_t { kResp2 = 2, kResp3 = 3 };
+
 class ReplyBuffer {
  public:
   // A position to which RollBack() can return.
@@ -36,6 +39,10 @@ class ReplyBuffer {
   ReplyBuffer(ReplyBuffer&&) = default;
   ReplyBuffer& operator=(ReplyBuffer&&) = default;
 
+  // How what is added from now on is written. The types that only RESP3 has become in RESP2 what Redis 7 makes of them.
+  Protocol protocol() const { return protocol_; }
+  void set_protocol(Protocol protocol) { protocol_ = protocol; }
+
   // `+text`. `text` must not contain a line end.
   void SimpleString(std::string_view text);
   // `-text`, where `text` begins with the error's code, such as "ERR". Line ends in it become spaces.
@@ -46,9 +53,22 @@ class ReplyBuffer {
   void Bulk(std::string&& bytes);
   void Bulk(const char* text) { Bulk(std::string_view(text)); }
   void Bulk(const Value& value);
-  void NullBulk();
+  // What is not there: in RESP2 a bulk string of length -1.
+  void Null();
+  // The same where an array is expected: in RESP2 an array of length -1.
+  void NullArray();
+  // In RESP2 the bulk string that has the same digits: the shortest that read back as `value`.
+  void Double(double value);
+  // In RESP2 the integer 1 or 0.
+  void Boolean(bool value);
+  // Text for people, as it is. In RESP2 a bulk string.
+  void Verbatim(std::string_view text);
   // The header of an array; `count` replies follow.
   void Array(size_t count);
+  // The header of a map; `count` pairs of replies follow, key and value. In RESP2 an array of twice the length.
+  void Map(size_t count);
+  // The header of a set; `count` replies follow. In RESP2 an array.
+  void Set(size_t count);
 
   bool empty() const { return size() == 0; }
   // All bytes, the shared ones included.
@@ -90,6 +110,7 @@ class ReplyBuffer {
   size_t shared_bytes_ = 0;
   size_t given_bytes_ = 0;  // The part of shared_bytes_ that was never stored.
   uint64_t error_count_ = 0;
+  Protocol protocol_ = Protocol::kResp2;
 };
 
 }  // namespace tandem::kv

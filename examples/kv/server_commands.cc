@@ -22,6 +22,9 @@ constexpr std::string_view kRedisVersion = "7.0.0";
 constexpr size_t kMaxClientTextBytes = 1024;
 constexpr std::string_view kClientNames = "Client names";
 
+constexpr std::string_view kDefaultUser = "default";
+constexpr std::string_view kWrongPasswordError = "WRONGPASS invalid username-password pair or user is disabled.";
+
 // Replies with the error and returns true if `text` cannot be kept as `what` of a client.
 bool RefuseClientText(CommandContext& context, std::string_view what, std::string_view text) {
   if (text.size() > kMaxClientTextBytes) {
@@ -52,6 +55,14 @@ void SetClientInfo(CommandContext& context) {
   context.Ok();
 }
 
+// Sets what CLIENT <switch> ON|OFF sets.
+void SetSwitch(CommandContext& context, bool* value) {
+  const bool is_on = context.ArgIs(2, "ON");
+  if (!is_on && !context.ArgIs(2, "OFF")) return context.reply.Error(kSyntaxError);
+  *value = is_on;
+  context.Ok();
+}
+
 std::vector<std::pair<std::string_view, std::string>> Configuration(const Settings& settings) {
   return {
       {"appendonly", "no"},
@@ -77,7 +88,7 @@ void ConfigGet(CommandContext& context) {
       break;
     }
   }
-  context.reply.Array(matching.size() * 2);
+  context.reply.Map(matching.size());
   for (const auto& [name, value] : matching) {
     context.reply.Bulk(name);
     context.reply.Bulk(std::string_view(value));
@@ -101,17 +112,17 @@ void ReplyCommandInfo(ReplyBuffer& reply, const Command& command) {
   reply.Array(10);
   reply.Bulk(command.name);
   reply.Integer(command.arity);
-  reply.Array(flags.size());
+  reply.Set(flags.size());
   for (const std::string_view flag : flags) reply.SimpleString(flag);
   reply.Integer(command.first_key);
   reply.Integer(command.last_key);
   reply.Integer(command.key_step);
-  for (int i = 0; i < 4; ++i) reply.Array(0);
+  for (int i = 0; i < 4; ++i) reply.Set(0);
 }
 
 void ReplyCommandDocs(ReplyBuffer& reply, const Command& command) {
   reply.Bulk(command.name);
-  reply.Array(6);
+  reply.Map(3);
   reply.Bulk("summary");
   reply.Bulk(command.summary);
   reply.Bulk("since");
@@ -134,13 +145,13 @@ void CommandInfo(CommandContext& context) {
     if (command != nullptr) {
       ReplyCommandInfo(context.reply, *command);
     } else {
-      context.reply.NullBulk();
+      context.reply.Null();
     }
     if (context.RefuseLongReply(start)) return;
   }
 }
 
-// COMMAND DOCS [name...]: a flattened map; an unknown name is left out.
+// COMMAND DOCS [name...]: a map; an unknown name is left out.
 void CommandDocs(CommandContext& context) {
   std::vector<const Command*> commands;
   for (size_t i = 2; i < context.arguments.size(); ++i) {
@@ -151,7 +162,7 @@ void CommandDocs(CommandContext& context) {
     for (const Command& command : CommandTable()) commands.push_back(&command);
   }
   const ReplyBuffer::Mark start = context.reply.mark();
-  context.reply.Array(commands.size() * 2);
+  context.reply.Map(commands.size());
   for (const Command* command : commands) {
     ReplyCommandDocs(context.reply, *command);
     if (context.RefuseLongReply(start)) return;
@@ -213,13 +224,13 @@ bool WantsSection(const CommandContext& context, std::string_view section) {
 }
 
 void ReplyHello(CommandContext& context) {
-  context.reply.Array(14);
+  context.reply.Map(7);
   context.reply.Bulk("server");
   context.reply.Bulk("tandem-kv");
   context.reply.Bulk("version");
   context.reply.Bulk(kRedisVersion);
   context.reply.Bulk("proto");
-  context.reply.Integer(2);
+  context.reply.Integer(static_cast<int64_t>(context.session.protocol));
   context.reply.Bulk("id");
   context.reply.Integer(static_cast<int64_t>(context.session.id));
   context.reply.Bulk("mode");
@@ -259,37 +270,65 @@ void HandleQuit(CommandContext& context) {
 
 // Nothing is kept on disk, so SAVE and NOSAVE come to the same.
 void HandleShutdown(CommandContext& context) {
+  bool save = false;
+  bool nosave = false;
+  bool abort = false;
   for (size_t i = 1; i < context.arguments.size(); ++i) {
-    const bool is_known =
-        context.ArgIs(i, "SAVE") || context.ArgIs(i, "NOSAVE") || context.ArgIs(i, "NOW") || context.ArgIs(i, "FORCE");
-    if (!is_known) return context.reply.Error(kSyntaxError);
+    if (context.ArgIs(i, "SAVE")) {
+      save = true;
+    } else if (context.ArgIs(i, "NOSAVE")) {
+      nosave = true;
+    } else if (context.ArgIs(i, "ABORT")) {
+      abort = true;
+    } else if (!context.ArgIs(i, "NOW") && !context.ArgIs(i, "FORCE")) {
+      return context.reply.Error(kSyntaxError);
+    }
   }
+  if ((save && nosave) || (abort && context.arguments.size() > 2)) return context.reply.Error(kSyntaxError);
+  if (abort) return context.reply.Error("ERR No shutdown in progress.");
   context.session.should_close = true;
   context.session.should_stop_server = true;
 }
 
 void HandleReset(CommandContext& context) {
   context.session.name.clear();
+  context.session.protocol = Protocol::kResp2;
+  context.session.no_evict = false;
+  context.reply.set_protocol(Protocol::kResp2);
   context.reply.SimpleString("RESET");
 }
 
 // A browser that was tricked into posting commands must not get any executed: its header lines come first.
 void HandleHttp(CommandContext& context) { context.session.should_close = true; }
 
+// The default user has no password, so any is right; there are no other users.
+void HandleAuth(CommandContext& context) {
+  if (context.arguments.size() > 3) return context.reply.Error(kSyntaxError);
+  if (context.arguments.size() == 2) {
+    return context.reply.Error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+        "configuration is correct?");
+  }
+  if (context.arg(1) != kDefaultUser) return context.reply.Error(kWrongPasswordError);
+  context.Ok();
+}
+
 void HandleHello(CommandContext& context) {
+  Protocol protocol = context.session.protocol;
   if (context.arguments.size() > 1) {
     const std::optional<int64_t> version = ParseInteger(context.arg(1));
     if (!version.has_value()) {
       return context.reply.Error("ERR Protocol version is not an integer or out of range");
     }
-    if (*version != 2) return context.reply.Error("NOPROTO unsupported protocol version");
+    if (*version != 2 && *version != 3) return context.reply.Error("NOPROTO unsupported protocol version");
+    protocol = static_cast<Protocol>(*version);
   }
   std::optional<std::string> name;
   for (size_t i = 2; i < context.arguments.size(); ++i) {
     if (context.ArgIs(i, "AUTH") && i + 2 < context.arguments.size()) {
-      return context.reply.Error(
-          "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
-          "configuration is correct?");
+      if (context.arg(i + 1) != kDefaultUser) return context.reply.Error(kWrongPasswordError);
+      i += 2;
+      continue;
     }
     if (!context.ArgIs(i, "SETNAME") || i + 1 >= context.arguments.size()) {
       return context.reply.Error(
@@ -299,6 +338,8 @@ void HandleHello(CommandContext& context) {
     name = std::string(context.arg(i));
   }
   if (name.has_value()) context.session.name = *std::move(name);
+  context.session.protocol = protocol;
+  context.reply.set_protocol(protocol);
   ReplyHello(context);
 }
 
@@ -310,11 +351,18 @@ void HandleClient(CommandContext& context) {
   if (context.ArgIs(1, "GETNAME")) {
     if (count != 2) return context.WrongArity("client|getname");
     const std::string& name = context.session.name;
-    return name.empty() ? context.reply.NullBulk() : context.reply.Bulk(std::string_view(name));
+    return name.empty() ? context.reply.Null() : context.reply.Bulk(std::string_view(name));
   }
   if (context.ArgIs(1, "ID")) {
     if (count != 2) return context.WrongArity("client|id");
     return context.reply.Integer(static_cast<int64_t>(context.session.id));
+  }
+  if (context.ArgIs(1, "NO-EVICT")) {
+    return count == 3 ? SetSwitch(context, &context.session.no_evict) : context.WrongArity("client|no-evict");
+  }
+  if (context.ArgIs(1, "NO-TOUCH")) {
+    bool ignored = false;  // Nothing here counts how often a key is used.
+    return count == 3 ? SetSwitch(context, &ignored) : context.WrongArity("client|no-touch");
   }
   if (context.ArgIs(1, "SETINFO")) {
     return count == 4 ? SetClientInfo(context) : context.WrongArity("client|setinfo");
@@ -349,7 +397,7 @@ void HandleInfo(CommandContext& context) {
     if (!text.empty()) text.append("\r\n");
     text.append(section(context));
   }
-  context.reply.Bulk(std::string_view(text));
+  context.reply.Verbatim(text);
 }
 
 }  // namespace tandem::kv

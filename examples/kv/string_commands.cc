@@ -92,7 +92,7 @@ void HandleSet(CommandContext& context) {
   if (options->get) context.ValueOrNull(before);
   const bool is_refused = before != nullptr ? options->if_absent : options->if_present;
   if (is_refused) {
-    if (!options->get) context.reply.NullBulk();
+    if (!options->get) context.reply.Null();
     return;
   }
   if (options->keep_ttl && before != nullptr) expires_at_ns = before->expires_at_ns;
