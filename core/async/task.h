@@ -22,6 +22,9 @@
 #include "absl/log/check.h"
 #include "core/async/cancel.h"
 #include "core/async/executor.h"
+#include "core/async/leaf.h"
+#include "core/base/instant.h"
+#include "core/base/result.h"
 
 namespace tandem {
 
@@ -222,6 +225,17 @@ class TaskPromise<void> final : public PromiseBase, public Awaits<TaskPromise<vo
 };
 
 }  // namespace internal
+
+template <typename T>
+Task<T> CancelScope::Run(Task<T> task) {
+  static_assert(Stoppable<T>,
+                "a task in a cancel scope returns Status, StatusOr or IoResult, to say that it was stopped");
+  CancelScope& outer = co_await internal::ThisScope{};
+  ScopeEntry entry(*this, outer, Instant::InfiniteFuture(), ScopeEntry::Shielded::kNo);
+  T result = co_await internal::InScope<T>(std::move(task), *this);
+  co_return result;
+}
+
 }  // namespace tandem
 
 #endif  // TANDEM_CORE_ASYNC_TASK_H_

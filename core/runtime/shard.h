@@ -163,7 +163,7 @@ class Shard final : public Executor {
   bool shutting_down_ = false;
 };
 
-// The monotonic time of this shard at the start of the current turn is Now() (core/async/combinators.h).
+// The monotonic time of this shard at the start of the current turn is Now() (core/async/sleep.h).
 
 // The wall-clock time of this host. May step; never use it for deadlines.
 absl::Time WallNow();

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Time and turns: Now, Sleep, Yield, Checkpoint.
+
+#ifndef TANDEM_CORE_ASYNC_SLEEP_H_
+#define TANDEM_CORE_ASYNC_SLEEP_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/async/executor.h"
+#include "core/async/leaf.h"
+#include "core/async/timer_queue.h"
+#include "core/base/instant.h"
+#include "core/base/result.h"
+
+namespace tandem {
+
+// The monotonic time of this shard at the start of the current turn of its loop.
+inline Instant Now() { return Executor::Current().now(); }
+
+class [[nodiscard]] SleepOperation final : public WithDeadline<SleepOperation> {
+ public:
+  explicit SleepOperation(Instant wake_up) : wake_up_(wake_up) {}
+  std::string Describe() const override;
+  absl::Status TakeResult() { return cause() == StopCause::kNone || woke_ ? absl::OkStatus() : StopStatus(); }
+
+ private:
+  struct WakeUp final : Timer {
+    explicit WakeUp(SleepOperation& sleep) : sleep(sleep) {}
+    ~WakeUp() {
+      if (armed()) Executor::Current().timers().Disarm(*this);
+    }
+    void OnTimer() override;
+    SleepOperation& sleep;
+  };
+
+  bool Start() override;
+  void OnStop() override;
+
+  Instant wake_up_;
+  bool woke_ = false;
+  WakeUp timer_{*this};
+};
+
+// Waits for `duration`; zero or less returns at once. Never early, counted from Now(), which is the start of this turn.
+//
+// Errors: kCancelled, kDeadlineExceeded.
+inline SleepOperation Sleep(absl::Duration duration) { return SleepOperation(Now() + duration); }
+inline SleepOperation SleepUntil(Instant instant) { return SleepOperation(instant); }
+
+// Awaits to absl::Status. See Yield() and Checkpoint().
+class [[nodiscard]] YieldOperation final : public Leaf {
+ public:
+  enum class Kind : uint8_t { kAlways, kNowAndThen };
+
+  explicit YieldOperation(Kind kind) : kind_(kind) {}
+  std::string Describe() const override { return "its turn after a yield"; }
+  absl::Status TakeResult() { return cause() == StopCause::kNone ? absl::OkStatus() : CancelledStatus(); }
+
+ private:
+  bool Start() override;
+  void OnStop() override {}
+
+  const Kind kind_;
+};
+
+// Lets every other ready task run first.
+//
+// Errors: kCancelled.
+inline YieldOperation Yield() { return YieldOperation(YieldOperation::Kind::kAlways); }
+
+// For code that works long without waiting: asks whether it was cancelled, and lets others run when it has not
+// suspended for Executor::kReadyAwaitsInARow awaits.
+//
+// Errors: kCancelled.
+inline YieldOperation Checkpoint() { return YieldOperation(YieldOperation::Kind::kNowAndThen); }
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_ASYNC_SLEEP_H_
