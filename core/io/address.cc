@@ -11,22 +11,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/io/decimal.h"
 
 namespace tandem {
 namespace {
 
-// Decimal digits only: no sign, no space, no leading zero ("010" is octal to some parsers and ten to others).
-std::optional<uint32_t> ParseDecimal(absl::string_view text, uint32_t max) {
-  if (text.empty() || text.size() > 10) return std::nullopt;
-  if (text.size() > 1 && text[0] == '0') return std::nullopt;
-  uint64_t value = 0;
-  for (char c : text) {
-    if (!absl::ascii_isdigit(static_cast<unsigned char>(c))) return std::nullopt;
-    value = value * 10 + static_cast<uint64_t>(c - '0');
-  }
-  if (value > max) return std::nullopt;
-  return static_cast<uint32_t>(value);
-}
+using internal::ParseDecimal;
 
 std::optional<std::array<uint8_t, 4>> ParseIpv4Bytes(absl::string_view text) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, '.');

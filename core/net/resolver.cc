@@ -9,8 +9,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "core/io/decimal.h"
 
 namespace tandem {
 namespace {
@@ -27,6 +28,22 @@ bool MayBeName(absl::string_view host) {
   });
 }
 
+// Whether the last label is a number to some parser of addresses: decimal, octal, or hexadecimal after "0x". By the
+// URL Standard, section 3.5, "ends in a number". No name is: there is no such top-level domain.
+bool EndsInNumber(absl::string_view host) {
+  absl::ConsumeSuffix(&host, ".");
+  absl::string_view last = host.substr(host.rfind('.') + 1);  // All of it when there is no dot.
+  if (last.empty()) return false;
+  if (absl::StartsWithIgnoreCase(last, "0x")) {
+    last.remove_prefix(2);
+    return std::all_of(last.begin(), last.end(), absl::ascii_isxdigit);
+  }
+  return std::all_of(last.begin(), last.end(), absl::ascii_isdigit);
+}
+
+constexpr absl::string_view kNumericName =
+    "it ends in a number and is no IPv4 address: expected four decimal numbers of 0 to 255 without leading zeros";
+
 }  // namespace
 
 absl::StatusOr<HostAndPort> ParseHostAndPort(absl::string_view text) {
@@ -37,21 +54,19 @@ absl::StatusOr<HostAndPort> ParseHostAndPort(absl::string_view text) {
   };
   const size_t colon = text.rfind(':');
   if (colon == absl::string_view::npos) return malformed();
-  const absl::string_view digits = text.substr(colon + 1);
-  uint32_t port = 0;
-  if (digits.empty() || digits.size() > 5 || !std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) ||
-      !absl::SimpleAtoi(digits, &port) || port > 65535) {
-    return malformed();
-  }
+  const auto port = internal::ParseDecimal(text.substr(colon + 1), 65535);
+  if (!port.has_value()) return malformed();
   absl::string_view host = text.substr(0, colon);
   HostAndPort result;
-  result.port = static_cast<uint16_t>(port);
+  result.port = static_cast<uint16_t>(*port);
   if (absl::StrContains(host, ':') || absl::StartsWith(host, "[")) {
     if (host.size() < 2 || host.front() != '[' || host.back() != ']') return malformed();
     host = host.substr(1, host.size() - 2);
     if (!absl::StrContains(host, ':') || !SocketAddress::ParseHost(host, 0).ok()) return malformed();
   } else if (!MayBeName(host)) {
     return malformed();
+  } else if (EndsInNumber(host) && !SocketAddress::ParseHost(host, 0).ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(host), "\" is not a host: ", kNumericName));
   }
   result.host = std::string(host);
   return result;
@@ -70,7 +85,7 @@ bool ResolveOperation::Start() {
     resolved_ = true;
     return true;
   }
-  if (!MayBeName(lookup_.host)) {
+  if (!MayBeName(lookup_.host) || EndsInNumber(lookup_.host)) {
     error_ = EINVAL;
     resolved_ = true;
     return true;
@@ -96,7 +111,8 @@ absl::StatusOr<std::vector<SocketAddress>> ResolveOperation::TakeResult() {
     case EAGAIN:
       return absl::UnavailableError(absl::StrCat(what, "the name servers did not answer"));
     case EINVAL:
-      return absl::InvalidArgumentError(absl::StrCat(what, "not a host name"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(what, EndsInNumber(lookup_.host) ? kNumericName : "not a host name"));
     default:
       return absl::UnavailableError(absl::StrCat(what, "the lookup failed"));
   }

@@ -27,8 +27,8 @@ struct HostAndPort {
   uint16_t port = 0;
 };
 
-// Parses "name:80", "1.2.3.4:80" and "[::1]:80". The port is a decimal number, 0..65535; names of services are not
-// known.
+// Parses "name:80", "1.2.3.4:80" and "[::1]:80". The port is a decimal number, 0..65535, without leading zeros; names
+// of services are not known. A name that ends in a number is refused, as by Resolve().
 //
 // Errors:
 //   kInvalidArgument  `text` is something else; the message quotes it and says what is expected.
@@ -68,10 +68,15 @@ class [[nodiscard]] ResolveOperation final : public WithDeadline<ResolveOperatio
 // Looks up the addresses of `host`, best first (RFC 6724), each with `port`. At least one. An address in text ("::1",
 // brackets allowed) is the result itself, without asking anybody. Nothing is cached here.
 //
+// A name whose last label is a number ("127.1", "0127.0.0.1", "0x7f.1", "2130706433", "db.7") is refused in every
+// world, unless it is an IPv4 address in dotted form: resolvers read such names in ways of their own, some as octal
+// (URL Standard, section 3.5, "ends in a number").
+//
 // Errors:
 //   kNotFound          There is no such name, or it has no address.
 //   kUnavailable       The name servers did not answer, or failed; it may be worth trying again.
-//   kInvalidArgument   `host` is empty, longer than 253 bytes, or has a byte that no name has (NUL, space, '/', ...).
+//   kInvalidArgument   `host` is empty, longer than 253 bytes, or has a byte that no name has (NUL, space, '/', ...);
+//                      or it ends in a number and is no address. The message says which.
 //   kDeadlineExceeded  The deadline of the scope or of .By() passed first.
 //   kCancelled         The enclosing scope was cancelled.
 ResolveOperation Resolve(absl::string_view host, uint16_t port);
