@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SocketAddress: an IPv4 or IPv6 address with a port, or the name of a Unix socket. A value type; compares and orders
-// by family, bytes, port, scope, name.
+// SocketAddress: an IPv4 or IPv6 address with a port, or the name of a Unix socket. A value type; compares, orders
+// and hashes by family, bytes, port, scope, name.
 
 #ifndef TANDEM_CORE_IO_ADDRESS_H_
 #define TANDEM_CORE_IO_ADDRESS_H_
@@ -129,6 +129,14 @@ class SocketAddress {
   friend bool operator==(const SocketAddress& a, const SocketAddress& b) {
     return a.bytes_ == b.bytes_ && a.port_ == b.port_ && a.family_ == b.family_ && a.scope_id_ == b.scope_id_ &&
            a.unix_name() == b.unix_name();
+  }
+
+  // For absl::flat_hash_map and the like. Differs from process to process, and with it the order of such a map: what
+  // depends on the order goes over a sorted copy, or a btree_map.
+  template <typename H>
+  friend H AbslHashValue(H hash, const SocketAddress& address) {
+    return H::combine(std::move(hash), address.family_, address.bytes_, address.port_, address.scope_id_,
+                      address.unix_name());
   }
 
   template <typename Sink>

@@ -2,10 +2,13 @@
 
 #include "core/io/address.h"
 
+#include <array>
+#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "absl/hash/hash_testing.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
@@ -178,6 +181,27 @@ TEST(SocketAddressTest, UnixNamesCompare) {
   EXPECT_NE(*SocketAddress::Unix("a"), *SocketAddress::UnixAbstract("a"));
   EXPECT_LT(*SocketAddress::Unix("a"), *SocketAddress::Unix("b"));
   EXPECT_LT(SocketAddress::AnyIpv6(9), *SocketAddress::Unix("a"));
+}
+
+TEST(SocketAddressTest, HashesAsItCompares) {
+  std::array<uint8_t, 16> link_local = {0xfe, 0x80};
+  link_local[15] = 1;
+  EXPECT_TRUE(absl::VerifyTypeImplementsAbslHashCorrectly({
+      SocketAddress(),
+      SocketAddress::AnyIpv4(0),
+      SocketAddress::AnyIpv6(0),
+      SocketAddress::LoopbackIpv4(80),
+      SocketAddress::LoopbackIpv4(81),
+      *SocketAddress::Parse("127.0.0.1:80"),
+      SocketAddress::Ipv6(link_local, 80),
+      SocketAddress::Ipv6(link_local, 80, 3),
+      *SocketAddress::Parse("[fe80::1%3]:80"),
+      *SocketAddress::Unix("/run/a"),
+      *SocketAddress::Unix(std::string("/run/a")),
+      *SocketAddress::UnixAbstract("/run/a"),
+      *SocketAddress::UnixAbstract("a"),
+      *SocketAddress::Unix("a"),
+  }));
 }
 
 }  // namespace
