@@ -21,6 +21,7 @@
 #include "core/net/connection_pool.h"      // IWYU pragma: export
 #include "core/net/copy.h"                 // IWYU pragma: export
 #include "core/net/framing.h"              // IWYU pragma: export
+#include "core/net/lingering_close.h"      // IWYU pragma: export
 #include "core/net/pipe.h"                 // IWYU pragma: export
 #include "core/net/resolver.h"             // IWYU pragma: export
 #include "core/net/stream.h"               // IWYU pragma: export

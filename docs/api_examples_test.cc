@@ -433,6 +433,23 @@ TEST_F(ApiExamples, Copy) {
   EXPECT_OK(Wait(proxy));
 }
 
+// [LingeringClose]
+Task<void> RefuseAndClose(TcpStream stream) {
+  IoResult refused = co_await stream.WriteAll("-ERR the request is too large\r\n");
+  if (!refused.ok()) co_return;  // The destructor closes.
+  absl::Status closed = co_await LingeringClose(stream, LingerOptions().set_time_limit(absl::Seconds(2)));
+  closed.IgnoreError();  // kDeadlineExceeded and others: the peer did not end by itself.
+}
+// [end]
+
+TEST_F(ApiExamples, LingeringClose) {
+  auto [client, server] = ConnectedPair();
+  Send(client, "a request that nobody reads");
+  Spawn(&RefuseAndClose, std::move(server));
+  EXPECT_THAT(ReadAll(client), IsOkAndHolds("-ERR the request is too large\r\n"));
+  EXPECT_OK(Run(client.Close()));
+}
+
 // [Resolve]
 Task<absl::StatusOr<SocketAddress>> FirstAddress(std::string name) {
   absl::StatusOr<std::vector<SocketAddress>> addresses = co_await Resolve(name, 80).By(Now() + absl::Seconds(5));
