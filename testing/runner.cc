@@ -39,6 +39,7 @@
 #include "testing/runner_build.h"
 #include "testing/runner_divergence.h"
 #include "testing/runner_flags.h"
+#include "testing/runner_output.h"
 #include "testing/runner_pool.h"
 #include "testing/runner_protocol.h"
 #include "testing/runner_registry.h"
@@ -441,15 +442,8 @@ int UsageError(const absl::Status& status) {
   return 2;
 }
 
-}  // namespace
-
-int SimTestMain(int argc, char** argv) {
-  if (sim::IsCleanProcess(argc, argv)) RunZygote();
-  sim::UseRealMachine();
-  OpenStandardDescriptors();
-  const absl::Status allowed = AllowDescriptors();
-  if (!allowed.ok()) return UsageError(allowed);
-  signal(SIGPIPE, SIG_IGN);  // A zygote that died is an error to report, not a reason to die.
+// Returns the exit status.
+int RunTests(int argc, char** argv) {
   absl::StatusOr<Shard> shard = TakeShard();
   if (!shard.ok()) return UsageError(shard.status());
 
@@ -475,6 +469,20 @@ int SimTestMain(int argc, char** argv) {
   const int usage_error = UsageError(selected);
   // Bazel gives its --test_filter to all tests that it runs, most of which have nothing by that name.
   return filter == Environment("TESTBRIDGE_TEST_ONLY") ? result : usage_error;
+}
+
+}  // namespace
+
+int SimTestMain(int argc, char** argv) {
+  if (sim::IsCleanProcess(argc, argv)) RunZygote();
+  sim::UseRealMachine();
+  OpenStandardDescriptors();
+  const absl::Status allowed = AllowDescriptors();
+  if (!allowed.ok()) return UsageError(allowed);
+  signal(SIGPIPE, SIG_IGN);  // A zygote that died is an error to report, not a reason to die.
+  KeepAllOutput();
+  const int status = RunTests(argc, argv);
+  return FinishOutput() || status != 0 ? status : 1;
 }
 
 }  // namespace tandem::testing

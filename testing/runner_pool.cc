@@ -26,6 +26,7 @@
 #include "absl/strings/string_view.h"
 #include "sim/interpose.h"
 #include "sim/reexec.h"
+#include "testing/runner_output.h"
 #include "testing/runner_protocol.h"
 
 namespace tandem::testing {
@@ -260,7 +261,7 @@ void SeedPool::Drain(Slot& slot) {
     count = read(slot.output_fd, chunk, sizeof(chunk));
     if (count <= 0) break;
     slot.output.Append(chunk, static_cast<size_t>(count));
-    if (options_.echo_output && write(STDERR_FILENO, chunk, static_cast<size_t>(count)) < 0) break;
+    if (options_.echo_output) WriteFully(STDERR_FILENO, chunk, static_cast<size_t>(count));
   }
 }
 

@@ -29,6 +29,7 @@
 #include "gtest/gtest.h"
 #include "testing/runner.h"
 #include "testing/runner_build.h"
+#include "testing/runner_output.h"
 #include "testing/runner_protocol.h"
 #include "testing/runner_registry.h"
 #include "testing/runner_zygote.h"
@@ -47,21 +48,11 @@ namespace {
 
 constinit bool g_sanitizer_reported = false;
 
-void WriteAll(const void* data, size_t size) {
-  const char* next = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t count = write(kChildReportDescriptor, next, size);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) _exit(1);  // Nobody listens.
-    next += count;
-    size -= static_cast<size_t>(count);
-  }
-}
-
 void SendRecord(RecordKind kind, absl::string_view payload) {
   const RecordHeader header{kind, static_cast<uint32_t>(payload.size())};
-  WriteAll(&header, sizeof(header));
-  WriteAll(payload.data(), payload.size());
+  const bool sent = WriteFully(kChildReportDescriptor, &header, sizeof(header)) &&
+                    WriteFully(kChildReportDescriptor, payload.data(), payload.size());
+  if (!sent) _exit(1);  // Nobody listens.
 }
 
 // Reports each failed expectation at once: a later crash must not take it along.

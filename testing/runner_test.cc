@@ -2,8 +2,13 @@
 
 #include "testing/runner.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,16 +42,20 @@ struct Finished {
   std::string output;  // Both standard output and error.
 };
 
-// Runs one case of the fake binary. `variables` come before the command, as in a shell; what is in `before` is executed
-// first, and may redirect standard error elsewhere.
-Finished RunCase(const std::string& name, const std::string& flags, const std::string& variables = "",
-                 const std::string& before = "") {
+// The command that runs one case of the fake binary. `variables` come before it, as in a shell.
+std::string CommandOf(const std::string& name, const std::string& flags, const std::string& variables = "") {
   const char* runfiles = getenv("TEST_SRCDIR");
   const char* workspace = getenv("TEST_WORKSPACE");
   const std::string binary =
       runfiles == nullptr ? "testing/runner_fake" : absl::StrCat(runfiles, "/", workspace, "/testing/runner_fake");
-  const std::string command = absl::StrCat(before, kWithoutVariablesOfBazel, variables, " ", binary,
-                                           " --gtest_filter=Fake.", name, " ", flags, before.empty() ? " 2>&1" : "");
+  return absl::StrCat(kWithoutVariablesOfBazel, variables, " ", binary, " --gtest_filter=Fake.", name, " ", flags);
+}
+
+// Runs it. What is in `before` is executed first, and may redirect standard error elsewhere.
+Finished RunCase(const std::string& name, const std::string& flags, const std::string& variables = "",
+                 const std::string& before = "") {
+  const std::string command =
+      absl::StrCat(before, CommandOf(name, flags, variables), before.empty() ? " 2>&1" : "");
   Finished finished;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return finished;
@@ -359,6 +368,87 @@ TEST(RunnerTest, ClosedStandardDescriptorsAndALowLimitDoNoHarm) {
     EXPECT_EQ(RunCase("Passes", "--seeds=25", "", before).exit_code, 0) << before;
   }
   EXPECT_EQ(RunCase("Passes", "--seeds=1", "", "ulimit -n 20; ").exit_code, 2);
+}
+
+// --- What is printed --------------------------------------------------------------------------------------------------
+
+// A run of 200 seeds whose output is `fd`.
+pid_t StartWithOutput(int fd) {
+  const std::string command = absl::StrCat("exec ", CommandOf("Passes", "--seeds=200 --print_digest"));
+  const pid_t child = fork();
+  if (child != 0) return child;
+  dup2(fd, STDOUT_FILENO);
+  execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+  _exit(127);
+}
+
+int ExitCodeOf(pid_t child) {
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+bool HasEnded(pid_t child) {
+  siginfo_t info{};
+  return waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == child;
+}
+
+// Reads all from the pipe or socket `ends`, into which `child` writes, but not before it is full.
+std::string ReadOnceFull(pid_t child, const int (&ends)[2]) {
+  pollfd room{ends[1], POLLOUT, 0};
+  while (poll(&room, 1, 0) > 0 && !HasEnded(child)) sched_yield();
+  close(ends[1]);
+  std::string output;
+  char chunk[512];
+  ssize_t count;
+  while ((count = read(ends[0], chunk, sizeof(chunk))) > 0) output.append(chunk, static_cast<size_t>(count));
+  close(ends[0]);
+  return output;
+}
+
+void ExpectWhole(const std::string& output) {
+  EXPECT_EQ(DigestLines(output).size(), 200u);
+  EXPECT_THAT(output, HasSubstr("[  PASSED  ] 1 test."));
+}
+
+TEST(RunnerOutputTest, AllOfItArrivesInASlowNonBlockingPipe) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  ASSERT_GT(fcntl(ends[1], F_SETPIPE_SZ, 4096), 0);
+  ASSERT_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+
+  const pid_t child = StartWithOutput(ends[1]);
+  const std::string output = ReadOnceFull(child, ends);
+
+  EXPECT_EQ(ExitCodeOf(child), 0);
+  ExpectWhole(output);
+}
+
+TEST(RunnerOutputTest, AllOfItArrivesInASlowNonBlockingSocket) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const int smallest = 1;
+  ASSERT_EQ(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest)), 0);
+  ASSERT_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+
+  const pid_t child = StartWithOutput(ends[1]);
+  const std::string output = ReadOnceFull(child, ends);
+
+  EXPECT_EQ(ExitCodeOf(child), 0);
+  ExpectWhole(output);
+}
+
+TEST(RunnerOutputTest, WhatCannotBePrintedIsAFailure) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  close(ends[0]);
+  const pid_t child = StartWithOutput(ends[1]);
+  close(ends[1]);
+
+  EXPECT_EQ(ExitCodeOf(child), 1);
+  const Finished full = RunCase("Passes", "--seeds=1", "", "exec 2>&1 >/dev/full; ");
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_THAT(full.output, HasSubstr("cannot write to standard output: No space left on device"));
 }
 
 TEST(RunnerTest, HelpListsTheFlags) {

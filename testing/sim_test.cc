@@ -20,6 +20,7 @@
 #include "sim/trace.h"
 #include "sim/world.h"
 #include "testing/runner.h"
+#include "testing/runner_output.h"
 
 namespace tandem::testing {
 namespace {
@@ -45,13 +46,7 @@ class DescriptorSink final : public sim::TraceSink {
 
  private:
   // A full disk cuts the trace and must not change the run.
-  void Write(absl::string_view text) {
-    while (!text.empty()) {
-      const ssize_t count = write(fd_, text.data(), text.size());
-      if (count <= 0) return;
-      text.remove_prefix(static_cast<size_t>(count));
-    }
-  }
+  void Write(absl::string_view text) { WriteFully(fd_, text.data(), text.size()); }
 
   const int fd_;
 };
