@@ -24,6 +24,7 @@
 #include "core/net/lingering_close.h"      // IWYU pragma: export
 #include "core/net/pipe.h"                 // IWYU pragma: export
 #include "core/net/resolver.h"             // IWYU pragma: export
+#include "core/net/serve.h"                // IWYU pragma: export
 #include "core/net/stream.h"               // IWYU pragma: export
 #include "core/net/tcp_listener.h"         // IWYU pragma: export
 #include "core/net/tcp_socket.h"           // IWYU pragma: export

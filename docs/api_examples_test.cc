@@ -165,6 +165,48 @@ TEST_F(ApiExamples, TcpListener) {
   EXPECT_OK(Wait(serving));
 }
 
+// [Serve]
+Task<absl::StatusOr<size_t>> ReadQuestion(TcpStream* stream, absl::Span<char> target) {
+  absl::StatusOr<size_t> count = co_await stream->Read(target);
+  co_return count;
+}
+
+Task<void> AnswerQuestions(TcpStream stream, CancelScope* idle, int* answered) {
+  char question[4096];
+  for (;;) {
+    absl::StatusOr<size_t> count = co_await idle->Run(ReadQuestion(&stream, absl::MakeSpan(question)));
+    if (!count.ok() || *count == 0) co_return;            // The server stops, or the client has ended.
+    IoResult written = co_await stream.WriteAll("42\n");  // Goes on while the server drains.
+    if (!written.ok()) co_return;
+    ++*answered;
+  }
+}
+
+Task<absl::Status> ServeQuestions(TcpListener listener) {
+  int answered = 0;  // Of all connections: no handler outlives Serve().
+  auto handler = [&answered](TcpStream stream, CancelScope* idle) {
+    return AnswerQuestions(std::move(stream), idle, &answered);
+  };
+  ServeOptions options;
+  options.set_max_connections(10'000).set_drain_limit(absl::Seconds(30));
+  absl::Status status = co_await Serve(std::move(listener), handler, options);
+  if (answered > 0) co_return status;
+  co_return absl::UnavailableError("nobody has asked");
+}
+// [end]
+
+TEST_F(ApiExamples, Serve) {
+  TcpListener listener = Listen();
+  const SocketAddress address = listener.LocalAddress();
+  auto serving = Start(ServeQuestions(std::move(listener)));
+  TcpStream client = Connect(address);
+  Send(client, "What is six times seven?");
+  EXPECT_THAT(Read(client), IsOkAndHolds("42\n"));
+  serving->Cancel();
+  EXPECT_THAT(ReadAll(client), IsOkAndHolds(""));
+  EXPECT_EQ(Wait(serving).code(), absl::StatusCode::kCancelled);
+}
+
 // [TcpStream]
 Task<absl::StatusOr<std::string>> Ask(SocketAddress server, std::string question, size_t answer_bytes) {
   absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(server).By(Now() + absl::Seconds(3));

@@ -78,19 +78,17 @@ void PrintCounters() {
   std::fflush(stdout);
 }
 
-Task<absl::Status> Serve(SocketAddress address, bool by_receive) {
+Task<absl::Status> ServeEcho(SocketAddress address, bool by_receive) {
   absl::StatusOr<TcpListener> listener = TcpListener::Listen(address);
   if (!listener.ok()) co_return listener.status();
   std::printf("listening on %s\n", listener->LocalAddress().ToString().c_str());
   std::fflush(stdout);
-  for (;;) {
-    absl::StatusOr<TcpStream> stream = co_await listener->Accept();
-    if (!stream.ok()) {
-      PrintCounters();
-      co_return stream.status();
-    }
-    Spawn(by_receive ? EchoByReceive : EchoByRead, *std::move(stream));
-  }
+  // An echo has nothing to finish: a stop ends the connections at once.
+  const auto handler = by_receive ? EchoByReceive : EchoByRead;
+  absl::Status status =
+      co_await Serve(*std::move(listener), handler, ServeOptions().set_drain_limit(absl::ZeroDuration()));
+  PrintCounters();
+  co_return status;
 }
 
 }  // namespace
@@ -106,7 +104,7 @@ int main(int argc, char** argv) {
   const auto reactor = tandem::ReactorOptions().set_kind(absl::GetFlag(FLAGS_reactor));
   tandem::Runtime runtime(tandem::RuntimeOptions().set_reactor(reactor));
   std::fprintf(stderr, "%s\n", runtime.statistics().description.c_str());
-  const absl::Status status = runtime.BlockOn(tandem::Serve(*address, absl::GetFlag(FLAGS_receive)));
+  const absl::Status status = runtime.BlockOn(tandem::ServeEcho(*address, absl::GetFlag(FLAGS_receive)));
   // A stop by signal cancels the server: that is how it ends well.
   if (absl::IsCancelled(status)) return 0;
   std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());

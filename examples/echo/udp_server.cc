@@ -31,7 +31,7 @@ namespace {
 constexpr size_t kBatch = 64;
 
 // Ends when the runtime is stopped, which cancels it.
-Task<absl::Status> Serve(SocketAddress address) {
+Task<absl::Status> ServeEcho(SocketAddress address) {
   absl::StatusOr<UdpSocket> socket = UdpSocket::Bind(address);
   if (!socket.ok()) co_return socket.status();
   const absl::StatusOr<SocketAddress> local = socket->LocalAddress();
@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
   const auto reactor = tandem::ReactorOptions().set_kind(absl::GetFlag(FLAGS_reactor));
   tandem::Runtime runtime(tandem::RuntimeOptions().set_reactor(reactor));
   std::fprintf(stderr, "%s\n", runtime.statistics().description.c_str());
-  const absl::Status status = runtime.BlockOn(tandem::Serve(*address));
+  const absl::Status status = runtime.BlockOn(tandem::ServeEcho(*address));
   // A stop by signal cancels the server: that is how it ends well.
   if (absl::IsCancelled(status)) return 0;
   std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
