@@ -15,9 +15,12 @@
 #include <span>
 #include <string>
 
+#include "absl/time/clock.h"
 #include "examples/kv/reply.h"
 #include "examples/kv/resp.h"
 #include "examples/kv/store.h"
+#include "examples/kv/transaction.h"
+#include "examples/kv/unix_clock.h"
 
 namespace tandem::kv {
 
@@ -34,6 +37,8 @@ struct Settings {
   // 0 means that idle clients stay.
   uint32_t idle_timeout_s = 0;
   uint16_t port = 0;
+  // Nanoseconds since 1970-01-01 UTC, for what clients say and ask in Unix time.
+  int64_t (*unix_now_ns)() = &absl::GetCurrentTimeNanos;
 };
 
 // What the server counts and INFO shows. The server fills it, but for the fields that the commands count themselves.
@@ -70,12 +75,16 @@ inline constexpr char kClientBytesError[] =
 struct Session {
   explicit Session(uint64_t id) : id(id) {}
 
+  // The memory that it takes beyond its own: the open transaction.
+  size_t held_bytes() const { return transaction.held_bytes(); }
+
   uint64_t id;
   std::string name;
   std::string library_name;
   std::string library_version;
   Protocol protocol = Protocol::kResp2;
   bool no_evict = false;  // CLIENT NO-EVICT: not cut when all clients together hold too much.
+  Transaction transaction;
   // Set by a command: send the replies so far, then close. Further requests must not be executed.
   bool should_close = false;
   // Set by SHUTDOWN, together with should_close.
@@ -86,7 +95,7 @@ class CommandExecutor {
  public:
   // All three must outlive the executor.
   CommandExecutor(Store* store, const Settings* settings, Statistics* statistics)
-      : store_(store), settings_(settings), statistics_(statistics) {}
+      : store_(store), settings_(settings), statistics_(statistics), unix_clock_(settings->unix_now_ns) {}
 
   // Executes the request `arguments` (at least one) at time `now_ns` and adds exactly one reply to `reply`; the
   // exceptions are SHUTDOWN and an HTTP request, for which `session` is closed without a reply. The arguments' strings
@@ -97,6 +106,7 @@ class CommandExecutor {
   Store* const store_;
   const Settings* const settings_;
   Statistics* const statistics_;
+  UnixClock unix_clock_;
 };
 
 }  // namespace tandem::kv

@@ -4,14 +4,13 @@
 
 #include <cstdint>
 #include <limits>
-#include <ostream>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "examples/kv/commands_for_test.h"
 #include "examples/kv/reply.h"
 #include "examples/kv/resp.h"
 #include "examples/kv/store.h"
@@ -20,77 +19,13 @@
 namespace tandem::kv {
 namespace {
 
-constexpr int64_t kMillisecond = 1'000'000;
-constexpr int64_t kSecond = 1'000 * kMillisecond;
-
-constexpr char kOk[] = "+OK\r\n";
-constexpr char kNull[] = "$-1\r\n";
-constexpr char kSyntax[] = "-ERR syntax error\r\n";
 constexpr char kWrongPassword[] = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
 // What HELLO says around the version of the protocol.
 constexpr char kHelloBegin[] = "$6\r\nserver\r\n$9\r\ntandem-kv\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n$5\r\nproto\r\n";
 constexpr char kHelloEnd[] =
     "$2\r\nid\r\n:7\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
-constexpr char kNotAnInteger[] = "-ERR value is not an integer or out of range\r\n";
 
-std::string Bulk(std::string_view bytes) { return absl::StrCat("$", bytes.size(), "\r\n", bytes, "\r\n"); }
-
-// A store with one client. Requests go through the parser, as inline commands.
-class Client {
- public:
-  std::string Run(std::string_view line) {
-    RequestParser parser(settings.request_limits);
-    const std::string wire = absl::StrCat(line, "\n");
-    parser.Feed(wire);
-    EXPECT_EQ(parser.Next(), RequestParser::Result::kRequest) << line;
-    return Execute(parser.arguments());
-  }
-
-  std::string RunArguments(std::vector<std::string> arguments) {
-    std::vector<Argument> request;
-    request.reserve(arguments.size());
-    for (std::string& argument : arguments) request.emplace_back(&argument);
-    return Execute(request);
-  }
-
-  Settings settings;
-  Statistics statistics;
-  Store store;
-  Session session{7};
-  int64_t now_ns = 5 * kSecond;
-
- private:
-  std::string Execute(std::span<Argument> request) {
-    CommandExecutor executor(&store, &settings, &statistics);
-    ReplyBuffer reply;
-    executor.Execute(request, session, now_ns, reply);
-    return reply.Flatten();
-  }
-};
-
-struct Step {
-  std::string request;
-  std::string reply;
-};
-
-// A dialogue: each request on the state that the ones before it have left.
-struct Dialogue {
-  const char* name;
-  std::vector<Step> steps;
-
-  friend std::ostream& operator<<(std::ostream& out, const Dialogue& dialogue) { return out << dialogue.name; }
-};
-
-class CommandDialogueTest : public testing::TestWithParam<Dialogue> {};
-
-TEST_P(CommandDialogueTest, RepliesAsRedisDoes) {
-  Client client;
-  for (const Step& step : GetParam().steps) {
-    EXPECT_EQ(client.Run(step.request), step.reply) << step.request;
-  }
-}
-
-std::string DialogueName(const testing::TestParamInfo<Dialogue>& info) { return info.param.name; }
+TEST_P(CommandDialogueTest, RepliesAsRedisDoes) { Check(); }
 
 INSTANTIATE_TEST_SUITE_P(
     Strings, CommandDialogueTest,
@@ -307,7 +242,7 @@ INSTANTIATE_TEST_SUITE_P(
     DialogueName);
 
 TEST(CommandTest, ExpiredKeyReadsAsAbsentFromItsMillisecondOn) {
-  Client client;
+  LocalClient client;
   client.Run("SET k v PX 100");
   client.now_ns += 100 * kMillisecond - 1;
   EXPECT_EQ(client.Run("GET k"), Bulk("v"));
@@ -321,7 +256,7 @@ TEST(CommandTest, ExpiredKeyReadsAsAbsentFromItsMillisecondOn) {
 }
 
 TEST(CommandTest, IncrAfterExpiryStartsAtZero) {
-  Client client;
+  LocalClient client;
   client.Run("SET n 41 EX 1");
 
   client.now_ns += kSecond;
@@ -331,7 +266,7 @@ TEST(CommandTest, IncrAfterExpiryStartsAtZero) {
 }
 
 TEST(CommandTest, QuitRepliesAndCloses) {
-  Client client;
+  LocalClient client;
 
   EXPECT_EQ(client.Run("QUIT"), kOk);
   EXPECT_TRUE(client.session.should_close);
@@ -339,7 +274,7 @@ TEST(CommandTest, QuitRepliesAndCloses) {
 
 TEST(CommandTest, HttpRequestIsClosedWithoutAReply) {
   for (const char* line : {"POST / HTTP/1.1", "Host: localhost:6379"}) {
-    Client client;
+    LocalClient client;
 
     EXPECT_EQ(client.Run(line), "");
     EXPECT_TRUE(client.session.should_close);
@@ -347,7 +282,7 @@ TEST(CommandTest, HttpRequestIsClosedWithoutAReply) {
 }
 
 TEST(CommandTest, UnknownCommandRepeatsNoMoreThan128BytesOfEach) {
-  Client client;
+  LocalClient client;
   const std::string text = client.RunArguments({std::string(1000, 'x'), std::string(1000, 'y'), "z"});
 
   EXPECT_EQ(text, absl::StrCat("-ERR unknown command '", std::string(128, 'x'), "', with args beginning with: '",
@@ -355,7 +290,7 @@ TEST(CommandTest, UnknownCommandRepeatsNoMoreThan128BytesOfEach) {
 }
 
 TEST(CommandTest, AppendBeyondTheLargestValueIsRefused) {
-  Client client;
+  LocalClient client;
   client.settings.request_limits.max_bulk_bytes = 10;
   client.Run("SET k 12345");
 
@@ -365,7 +300,7 @@ TEST(CommandTest, AppendBeyondTheLargestValueIsRefused) {
 }
 
 TEST(CommandTest, RepliesThatWouldCopyTooMuchAreRefusedWhole) {
-  Client client;
+  LocalClient client;
   client.settings.max_reply_bytes = 1000;
   client.Run(absl::StrCat("SET k ", std::string(400, 'v')));
 
@@ -377,7 +312,7 @@ TEST(CommandTest, RepliesThatWouldCopyTooMuchAreRefusedWhole) {
 
 // What a reference to a large value costs is little, but many of them are much.
 TEST(CommandTest, ReferencesToLargeValuesCountTowardsTheLimitOfAReply) {
-  Client client;
+  LocalClient client;
   client.settings.max_reply_bytes = 1000;
   client.RunArguments({"SET", "k", std::string(100'000, 'v')});
 
@@ -386,7 +321,7 @@ TEST(CommandTest, ReferencesToLargeValuesCountTowardsTheLimitOfAReply) {
 }
 
 TEST(CommandTest, LongRepliesAreRefusedWhileClientsHoldTooMuch) {
-  Client client;
+  LocalClient client;
   client.settings.max_client_buffer_bytes = 1'000'000;
   for (int i = 0; i < 10; ++i) client.Run(absl::StrCat("SET k", i, std::string(10'000, 'k'), " v"));
   client.Run(absl::StrCat("SET v ", std::string(10'000, 'v')));
@@ -402,7 +337,7 @@ TEST(CommandTest, LongRepliesAreRefusedWhileClientsHoldTooMuch) {
 }
 
 TEST(CommandTest, LongPatternIsRefused) {
-  Client client;
+  LocalClient client;
   const std::string pattern(5000, '*');
 
   EXPECT_EQ(client.Run(absl::StrCat("KEYS ", pattern)), "-ERR pattern exceeds the limit of 4096 bytes\r\n");
@@ -410,7 +345,7 @@ TEST(CommandTest, LongPatternIsRefused) {
 }
 
 TEST(CommandTest, FullStoreRefusesWritesAndServesReads) {
-  Client client;
+  LocalClient client;
   client.Run("SET k v");
   client.settings.max_memory_bytes = 1;
 
@@ -421,7 +356,7 @@ TEST(CommandTest, FullStoreRefusesWritesAndServesReads) {
 }
 
 TEST(CommandTest, ScanFollowedToItsEndReturnsEveryKey) {
-  Client client;
+  LocalClient client;
   for (int i = 0; i < 100; ++i) client.Run(absl::StrCat("SET key:", i, " v"));
 
   std::string cursor = "0";
@@ -440,7 +375,7 @@ TEST(CommandTest, ScanFollowedToItsEndReturnsEveryKey) {
 }
 
 TEST(CommandTest, InfoShowsTheCountedNumbers) {
-  Client client;
+  LocalClient client;
   client.statistics.started_at_ns = 2 * kSecond;
   client.statistics.connected_clients = 3;
   client.Run("SET k v EX 10");
@@ -459,7 +394,7 @@ TEST(CommandTest, InfoShowsTheCountedNumbers) {
 }
 
 TEST(CommandTest, InfoOfOneSectionShowsThatOne) {
-  Client client;
+  LocalClient client;
 
   EXPECT_EQ(client.Run("INFO keyspace"), Bulk("# Keyspace\r\n"));
   EXPECT_EQ(client.Run("INFO nothing"), Bulk(""));
@@ -467,7 +402,7 @@ TEST(CommandTest, InfoOfOneSectionShowsThatOne) {
 }
 
 TEST(CommandTest, ShutdownStopsTheServerWithoutAReply) {
-  Client client;
+  LocalClient client;
 
   EXPECT_EQ(client.Run("SHUTDOWN LATER"), "-ERR syntax error\r\n");
   EXPECT_FALSE(client.session.should_stop_server);
@@ -477,7 +412,7 @@ TEST(CommandTest, ShutdownStopsTheServerWithoutAReply) {
 }
 
 TEST(CommandTest, ANameThatWouldTakeMuchMemoryIsRefused) {
-  Client client;
+  LocalClient client;
 
   const std::string reply = client.RunArguments({"CLIENT", "SETNAME", std::string(100'000, 'n')});
 
@@ -486,7 +421,7 @@ TEST(CommandTest, ANameThatWouldTakeMuchMemoryIsRefused) {
 }
 
 TEST(CommandTest, CommandListsEveryCommandOnce) {
-  Client client;
+  LocalClient client;
 
   const std::string reply = client.Run("COMMAND");
 
@@ -496,7 +431,7 @@ TEST(CommandTest, CommandListsEveryCommandOnce) {
 }
 
 TEST(CommandTest, LargeValueIsRepliedFromTheStoresOwnMemory) {
-  Client client;
+  LocalClient client;
   client.RunArguments({"SET", "k", std::string(100'000, 'v')});
   CommandExecutor executor(&client.store, &client.settings, &client.statistics);
   std::vector<Argument> get = {Argument(std::string_view("GET")), Argument(std::string_view("k"))};
@@ -514,7 +449,7 @@ TEST(CommandTest, LargeValueIsRepliedFromTheStoresOwnMemory) {
 }
 
 TEST(CommandTest, UnsentReplyKeepsTheValueOfItsTime) {
-  Client client;
+  LocalClient client;
   const std::string value(100'000, 'v');
   client.RunArguments({"SET", "k", value});
   CommandExecutor executor(&client.store, &client.settings, &client.statistics);

@@ -442,7 +442,7 @@ Task<absl::Status> ReadOldKeys(Cluster* cluster, int index, int generation, size
 }
 
 // Sets a key that expires and watches its time to live run out. Where the expiry lies is known up to the time that the
-// request took.
+// request took, and to the millisecond in which the server counts.
 Task<absl::Status> WatchExpiry(Cluster* cluster, Epoch* epoch, Client* client) {
   const std::string key = epoch->ExpiringKey();
   const int64_t ttl_ms = epoch->random().Between(100, 2000);
@@ -450,7 +450,7 @@ Task<absl::Status> WatchExpiry(Cluster* cluster, Epoch* epoch, Client* client) {
   const Request set("SET", key, "soon gone", "PX", absl::StrCat(ttl_ms));
   const absl::StatusOr<Reply> set_reply = co_await client->Command(set, kRequestTimeout);
   if (!set_reply.ok()) co_return set_reply.status();
-  const Instant expiry_min = set_begin + absl::Milliseconds(ttl_ms);
+  const Instant expiry_min = set_begin + absl::Milliseconds(ttl_ms - 1);
   const Instant expiry_max = Now() + absl::Milliseconds(ttl_ms);
   int64_t shown_before = ttl_ms;
   for (int i = 0; i < 3; ++i) {
@@ -464,7 +464,7 @@ Task<absl::Status> WatchExpiry(Cluster* cluster, Epoch* epoch, Client* client) {
     const int64_t shown = reply->integer;
     const bool may_be_gone = Now() >= expiry_min;
     const bool may_be_there = begin < expiry_max;
-    const bool in_range = shown >= absl::ToInt64Milliseconds(expiry_min - Now()) - 1 &&
+    const bool in_range = shown >= absl::ToInt64Milliseconds(expiry_min - Now()) &&
                           shown <= absl::ToInt64Milliseconds(expiry_max - begin) + 1 && shown <= shown_before;
     const bool right = shown == -2 ? may_be_gone : may_be_there && shown >= 0 && in_range;
     if (!right) {

@@ -37,9 +37,11 @@ constexpr absl::Duration kStopTime = absl::Seconds(1);
 
 // Between two looks at the keys that expire: when the next one is due, but within these. A key that is set meanwhile
 // may be due earlier.
-constexpr absl::Duration kExpiryIntervalMin = absl::Milliseconds(100);
-constexpr absl::Duration kExpiryIntervalMax = absl::Seconds(1);
+constexpr int64_t kExpiryIntervalMinMs = 100;
+constexpr int64_t kExpiryIntervalMaxMs = 1000;
 constexpr size_t kExpiriesAtOnce = 1000;
+
+constexpr int64_t kNanosecondsPerMillisecond = 1'000'000;
 
 // Slices kept for the next reply; more are given back.
 constexpr size_t kRetainedSlices = 16;
@@ -146,7 +148,7 @@ Server::Client::~Client() {
 }
 
 void Server::Client::CountBytes() {
-  const size_t bytes = parser.held_bytes() + reply.owned_bytes();
+  const size_t bytes = parser.held_bytes() + session.held_bytes() + reply.owned_bytes();
   server.statistics_.client_buffer_bytes += bytes - counted_bytes;
   counted_bytes = bytes;
 }
@@ -252,7 +254,7 @@ Task<Server::Next> Server::Process(Client* client, absl::string_view chunk) {
 }
 
 bool Server::HoldsTooMuch(const Client& client) const {
-  const size_t held = client.parser.held_bytes();
+  const size_t held = client.parser.held_bytes() + client.session.held_bytes();
   return held > kAlwaysAllowedBytes &&
          ClientBytes(statistics_, store_) - client.counted_bytes + held > options_.max_client_buffer_bytes();
 }
@@ -312,7 +314,7 @@ Task<absl::Status> Server::Linger(TcpStream* stream) {
 }
 
 void Server::StartExpiry() {
-  if (expiring_ || !store_.next_expiry_ns().has_value()) return;
+  if (expiring_ || !store_.next_expiry_ms().has_value()) return;
   expiring_ = true;
   group_->Spawn(&Server::ExpireKeys, this);
 }
@@ -322,15 +324,16 @@ void Server::StartExpiry() {
 Task<void> Server::ExpireKeys() {
   absl::Status status;
   while (status.ok()) {
-    const std::optional<int64_t> next = store_.next_expiry_ns();
+    const std::optional<int64_t> next = store_.next_expiry_ms();
     if (!next.has_value()) break;
     // Many keys may be due at once: others get their turn in between.
-    if (store_.ExpireDue(Now().nanoseconds(), kExpiriesAtOnce) == kExpiriesAtOnce) {
+    if (store_.ExpireDue(Now().nanoseconds() / kNanosecondsPerMillisecond, kExpiriesAtOnce) == kExpiriesAtOnce) {
       status = co_await Yield();
       continue;
     }
-    const Instant due = Instant::FromNanoseconds(*next);
-    status = co_await SleepUntil(std::clamp(due, Now() + kExpiryIntervalMin, Now() + kExpiryIntervalMax));
+    // In milliseconds, because the due time itself may lie beyond what nanoseconds reach.
+    const int64_t wait_ms = *next - Now().nanoseconds() / kNanosecondsPerMillisecond;
+    status = co_await Sleep(absl::Milliseconds(std::clamp(wait_ms, kExpiryIntervalMinMs, kExpiryIntervalMaxMs)));
   }
   expiring_ = false;
 }

@@ -257,10 +257,7 @@ void HandlePing(CommandContext& context) {
 void HandleEcho(CommandContext& context) { context.reply.Bulk(context.arguments[1].Take()); }
 
 void HandleSelect(CommandContext& context) {
-  const std::optional<int64_t> index = context.IntegerArg(1);
-  if (!index.has_value()) return;
-  if (*index != 0) return context.reply.Error("ERR DB index is out of range");
-  context.Ok();
+  if (!context.RefuseOtherDatabase(1)) context.Ok();
 }
 
 void HandleQuit(CommandContext& context) {
@@ -291,6 +288,7 @@ void HandleShutdown(CommandContext& context) {
 }
 
 void HandleReset(CommandContext& context) {
+  context.transaction().Discard();
   context.session.name.clear();
   context.session.protocol = Protocol::kResp2;
   context.session.no_evict = false;
