@@ -6,8 +6,7 @@
 #define TANDEM_POSIX_CHOSEN_KIND_H_
 
 #include "absl/status/statusor.h"
-#include "core/io/reactor_kind.h"
-#include "core/io/reactor_options.h"
+#include "core/io/reactor.h"
 
 namespace tandem::posix {
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The world of this binary is a real machine with epoll: see core/io/create_reactor.h.
-
-#include "core/io/create_reactor.h"
+// The world of this binary is a real machine with epoll: see CreateReactor_... in core/io/reactor.h.
 
 #include <memory>
 #include <utility>

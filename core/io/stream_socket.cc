@@ -10,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/async/executor.h"
 #include "core/io/errors.h"
-#include "core/io/reactor.h"
 
 namespace tandem {
 

@@ -22,7 +22,7 @@
 #include "absl/status/statusor.h"
 #include "core/async/combinators.h"
 #include "core/base/result.h"
-#include "core/io/operation.h"
+#include "core/io/reactor.h"
 
 namespace tandem {
 
@@ -36,20 +36,6 @@ struct BlockingResult {
 template <>
 struct BlockingResult<void> {
   using Type = absl::Status;
-};
-
-// Work that runs once, on another thread.
-class BlockingCall : public Operation, private BlockingWork {
- protected:
-  BlockingCall() {
-    kind = OperationKind::kRunBlocking;
-    work = this;
-  }
-
- public:
-  void Submit();
-  // Ends the call before the work has begun; not afterwards.
-  void Cancel();
 };
 
 }  // namespace internal
@@ -86,9 +72,12 @@ class [[nodiscard]] RunBlockingOperation final : public WithDeadline<RunBlocking
   }
 
  private:
-  class Call final : public internal::BlockingCall {
+  class Call final : public Operation, public BlockingWork {
    public:
-    explicit Call(RunBlockingOperation& owner) : owner_(owner) {}
+    explicit Call(RunBlockingOperation& owner) : owner_(owner) {
+      kind = OperationKind::kRunBlocking;
+      work = this;
+    }
 
    private:
     void Run() override { owner_.Invoke(); }
@@ -101,11 +90,11 @@ class [[nodiscard]] RunBlockingOperation final : public WithDeadline<RunBlocking
   };
 
   bool Start() override {
-    call_.Submit();
+    Reactor::Current().Submit(call_);
     return false;
   }
   // Work that runs cannot be cancelled: its end is waited for.
-  void OnStop() override { call_.Cancel(); }
+  void OnStop() override { Reactor::Current().Cancel(call_); }
 
   // On another thread.
   void Invoke() {
