@@ -15,7 +15,8 @@
 #include "core/io/address.h"               // IWYU pragma: export
 #include "core/io/buffer.h"                // IWYU pragma: export
 #include "core/io/errors.h"                // IWYU pragma: export
-#include "core/io/reactor.h"               // IWYU pragma: export
+#include "core/io/reactor_options.h"       // IWYU pragma: export
+#include "core/io/reactor_statistics.h"    // IWYU pragma: export
 #include "core/net/buffered.h"             // IWYU pragma: export
 #include "core/net/connect.h"              // IWYU pragma: export
 #include "core/net/connection_pool.h"      // IWYU pragma: export

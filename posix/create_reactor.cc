@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The world of this binary is a real machine with epoll: see CreateReactor_... in core/io/reactor.h.
+// The world of this binary is a real machine with epoll: see core/io/create_reactor.h.
+
+#include "core/io/create_reactor.h"
 
 #include <memory>
 #include <utility>

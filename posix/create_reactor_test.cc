@@ -2,6 +2,8 @@
 //
 // The world that has only epoll.
 
+#include "core/io/create_reactor.h"
+
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "core/io/reactor.h"

@@ -22,6 +22,7 @@
 #include "core/base/instant.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
+#include "core/io/create_reactor.h"
 #include "core/io/datagram.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"

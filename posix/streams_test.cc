@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "core/base/instant.h"
 #include "core/io/address.h"
+#include "core/io/create_reactor.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
 #include "posix/reactor_fixture.h"

@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/instant.h"
 #include "core/base/random.h"
+#include "core/io/create_reactor.h"
 #include "core/io/reactor.h"
 #include "core/runtime/shard.h"
 #include "sim/event_queue.h"

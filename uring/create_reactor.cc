@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The world of this binary is a real machine: see CreateReactor_... in core/io/reactor.h. io_uring, and epoll where the
+// The world of this binary is a real machine: see core/io/create_reactor.h. io_uring, and epoll where the
 // kernel refuses it.
+
+#include "core/io/create_reactor.h"
 
 #include <unistd.h>
 

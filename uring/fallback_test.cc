@@ -27,6 +27,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "core/base/instant.h"
+#include "core/io/create_reactor.h"
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
 #include "posix/reactor_fixture.h"

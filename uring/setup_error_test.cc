@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
+#include "core/io/reactor_options.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "uring/uring_reactor.h"

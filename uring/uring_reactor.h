@@ -44,6 +44,7 @@
 #include "core/base/instant.h"
 #include "core/io/datagram.h"
 #include "core/io/reactor.h"
+#include "core/io/reactor_options.h"
 #include "posix/posix_reactor.h"
 #include "uring/buffer_ring.h"
 #include "uring/probe.h"

@@ -25,6 +25,7 @@
 #include "core/io/address.h"
 #include "core/io/buffer.h"
 #include "core/io/reactor.h"
+#include "core/io/reactor_options.h"
 #include "gtest/gtest.h"
 #include "posix/reactor_fixture.h"
 

@@ -21,6 +21,12 @@ namespace tandem {
 
 class BufferPool;
 
+// A run of bytes to send. Has the layout of struct iovec.
+struct IoSlice {
+  const char* data = nullptr;
+  size_t size = 0;
+};
+
 // The bookkeeping of one block. Pools allocate blocks; everybody else sees them through Buffer and BufferQueue.
 struct BufferBlock {
   BufferBlock* next = nullptr;  // In a BufferQueue or in the pool's free list.

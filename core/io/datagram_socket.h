@@ -23,7 +23,10 @@
 #include "core/base/ref.h"
 #include "core/io/address.h"
 #include "core/io/datagram.h"
-#include "core/io/reactor.h"
+#include "core/io/operation.h"
+#include "core/io/own_reactor.h"
+#include "core/io/socket_options.h"
+#include "core/io/source.h"
 #include "core/io/stream_socket.h"
 
 namespace tandem {

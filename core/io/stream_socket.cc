@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/async/executor.h"
 #include "core/io/errors.h"
+#include "core/io/reactor.h"
 
 namespace tandem {
 

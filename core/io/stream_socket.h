@@ -28,7 +28,10 @@
 #include "core/io/address.h"
 #include "core/io/buffer.h"
 #include "core/io/datagram.h"
-#include "core/io/reactor.h"
+#include "core/io/operation.h"
+#include "core/io/own_reactor.h"
+#include "core/io/socket_options.h"
+#include "core/io/source.h"
 
 namespace tandem {
 

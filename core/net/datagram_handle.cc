@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
+#include "core/io/reactor.h"
 
 namespace tandem {
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/io/decimal.h"
+#include "core/io/reactor.h"
 
 namespace tandem {
 namespace {
@@ -93,6 +94,8 @@ bool ResolveOperation::Start() {
   Reactor::Current().Submit(call_);
   return false;
 }
+
+void ResolveOperation::OnStop() { Reactor::Current().Cancel(call_); }
 
 void ResolveOperation::OnResolved(int64_t result) {
   error_ = static_cast<int>(-result);

@@ -17,7 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "core/async/combinators.h"
 #include "core/io/address.h"
-#include "core/io/reactor.h"
+#include "core/io/operation.h"
 
 namespace tandem {
 
@@ -56,7 +56,7 @@ class [[nodiscard]] ResolveOperation final : public WithDeadline<ResolveOperatio
   };
 
   bool Start() override;
-  void OnStop() override { Reactor::Current().Cancel(call_); }
+  void OnStop() override;
   void OnResolved(int64_t result);
 
   NameLookup lookup_;

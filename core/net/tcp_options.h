@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/io/reactor.h"
+#include "core/io/socket_options.h"
 #include "core/io/stream_socket.h"
 
 namespace tandem {

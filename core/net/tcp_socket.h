@@ -18,7 +18,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
-#include "core/io/reactor.h"
+#include "core/io/socket_options.h"
 #include "core/io/stream_socket.h"
 #include "core/net/socket_stream.h"
 #include "core/net/tcp_listener.h"

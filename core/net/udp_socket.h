@@ -27,7 +27,7 @@
 #include "core/io/address.h"
 #include "core/io/datagram.h"
 #include "core/io/datagram_socket.h"
-#include "core/io/reactor.h"
+#include "core/io/socket_options.h"
 #include "core/net/datagram_handle.h"
 
 namespace tandem {

@@ -23,7 +23,8 @@
 #include "core/base/result.h"
 #include "core/io/address.h"
 #include "core/io/datagram.h"
-#include "core/io/reactor.h"
+#include "core/io/operation.h"
+#include "core/io/socket_options.h"
 #include "core/io/stream_socket.h"
 #include "core/net/socket_stream.h"
 

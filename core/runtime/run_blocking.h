@@ -22,7 +22,7 @@
 #include "absl/status/statusor.h"
 #include "core/async/combinators.h"
 #include "core/base/result.h"
-#include "core/io/reactor.h"
+#include "core/io/operation.h"
 
 namespace tandem {
 
@@ -36,6 +36,20 @@ struct BlockingResult {
 template <>
 struct BlockingResult<void> {
   using Type = absl::Status;
+};
+
+// Work that runs once, on another thread.
+class BlockingCall : public Operation, private BlockingWork {
+ protected:
+  BlockingCall() {
+    kind = OperationKind::kRunBlocking;
+    work = this;
+  }
+
+ public:
+  void Submit();
+  // Ends the call before the work has begun; not afterwards.
+  void Cancel();
 };
 
 }  // namespace internal
@@ -72,12 +86,9 @@ class [[nodiscard]] RunBlockingOperation final : public WithDeadline<RunBlocking
   }
 
  private:
-  class Call final : public Operation, public BlockingWork {
+  class Call final : public internal::BlockingCall {
    public:
-    explicit Call(RunBlockingOperation& owner) : owner_(owner) {
-      kind = OperationKind::kRunBlocking;
-      work = this;
-    }
+    explicit Call(RunBlockingOperation& owner) : owner_(owner) {}
 
    private:
     void Run() override { owner_.Invoke(); }
@@ -90,11 +101,11 @@ class [[nodiscard]] RunBlockingOperation final : public WithDeadline<RunBlocking
   };
 
   bool Start() override {
-    Reactor::Current().Submit(call_);
+    call_.Submit();
     return false;
   }
   // Work that runs cannot be cancelled: its end is waited for.
-  void OnStop() override { Reactor::Current().Cancel(call_); }
+  void OnStop() override { call_.Cancel(); }
 
   // On another thread.
   void Invoke() {

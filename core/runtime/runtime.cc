@@ -8,6 +8,8 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
+#include "core/io/create_reactor.h"
+#include "core/io/reactor.h"
 
 namespace tandem {
 namespace {
@@ -39,6 +41,8 @@ Runtime::Runtime(const RuntimeOptions& options, std::unique_ptr<Reactor> reactor
     : grace_(options.grace()), shard_(std::make_unique<Shard>(std::move(reactor))) {}
 
 Runtime::~Runtime() = default;
+
+ReactorStatistics Runtime::statistics() const { return shard_->reactor().statistics(); }
 
 void Runtime::Run(Task<void> main) {
   Shard::Entered entered(*shard_);

@@ -23,10 +23,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/async/task.h"
-#include "core/io/reactor.h"
+#include "core/io/reactor_options.h"
+#include "core/io/reactor_statistics.h"
 #include "core/runtime/shard.h"
 
 namespace tandem {
+
+class Reactor;
 
 class RuntimeOptions {
  public:
@@ -88,7 +91,7 @@ class Runtime {
   void Post(absl::AnyInvocable<void()> function) { shard_->Post(std::move(function)); }
 
   // Counters of the reactor, and a line that says which one it is and what it chose.
-  ReactorStatistics statistics() const { return shard_->reactor().statistics(); }
+  ReactorStatistics statistics() const;
   Shard& shard() { return *shard_; }
 
  private:

@@ -15,6 +15,7 @@
 #include "core/async/combinators.h"
 #include "core/async/spawn.h"
 #include "core/async/task.h"
+#include "core/io/reactor.h"
 #include "core/net/tcp_listener.h"
 #include "core/net/tcp_stream.h"
 #include "core/runtime/host_local.h"

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/log/check.h"
+#include "core/io/reactor.h"
 
 namespace tandem {
 namespace {
@@ -52,6 +53,8 @@ Shard::~Shard() {
     delete std::exchange(letter, letter->next);
   }
 }
+
+bool Shard::drained() const { return task_count() == 0 && reactor_->in_flight() == 0; }
 
 void Shard::OnSignal(int signal) {
   const uint64_t bit = uint64_t{1} << (signal - 1);

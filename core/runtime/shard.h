@@ -31,9 +31,10 @@
 #include "core/base/instant.h"
 #include "core/base/intrusive_list.h"
 #include "core/base/random.h"
-#include "core/io/reactor.h"
 
 namespace tandem {
+
+class Reactor;
 
 class Shard final : public Executor {
  public:
@@ -93,7 +94,7 @@ class Shard final : public Executor {
   // Cancels everything. The loop is to be turned until drained().
   void BeginShutdown();
   // No task is left, and nothing is in flight.
-  bool drained() const { return task_count() == 0 && reactor_->in_flight() == 0; }
+  bool drained() const;
 
   // A simulated crash: Die() comes first, then the reactor abandons what is in flight, then this destroys every task
   // and after them the HostLocals.

@@ -65,8 +65,7 @@ Task<void> EchoByReceive(TcpStream stream) {
   }
 }
 
-void PrintCounters() {
-  const ReactorStatistics statistics = Reactor::Current().statistics();
+void PrintCounters(const ReactorStatistics& statistics) {
   const double messages = counters->messages == 0 ? 1.0 : static_cast<double>(counters->messages);
   const double cpu_us = 1e6 * static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
   std::printf(
@@ -78,7 +77,7 @@ void PrintCounters() {
   std::fflush(stdout);
 }
 
-Task<absl::Status> ServeEcho(SocketAddress address, bool by_receive) {
+Task<absl::Status> ServeEcho(Runtime* runtime, SocketAddress address, bool by_receive) {
   absl::StatusOr<TcpListener> listener = TcpListener::Listen(address);
   if (!listener.ok()) co_return listener.status();
   std::printf("listening on %s\n", listener->LocalAddress().ToString().c_str());
@@ -87,7 +86,7 @@ Task<absl::Status> ServeEcho(SocketAddress address, bool by_receive) {
   const auto handler = by_receive ? EchoByReceive : EchoByRead;
   absl::Status status =
       co_await Serve(*std::move(listener), handler, ServeOptions().set_drain_limit(absl::ZeroDuration()));
-  PrintCounters();
+  PrintCounters(runtime->statistics());
   co_return status;
 }
 
@@ -104,7 +103,7 @@ int main(int argc, char** argv) {
   const auto reactor = tandem::ReactorOptions().set_kind(absl::GetFlag(FLAGS_reactor));
   tandem::Runtime runtime(tandem::RuntimeOptions().set_reactor(reactor));
   std::fprintf(stderr, "%s\n", runtime.statistics().description.c_str());
-  const absl::Status status = runtime.BlockOn(tandem::ServeEcho(*address, absl::GetFlag(FLAGS_receive)));
+  const absl::Status status = runtime.BlockOn(tandem::ServeEcho(&runtime, *address, absl::GetFlag(FLAGS_receive)));
   // A stop by signal cancels the server: that is how it ends well.
   if (absl::IsCancelled(status)) return 0;
   std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());

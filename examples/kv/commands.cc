@@ -16,167 +16,183 @@
 namespace tandem::kv {
 namespace {
 
-constexpr Command kCommands[] = {
-    // name, arity, flags, first key, last key, step, handler, group, since, summary
-    {"append", 3, kWrite | kDenyOnOutOfMemory | kFast, 1, 1, 1, HandleAppend, "string", "2.0.0",
-     "Appends to the value of a key."},
-    {"auth", -2, kFast, 0, 0, 0, HandleAuth, "connection", "1.0.0", "Accepts no password: there is none."},
-    {"client", -2, 0, 0, 0, 0, HandleClient, "connection", "2.4.0", "Names and settings of this connection."},
-    {"command", -1, 0, 0, 0, 0, HandleCommand, "server", "2.8.13", "Describes the commands."},
-    {"config", -2, kAdmin, 0, 0, 0, HandleConfig, "server", "2.0.0",
-     "GET, SET: the settings of the server. RESETSTAT."},
-    {"dbsize", 1, kReadOnly | kFast, 0, 0, 0, HandleDbSize, "server", "1.0.0", "Counts the keys."},
-    {"decr", 2, kWrite | kDenyOnOutOfMemory | kFast, 1, 1, 1, HandleDecr, "string", "1.0.0",
-     "Takes one from a number."},
-    {"decrby", 3, kWrite | kDenyOnOutOfMemory | kFast, 1, 1, 1, HandleDecrBy, "string", "1.0.0",
-     "Subtracts from a number."},
-    {"del", -2, kWrite, 1, -1, 1, HandleDel, "generic", "1.0.0", "Removes keys."},
-    {"echo", 2, kFast, 0, 0, 0, HandleEcho, "connection", "1.0.0", "Returns its argument."},
-    {"exists", -2, kReadOnly | kFast, 1, -1, 1, HandleExists, "generic", "1.0.0", "Counts the keys that exist."},
-    {"expire", -3, kWrite | kFast, 1, 1, 1, HandleExpire, "generic", "1.0.0", "Sets the time to live in seconds."},
-    {"flushall", -1, kWrite, 0, 0, 0, HandleFlush, "server", "1.0.0", "Removes all keys."},
-    {"flushdb", -1, kWrite, 0, 0, 0, HandleFlush, "server", "1.0.0", "Removes all keys."},
-    {"get", 2, kReadOnly | kFast, 1, 1, 1, HandleGet, "string", "1.0.0", "Returns the value of a key."},
-    {"getset", 3, kWrite | kDenyOnOutOfMemory | kFast, 1, 1, 1, HandleGetSet, "string", "1.0.0",
-     "Sets a value and returns the one before."},
-    {"hello", -1, kFast, 0, 0, 0, HandleHello, "connection", "6.0.0", "Agrees on the protocol version."},
-    {"host:", -1, 0, 0, 0, 0, HandleHttp, "connection", "1.0.0", "Closes the connection of a browser."},
-    {"incr", 2, kWrite | kDenyOnOutOfMemory | kFast, 1, 1, 1, HandleIncr, "string", "1.0.0", "Adds one to a number."},
-    {"incrby", 3, kWrite | kDenyOnOutOfMemory | kFast, 1, 1, 1, HandleIncrBy, "string", "1.0.0", "Adds to a number."},
-    {"info", -1, 0, 0, 0, 0, HandleInfo, "server", "1.0.0", "Reports on the server."},
-    {"keys", 2, kReadOnly, 0, 0, 0, HandleKeys, "generic", "1.0.0", "Returns all keys that match a pattern."},
-    {"mget", -2, kReadOnly | kFast, 1, -1, 1, HandleMGet, "string", "1.0.0", "Returns the values of keys."},
-    {"mset", -3, kWrite | kDenyOnOutOfMemory, 1, -1, 2, HandleMSet, "string", "1.0.1", "Sets keys, all at once."},
-    {"persist", 2, kWrite | kFast, 1, 1, 1, HandlePersist, "generic", "2.2.0", "Removes the time to live."},
-    {"pexpire", -3, kWrite | kFast, 1, 1, 1, HandlePExpire, "generic", "2.6.0",
-     "Sets the time to live in milliseconds."},
-    {"ping", -1, kFast, 0, 0, 0, HandlePing, "connection", "1.0.0", "Says that the server is there."},
-    {"post", -1, 0, 0, 0, 0, HandleHttp, "connection", "1.0.0", "Closes the connection of a browser."},
-    {"pttl", 2, kReadOnly | kFast, 1, 1, 1, HandlePTtl, "generic", "2.6.0",
-     "Returns the time to live in milliseconds."},
-    {"quit", -1, kFast, 0, 0, 0, HandleQuit, "connection", "1.0.0", "Closes the connection."},
-    {"reset", 1, kFast, 0, 0, 0, HandleReset, "connection", "6.2.0", "Forgets what was set on the connection."},
-    {"scan", -2, kReadOnly, 0, 0, 0, HandleScan, "generic", "2.8.0",
-     "Returns some keys and the cursor for the next ones."},
-    {"select", 2, kFast, 0, 0, 0, HandleSelect, "connection", "1.0.0", "Selects database 0, the only one."},
-    {"set", -3, kWrite | kDenyOnOutOfMemory, 1, 1, 1, HandleSet, "string", "1.0.0",
-     "Sets a key, under conditions and for a time."},
-    {"setnx", 3, kWrite | kDenyOnOutOfMemory | kFast, 1, 1, 1, HandleSetNx, "string", "1.0.0",
-     "Sets a key that does not exist."},
-    {"shutdown", -1, kAdmin, 0, 0, 0, HandleShutdown, "server", "1.0.0", "Stops the server."},
-    {"strlen", 2, kReadOnly | kFast, 1, 1, 1, HandleStrLen, "string", "2.2.0", "Returns the length of a value."},
-    {"ttl", 2, kReadOnly | kFast, 1, 1, 1, HandleTtl, "generic", "1.0.0", "Returns the time to live in seconds."},
-    {"type", 2, kReadOnly | kFast, 1, 1, 1, HandleType, "generic", "1.0.0", "Returns the type of a value."},
-};
-
-constexpr bool IsByName(const Command& a, const Command& b) { return a.name < b.name; }
-static_assert(std::is_sorted(std::begin(kCommands), std::end(kCommands), IsByName));
-
-constexpr size_t kMaxNameBytes = 16;
-static_assert(std::all_of(std::begin(kCommands), std::end(kCommands),
-                          [](const Command& command) { return command.name.size() <= kMaxNameBytes; }));
-
 // How much of a request an error repeats.
 constexpr size_t kQuotedBytes = 128;
 
-bool IsArityRight(const Command& command, size_t argument_count) {
-  const int count = static_cast<int>(argument_count);
-  return command.arity >= 0 ? count == command.arity : count >= -command.arity;
+std::string WrongArityText(std::string_view full_command_name) {
+  return absl::StrCat("wrong number of arguments for '", full_command_name, "' command");
 }
 
-void RejectUnknown(CommandContext& context) {
-  std::string text =
-      absl::StrCat("ERR unknown command '", context.arg(0).substr(0, kQuotedBytes), "', with args beginning with: ");
+bool IsArityRight(int arity, size_t argument_count) {
+  const int count = static_cast<int>(argument_count);
+  return arity >= 0 ? count == arity : count >= -arity;
+}
+
+const Subcommand* FindSubcommand(const CommandContext& context, const Command& command) {
+  for (const Subcommand& subcommand : command.subcommands()) {
+    if (absl::EqualsIgnoreCase(context.arg(1), subcommand.name)) return &subcommand;
+  }
+  return nullptr;
+}
+
+std::string UnknownCommandText(const CommandContext& context) {
+  const std::string_view name = context.arg(0).substr(0, kQuotedBytes);
+  const std::string_view what = UnsupportedKind(context.arg(0));
+  if (!what.empty()) return absl::StrCat("unknown command '", name, "': ", what, " are not supported");
+  std::string text = absl::StrCat("unknown command '", name, "', with args beginning with: ");
   const size_t before = text.size();
   for (size_t i = 1; i < context.arguments.size() && text.size() - before < kQuotedBytes; ++i) {
     absl::StrAppend(&text, "'", context.arg(i).substr(0, kQuotedBytes - (text.size() - before)), "' ");
   }
-  context.reply.Error(text);
+  return text;
+}
+
+constexpr std::string_view kOutOfMemoryText = "command not allowed when used memory > 'maxmemory'.";
+
+bool IsOutOfMemory(const CommandContext& context) {
+  const size_t limit = context.settings.max_memory_bytes;
+  return limit != 0 && context.store.memory().total_bytes >= limit;
+}
+
+// Refuses to execute or to queue a request. A transaction that lacks one of its requests must not be executed, and one
+// whose EXEC is refused is over.
+void Reject(CommandContext& context, const Command* command, std::string_view code, std::string_view text) {
+  Transaction& transaction = context.transaction();
+  if (command != nullptr && command->handler == HandleExec) {
+    transaction.Discard();
+    const std::string_view shown_code = code == "ERR" ? "" : code;
+    return context.reply.Error(
+        absl::StrCat("EXECABORT Transaction discarded because of: ", shown_code, shown_code.empty() ? "" : " ", text));
+  }
+  transaction.Break();
+  context.reply.Error(absl::StrCat(code, " ", text));
+}
+
+// What is wrong with the form of the request, empty if nothing is.
+std::string FormError(const CommandContext& context, const Command* command) {
+  if (command == nullptr) return UnknownCommandText(context);
+  const size_t count = context.arguments.size();
+  if (!IsArityRight(command->arity, count)) return WrongArityText(command->name);
+  if (command->subcommands == nullptr) return "";
+  const Subcommand* const subcommand = FindSubcommand(context, *command);
+  if (subcommand == nullptr) {
+    return absl::StrCat("unknown subcommand '", context.arg(1).substr(0, kQuotedBytes), "'. Try ",
+                        absl::AsciiStrToUpper(command->name), " HELP.");
+  }
+  if (!IsArityRight(subcommand->arity, count))
+    return WrongArityText(absl::StrCat(command->name, "|", subcommand->name));
+  return "";
+}
+
+void Run(CommandContext& context, const Command& command) {
+  if (command.subcommands == nullptr) return command.handler(context);
+  FindSubcommand(context, command)->handler(context);
 }
 
 void Dispatch(CommandContext& context) {
   const Command* const command = FindCommand(context.arg(0));
-  if (command == nullptr) return RejectUnknown(context);
-  if (!IsArityRight(*command, context.arguments.size())) return context.WrongArity(command->name);
-  const size_t limit = context.settings.max_memory_bytes;
-  if ((command->flags & kDenyOnOutOfMemory) != 0 && limit != 0 && context.store.memory().total_bytes >= limit) {
-    return context.reply.Error("OOM command not allowed when used memory > 'maxmemory'.");
+  const std::string form_error = FormError(context, command);
+  if (!form_error.empty()) return Reject(context, command, "ERR", form_error);
+  Transaction& transaction = context.transaction();
+  if (transaction.is_open() && (command->flags & kNotInTransaction) != 0) {
+    return Reject(context, command, "ERR", "Command not allowed inside a transaction");
   }
-  context.session.last_command = command->name;
-  command->handler(context);
+  const bool is_queued = transaction.is_open() && (command->flags & kNotQueued) == 0;
+  const uint32_t flags = command->flags | (command->handler == HandleExec ? transaction.command_flags() : 0);
+  // Queueing takes memory, too, whatever the command.
+  if ((is_queued || (flags & kDenyOnOutOfMemory) != 0) && IsOutOfMemory(context)) {
+    return Reject(context, command, "OOM", kOutOfMemoryText);
+  }
+  if (!is_queued) return Run(context, *command);
+  transaction.Queue(*command, context.arguments);
+  context.reply.SimpleString("QUEUED");
 }
 
 }  // namespace
 
-std::span<const Command> CommandTable() { return kCommands; }
-
-const Command* FindCommand(std::string_view name) {
-  if (name.size() > kMaxNameBytes) return nullptr;
-  std::array<char, kMaxNameBytes> buffer;
-  std::transform(name.begin(), name.end(), buffer.begin(), [](char c) { return absl::ascii_tolower(c); });
-  const std::string_view lower(buffer.data(), name.size());
-  const auto at = std::lower_bound(std::begin(kCommands), std::end(kCommands), lower,
-                                   [](const Command& command, std::string_view text) { return command.name < text; });
-  return at != std::end(kCommands) && at->name == lower ? at : nullptr;
+void RunQueued(CommandContext& context, const Command& command) {
+  ++context.statistics.commands_processed;
+  if ((command.flags & kDenyOnOutOfMemory) != 0 && IsOutOfMemory(context)) {
+    return context.reply.Error(absl::StrCat("OOM ", kOutOfMemoryText));
+  }
+  Run(context, command);
 }
 
 bool CommandContext::ArgIs(size_t index, std::string_view upper_case_word) const {
   return absl::EqualsIgnoreCase(arg(index), upper_case_word);
 }
 
-std::optional<int64_t> CommandContext::IntegerArg(size_t index) {
+std::optional<int64_t> CommandContext::IntegerArg(size_t index, std::string_view error) {
   const std::optional<int64_t> value = ParseInteger(arg(index));
-  if (!value.has_value()) reply.Error(kNotAnIntegerError);
+  if (!value.has_value()) reply.Error(error);
   return value;
 }
 
+std::optional<int64_t> CommandContext::DatabaseArg(size_t index, std::string_view error) {
+  constexpr int64_t kMin = std::numeric_limits<int32_t>::min();
+  constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
+  const std::optional<int64_t> database = IntegerArg(index, error.empty() ? kNotAnIntegerError : error);
+  if (!database.has_value() || (*database >= kMin && *database <= kMax)) return database;
+  reply.Error(!error.empty() ? std::string(error)
+                             : absl::StrCat("ERR value is out of range, value must between ", kMin, " and ", kMax));
+  return std::nullopt;
+}
+
+bool CommandContext::RefuseOtherDatabase(size_t index) {
+  const std::optional<int64_t> database = DatabaseArg(index);
+  if (database.has_value() && *database != 0) reply.Error(kNoSuchDatabaseError);
+  return database != 0;
+}
+
 const Store::Entry* CommandContext::FindForRead(std::string_view key) {
-  const Store::Entry* const entry = store.Find(key, now_ns);
+  const Store::Entry* const entry = store.Find(key, now_ms);
   ++(entry != nullptr ? statistics.keyspace_hits : statistics.keyspace_misses);
   return entry;
 }
 
-bool CommandContext::RefuseLongReply(const ReplyBuffer::Mark& start) {
-  const size_t bytes = reply.OwnedSince(start);
+const Store::Entry* CommandContext::PeekForRead(std::string_view key) {
+  const Store::Entry* const entry = store.Peek(key, now_ms);
+  ++(entry != nullptr ? statistics.keyspace_hits : statistics.keyspace_misses);
+  return entry;
+}
+
+std::string CommandContext::LongReplyError(size_t bytes) const {
   if (bytes > settings.max_reply_bytes) {
-    reply.RollBack(start);
-    reply.Error(absl::StrCat("ERR reply exceeds the limit of ", settings.max_reply_bytes, " bytes"));
-    return true;
+    return absl::StrCat("ERR reply exceeds the limit of ", settings.max_reply_bytes, " bytes");
   }
-  return false;
+  if (bytes > kAlwaysAllowedBytes && ClientBytes(statistics, store) + bytes > settings.max_client_buffer_bytes) {
+    return kClientBytesError;
+  }
+  return "";
+}
+
+bool CommandContext::RefuseLongReply(const ReplyBuffer::Mark& start, const ReplyBuffer::Mark& own_start) {
+  const std::string error = LongReplyError(reply.OwnedSince(start));
+  if (error.empty()) return false;
+  reply.RollBack(own_start);
+  reply.Error(error);
+  return true;
+}
+
+bool CommandContext::RefuseLongCopy(size_t bytes) {
+  const std::string error = LongReplyError(bytes);
+  if (!error.empty()) reply.Error(error);
+  return !error.empty();
 }
 
 void CommandContext::WrongArity(std::string_view full_command_name) {
-  reply.Error(absl::StrCat("ERR wrong number of arguments for '", full_command_name, "' command"));
+  reply.Error(absl::StrCat("ERR ", WrongArityText(full_command_name)));
 }
 
 void CommandContext::UnknownSubcommand() {
   const Command* const command = FindCommand(arg(0));
-  reply.Error(absl::StrCat("ERR unknown subcommand '", arg(1).substr(0, kQuotedBytes), "'. Try ",
-                           absl::AsciiStrToUpper(command->name), " HELP."));
-}
-
-void CommandContext::Help(std::span<const std::string_view> lines) {
-  if (arguments.size() != 2) return WrongArity(absl::StrCat(FindCommand(arg(0))->name, "|help"));
-  reply.Array(lines.size() + 3);
-  const std::string name = absl::AsciiStrToUpper(FindCommand(arg(0))->name);
-  reply.SimpleString(absl::StrCat(name, " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
-  for (const std::string_view line : lines) reply.SimpleString(line);
-  reply.SimpleString("HELP");
-  reply.SimpleString("    Prints this help.");
+  reply.Error(absl::StrCat("ERR unknown subcommand '", arg(1).substr(0, kQuotedBytes), "'. Try COMMAND DOCS ",
+                           absl::AsciiStrToUpper(command->name), "."));
 }
 
 void CommandContext::ValueOrNull(const Store::Entry* entry) {
   if (entry == nullptr) return reply.Null();
   reply.Bulk(entry->value);
-}
-
-std::optional<int64_t> ExpiryAfter(int64_t now_ns, int64_t amount, int64_t unit_ns) {
-  constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
-  if (amount < kMin / (unit_ns / kNanosecondsPerMillisecond)) return std::nullopt;
-  if (amount <= 0) return now_ns;
-  if (amount >= (kNoExpiry - now_ns) / unit_ns) return std::nullopt;
-  return now_ns + amount * unit_ns;
 }
 
 size_t ClientBytes(const Statistics& statistics, const Store& store) {
@@ -186,16 +202,12 @@ size_t ClientBytes(const Statistics& statistics, const Store& store) {
 void CommandExecutor::Execute(std::span<Argument> arguments, Session& session, int64_t now_ns, ReplyBuffer& reply) {
   CHECK(!arguments.empty());
   ++statistics_->commands_processed;
-  session.last_request_ns = now_ns;
   reply.set_protocol(session.protocol);
-  const ReplyBuffer::Mark start = reply.mark();
   const uint64_t errors_before = reply.error_count();
-  const bool is_skipped = session.replies == Session::Replies::kSkipNext;
-  if (is_skipped) session.replies = Session::Replies::kOn;
-  CommandContext context{*store_, *settings_, *statistics_, sessions_, session, arguments, now_ns, reply};
+  const int64_t now_ms = now_ns / kNanosecondsPerMillisecond;
+  CommandContext context{*store_, *settings_, *statistics_, session, arguments, now_ns, now_ms, unix_clock_, reply};
   Dispatch(context);
   statistics_->error_replies += reply.error_count() - errors_before;
-  if (is_skipped || session.replies == Session::Replies::kOff) reply.RollBack(start);
 }
 
 }  // namespace tandem::kv

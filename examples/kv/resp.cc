@@ -273,7 +273,7 @@ RequestParser::Result RequestParser::ParseBulkHeader() {
   if (result != Result::kRequest) return result;
   if (length < 0) return Fail(kInvalid);
   if (length > static_cast<int64_t>(limits_.max_bulk_bytes)) {
-    return Fail(absl::StrCat("bulk string exceeds ", limits_.max_bulk_bytes, " bytes"));
+    return Fail(absl::StrCat(kInvalid, ", the limit is ", limits_.max_bulk_bytes, " bytes"));
   }
   if (request_bytes() + static_cast<size_t>(length) + 2 > limits_.max_request_bytes) {
     return Fail(absl::StrCat("request exceeds ", limits_.max_request_bytes, " bytes"));

@@ -333,8 +333,10 @@ INSTANTIATE_TEST_SUITE_P(
         {"ArgumentTypeDoesNotPrint", "*1\r\n\r\n", ProtocolError("expected '$', got '?'")},
         {"LengthIsNoNumber", "*1\r\n$abc\r\n", ProtocolError("invalid bulk length")},
         {"LengthIsNegative", "*1\r\n$-1\r\n", ProtocolError("invalid bulk length")},
-        {"LengthIsAboveTheLimit", "*1\r\n$134217729\r\n", ProtocolError("bulk string exceeds 134217728 bytes")},
-        {"LengthIsGiant", "*2\r\n$9223372036854775807\r\n", ProtocolError("bulk string exceeds 134217728 bytes")},
+        {"LengthIsAboveTheLimit", "*1\r\n$134217729\r\n",
+         ProtocolError("invalid bulk length, the limit is 134217728 bytes")},
+        {"LengthIsGiant", "*2\r\n$9223372036854775807\r\n",
+         ProtocolError("invalid bulk length, the limit is 134217728 bytes")},
         {"LengthLineNeverEnds", "*1\r\n$" + std::string(100, '0'), ProtocolError("too big bulk count string")},
         {"BulkStringIsLongerThanItsLength", "*1\r\n$2\r\nabc\r\n", ProtocolError("expected CRLF after bulk string")},
         {"LongBulkStringIsLongerThanItsLength", "*1\r\n$40000\r\n" + std::string(40'010, 'a'),
@@ -398,7 +400,8 @@ TEST(RequestLimitsTest, BulkStringAtTheLimitPassesAndOneByteMoreDoesNot) {
   limits.max_bulk_bytes = 10;
 
   EXPECT_EQ(ParseWhole("*1\r\n$10\r\n0123456789\r\n", limits).requests.size(), 1u);
-  EXPECT_EQ(ParseWhole("*1\r\n$11\r\n0123456789A\r\n", limits), ProtocolError("bulk string exceeds 10 bytes"));
+  EXPECT_EQ(ParseWhole("*1\r\n$11\r\n0123456789A\r\n", limits),
+            ProtocolError("invalid bulk length, the limit is 10 bytes"));
 }
 
 TEST(RequestLimitsTest, ArgumentCountAtTheLimitPassesAndOneMoreDoesNot) {

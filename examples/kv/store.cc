@@ -19,6 +19,9 @@ constexpr size_t kMaxScanKeyBytes = size_t{1} << 20;
 
 constexpr int kHashBits = 52;
 
+// How far FindRandom() walks.
+constexpr uint64_t kMaxRandomSteps = 64;
+
 uint64_t LoadLittleEndian(const char* bytes, size_t count) {
   uint64_t word = 0;
   for (size_t i = 0; i < count; ++i) word |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
@@ -65,7 +68,9 @@ uint64_t SipHash13(uint64_t seed, std::string_view key) {
   return state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
 }
 
-bool IsExpired(const Store::Entry& entry, int64_t now_ns) { return entry.expires_at_ns <= now_ns; }
+uint32_t SecondOf(int64_t now_ms) { return static_cast<uint32_t>(now_ms / 1000); }
+
+bool IsExpired(const Store::Entry& entry, int64_t now_ms) { return entry.expires_at_ms <= now_ms; }
 
 }  // namespace
 
@@ -73,20 +78,52 @@ Store::Store(uint64_t hash_seed) : Store(hash_seed, SipHash13) {}
 
 uint64_t Store::HashOf(std::string_view key) const { return hash_(hash_seed_, key) >> (64 - kHashBits); }
 
-const Store::Entry* Store::Find(std::string_view key, int64_t now_ns) {
-  const auto at = FindLive(key, now_ns);
+const Store::Entry* Store::Find(std::string_view key, int64_t now_ms) {
+  const auto at = FindLive(key, now_ms);
+  if (at == entries_.end()) return nullptr;
+  at->entry->used_at_s = SecondOf(now_ms);
+  return at->entry.get();
+}
+
+const Store::Entry* Store::Peek(std::string_view key, int64_t now_ms) {
+  const auto at = FindLive(key, now_ms);
   return at == entries_.end() ? nullptr : at->entry.get();
 }
 
-Store::Entries::iterator Store::FindLive(std::string_view key, int64_t now_ns) {
+// SplitMix64.
+uint64_t Store::NextRandom() {
+  random_state_ += 0x9e3779b97f4a7c15;
+  uint64_t z = random_state_;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+// A random hash, and from there a few entries on: the hash alone would prefer entries behind a gap.
+const Store::Entry* Store::FindRandom(int64_t now_ms) {
+  while (!entries_.empty()) {
+    auto at = entries_.lower_bound(Probe{NextRandom() >> (64 - kHashBits), {}});
+    for (uint64_t steps = NextRandom() % kMaxRandomSteps;; --steps) {
+      if (at == entries_.end()) at = entries_.begin();
+      if (steps == 0) break;
+      ++at;
+    }
+    if (!IsExpired(*at->entry, now_ms)) return at->entry.get();
+    ++expired_total_;
+    Remove(at);
+  }
+  return nullptr;
+}
+
+Store::Entries::iterator Store::FindLive(std::string_view key, int64_t now_ms) {
   const auto at = entries_.find(ProbeFor(key));
-  if (at == entries_.end() || !IsExpired(*at->entry, now_ns)) return at;
+  if (at == entries_.end() || !IsExpired(*at->entry, now_ms)) return at;
   ++expired_total_;
   Remove(at);
   return entries_.end();
 }
 
-void Store::Set(std::string_view key, Value value, int64_t expires_at_ns) {
+const Store::Entry& Store::Set(std::string_view key, Value value, int64_t expires_at_ms, int64_t now_ms) {
   const Probe probe = ProbeFor(key);
   auto at = entries_.lower_bound(probe);
   if (at == entries_.end() || at->hash != probe.hash || at->entry->key != key) {
@@ -94,12 +131,14 @@ void Store::Set(std::string_view key, Value value, int64_t expires_at_ns) {
     key_bytes_ += key.size();
   }
   Entry& entry = *at->entry;
+  entry.used_at_s = SecondOf(now_ms);
   Replace(entry, std::move(value));
-  SetExpiry(entry, expires_at_ns);
+  SetExpiry(entry, expires_at_ms);
+  return entry;
 }
 
-bool Store::Erase(std::string_view key, int64_t now_ns) {
-  const auto at = FindLive(key, now_ns);
+bool Store::Erase(std::string_view key, int64_t now_ms) {
+  const auto at = FindLive(key, now_ms);
   if (at == entries_.end()) return false;
   Remove(at);
   return true;
@@ -110,27 +149,65 @@ Store::Entry& Store::Mutable(const Entry& entry) { return const_cast<Entry&>(ent
 void Store::Replace(const Entry& entry, Value value) {
   value_bytes_ -= entry.value.size();
   value_bytes_ += value.size();
-  Value& stored = Mutable(entry).value;
-  stored.Release(released_bytes_);
-  stored = std::move(value);
+  Entry& changed = Mutable(entry);
+  changed.value.Release(released_bytes_);
+  changed.value = std::move(value);
+  changed.form = ValueForm::kWhole;
+  watches_->Touch(entry.key);
 }
 
 void Store::Append(const Entry& entry, std::string_view tail) {
   value_bytes_ += tail.size();
-  Mutable(entry).value.Append(tail, released_bytes_);
+  Entry& changed = Mutable(entry);
+  changed.value.Append(tail, released_bytes_);
+  changed.form = ValueForm::kEdited;
+  watches_->Touch(entry.key);
 }
 
-void Store::SetExpiry(const Entry& entry, int64_t expires_at_ns) {
-  if (entry.expires_at_ns == expires_at_ns) return;
+std::span<char> Store::Edit(const Entry& entry, size_t size) {
+  CHECK_GE(size, entry.value.size()) << "Edit() does not shorten a value";
+  value_bytes_ += size - entry.value.size();
   Entry& changed = Mutable(entry);
-  if (changed.expires_at_ns != kNoExpiry) expiring_.erase({changed.expires_at_ns, &changed});
-  changed.expires_at_ns = expires_at_ns;
-  if (expires_at_ns != kNoExpiry) expiring_.insert({expires_at_ns, &changed});
+  changed.form = ValueForm::kEdited;
+  watches_->Touch(entry.key);
+  return changed.value.GrowTo(size, released_bytes_);
+}
+
+void Store::SetExpiry(const Entry& entry, int64_t expires_at_ms) {
+  watches_->Touch(entry.key);
+  if (entry.expires_at_ms == expires_at_ms) return;
+  Entry& changed = Mutable(entry);
+  if (changed.expires_at_ms != kNoExpiry) expiring_.erase({changed.expires_at_ms, &changed});
+  changed.expires_at_ms = expires_at_ms;
+  if (expires_at_ms != kNoExpiry) expiring_.insert({expires_at_ms, &changed});
+}
+
+void Store::Rename(const Entry& entry, std::string_view new_key, int64_t now_ms) {
+  const auto at = entries_.find(Probe{entry.hash, entry.key});
+  CHECK(at != entries_.end()) << "Rename() of an entry that the store does not have";
+  const int64_t expires_at_ms = entry.expires_at_ms;
+  const ValueForm form = entry.form;
+  value_bytes_ -= entry.value.size();
+  Value value = std::exchange(Mutable(entry).value, Value());
+  Remove(at);
+  SetForm(Set(new_key, std::move(value), expires_at_ms, now_ms), form);
+}
+
+void Store::Copy(const Entry& entry, std::string_view new_key, int64_t now_ms) {
+  const ValueForm form = entry.form;
+  SetForm(Set(new_key, entry.value.Copy(), entry.expires_at_ms, now_ms), form);
+}
+
+void Store::Watch(std::string_view key, int64_t now_ms, Watcher& watcher) {
+  // What has expired by now must not count as a change later.
+  Peek(key, now_ms);
+  watcher.Add(watches_, key);
 }
 
 void Store::Remove(Entries::iterator at) {
   Entry& entry = *at->entry;
-  if (entry.expires_at_ns != kNoExpiry) expiring_.erase({entry.expires_at_ns, &entry});
+  watches_->Touch(entry.key);
+  if (entry.expires_at_ms != kNoExpiry) expiring_.erase({entry.expires_at_ms, &entry});
   key_bytes_ -= entry.key.size();
   value_bytes_ -= entry.value.size();
   entry.value.Release(released_bytes_);
@@ -138,6 +215,7 @@ void Store::Remove(Entries::iterator at) {
 }
 
 void Store::Clear() {
+  watches_->TouchAll([this](std::string_view key) { return entries_.contains(ProbeFor(key)); });
   expiring_.clear();
   for (const Slot& slot : entries_) slot.entry->value.Release(released_bytes_);
   entries_.clear();
@@ -145,9 +223,9 @@ void Store::Clear() {
   value_bytes_ = 0;
 }
 
-size_t Store::ExpireDue(int64_t now_ns, size_t max_entries) {
+size_t Store::ExpireDue(int64_t now_ms, size_t max_entries) {
   size_t removed = 0;
-  while (removed < max_entries && !expiring_.empty() && expiring_.begin()->expires_at_ns <= now_ns) {
+  while (removed < max_entries && !expiring_.empty() && expiring_.begin()->expires_at_ms <= now_ms) {
     const Entry& entry = *expiring_.begin()->entry;
     const auto at = entries_.find(Probe{entry.hash, entry.key});
     CHECK(at != entries_.end());  // Both indexes hold the same entries.
@@ -158,12 +236,12 @@ size_t Store::ExpireDue(int64_t now_ns, size_t max_entries) {
   return removed;
 }
 
-std::optional<int64_t> Store::next_expiry_ns() const {
+std::optional<int64_t> Store::next_expiry_ms() const {
   if (expiring_.empty()) return std::nullopt;
-  return expiring_.begin()->expires_at_ns;
+  return expiring_.begin()->expires_at_ms;
 }
 
-uint64_t Store::Scan(uint64_t cursor, size_t count, int64_t now_ns, absl::FunctionRef<void(const Entry&)> visit) const {
+uint64_t Store::Scan(uint64_t cursor, size_t count, int64_t now_ms, absl::FunctionRef<void(const Entry&)> visit) const {
   size_t visited = 0;
   size_t key_bytes = 0;
   uint64_t last_hash = 0;
@@ -174,14 +252,14 @@ uint64_t Store::Scan(uint64_t cursor, size_t count, int64_t now_ns, absl::Functi
     last_hash = at->hash;
     ++visited;
     key_bytes += at->entry->key.size();
-    if (!IsExpired(*at->entry, now_ns)) visit(*at->entry);
+    if (!IsExpired(*at->entry, now_ms)) visit(*at->entry);
   }
   return 0;
 }
 
-void Store::ForEach(int64_t now_ns, absl::FunctionRef<bool(const Entry&)> visit) const {
+void Store::ForEach(int64_t now_ms, absl::FunctionRef<bool(const Entry&)> visit) const {
   for (const Slot& slot : entries_) {
-    if (!IsExpired(*slot.entry, now_ns) && !visit(*slot.entry)) return;
+    if (!IsExpired(*slot.entry, now_ms) && !visit(*slot.entry)) return;
   }
 }
 

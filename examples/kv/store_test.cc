@@ -21,19 +21,19 @@ namespace {
 
 constexpr int64_t kNow = 1'000;
 
-void Put(Store& store, std::string_view key, std::string value, int64_t expires_at_ns = kNoExpiry) {
-  store.Set(key, Value(std::move(value)), expires_at_ns);
+void Put(Store& store, std::string_view key, std::string value, int64_t expires_at_ms = kNoExpiry) {
+  store.Set(key, Value(std::move(value)), expires_at_ms, 0);
 }
 
-std::optional<std::string> Get(Store& store, std::string_view key, int64_t now_ns = kNow) {
-  const Store::Entry* const entry = store.Find(key, now_ns);
+std::optional<std::string> Get(Store& store, std::string_view key, int64_t now_ms = kNow) {
+  const Store::Entry* const entry = store.Find(key, now_ms);
   if (entry == nullptr) return std::nullopt;
   return std::string(entry->value.view());
 }
 
-std::vector<std::string> KeysInOrder(const Store& store, int64_t now_ns = kNow) {
+std::vector<std::string> KeysInOrder(const Store& store, int64_t now_ms = kNow) {
   std::vector<std::string> keys;
-  store.ForEach(now_ns, [&](const Store::Entry& entry) {
+  store.ForEach(now_ms, [&](const Store::Entry& entry) {
     keys.push_back(entry.key);
     return true;
   });
@@ -42,8 +42,8 @@ std::vector<std::string> KeysInOrder(const Store& store, int64_t now_ns = kNow) 
 
 // One call of Scan(): appends the keys it visits and moves the cursor.
 void ScanOnce(const Store& store, uint64_t& cursor, size_t count, std::vector<std::string>& keys,
-              int64_t now_ns = kNow) {
-  cursor = store.Scan(cursor, count, now_ns, [&](const Store::Entry& entry) { keys.push_back(entry.key); });
+              int64_t now_ms = kNow) {
+  cursor = store.Scan(cursor, count, now_ms, [&](const Store::Entry& entry) { keys.push_back(entry.key); });
 }
 
 std::vector<std::string> ScanAll(const Store& store, size_t count) {
@@ -219,17 +219,17 @@ TEST(StoreExpiryTest, ExpireDueRemovesTheEarliestFirstAndNoMoreThanAsked) {
 
 TEST(StoreExpiryTest, NextExpiryFollowsEveryChange) {
   Store store;
-  EXPECT_EQ(store.next_expiry_ns(), std::nullopt);
+  EXPECT_EQ(store.next_expiry_ms(), std::nullopt);
   Put(store, "a", "", 30);
   Put(store, "b", "", 20);
-  EXPECT_EQ(store.next_expiry_ns(), 20);
+  EXPECT_EQ(store.next_expiry_ms(), 20);
   Put(store, "b", "", kNoExpiry);
-  EXPECT_EQ(store.next_expiry_ns(), 30);
+  EXPECT_EQ(store.next_expiry_ms(), 30);
   store.SetExpiry(*store.Find("a", 0), 40);
-  EXPECT_EQ(store.next_expiry_ns(), 40);
+  EXPECT_EQ(store.next_expiry_ms(), 40);
   EXPECT_EQ(store.expiring_count(), 1u);
   store.Erase("a", 0);
-  EXPECT_EQ(store.next_expiry_ns(), std::nullopt);
+  EXPECT_EQ(store.next_expiry_ms(), std::nullopt);
 }
 
 TEST(StoreExpiryTest, ReplaceAndAppendKeepTheExpiry) {
@@ -368,8 +368,8 @@ TEST(StoreMemoryTest, CountsKeysAndValuesThroughEveryChange) {
 TEST(StoreMemoryTest, WhatIsReplacedOrRemovedCountsAsLongAsItIsHeld) {
   Store store;
   const std::string large(100'000, 'v');
-  const auto store_and_hold = [&](int64_t expires_at_ns) {
-    store.Set("key", Value(large), expires_at_ns);
+  const auto store_and_hold = [&](int64_t expires_at_ms) {
+    store.Set("key", Value(large), expires_at_ms, 0);
     return store.Find("key", kNow)->value.shared();
   };
   std::vector<std::shared_ptr<const std::string>> held;

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -56,21 +57,19 @@ class Value {
 
   // Appends in place. If replies still hold the bytes, appends to a copy and releases them.
   void Append(std::string_view tail, const ReleasedBytes& released) {
-    if (shared_ != nullptr && shared_.use_count() == 1) {
-      shared_->bytes.append(tail);
-      return;
-    }
-    if (shared_ == nullptr && small_.size() + tail.size() < kSharedValueBytes) {
-      small_.append(tail);
-      return;
-    }
-    std::string joined;
-    joined.reserve(size() + tail.size());
-    joined.append(view()).append(tail);
-    Value grown(std::move(joined));
-    Release(released);
-    *this = std::move(grown);
+    OwnBytes(size() + tail.size(), released).append(tail);
   }
+
+  // Makes the bytes `new_size` long, which must not be less than now, by zeros at their end, and returns them to be
+  // changed until the next call. If replies still hold the bytes, makes a copy and releases them.
+  std::span<char> GrowTo(size_t new_size, const ReleasedBytes& released) {
+    std::string& bytes = OwnBytes(new_size, released);
+    bytes.resize(new_size);
+    return bytes;
+  }
+
+  // A value of its own with the same bytes.
+  Value Copy() const { return Value(std::string(view())); }
 
  private:
   struct Shared {
@@ -84,6 +83,18 @@ class Value {
     std::string bytes;
     ReleasedBytes released;  // Set once the bytes count there.
   };
+
+  // The bytes, held by nobody else and where `future_size` bytes belong.
+  std::string& OwnBytes(size_t future_size, const ReleasedBytes& released) {
+    if (shared_ != nullptr && shared_.use_count() == 1) return shared_->bytes;
+    if (shared_ == nullptr && future_size < kSharedValueBytes) return small_;
+    std::string copy;
+    copy.reserve(future_size);
+    copy.append(view());
+    Release(released);
+    shared_ = std::make_shared<Shared>(std::move(copy));
+    return shared_->bytes;
+  }
 
   std::string small_;               // Empty if shared_ is set.
   std::shared_ptr<Shared> shared_;  // Set for kSharedValueBytes and more.

@@ -36,6 +36,7 @@
 #include "core/base/instant.h"
 #include "core/base/result.h"
 #include "core/io/address.h"
+#include "core/io/create_reactor.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
 #include "core/net/tcp_listener.h"

@@ -32,6 +32,7 @@
 #include "absl/time/time.h"
 #include "core/async/task.h"
 #include "core/io/address.h"
+#include "core/io/create_reactor.h"
 #include "core/io/reactor.h"
 #include "core/runtime/shard.h"
 #include "testing/conformance/differential/child.h"
