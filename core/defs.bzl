@@ -6,7 +6,7 @@ Libraries know no reactor. A binary adds one when it is linked, so the object fi
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
 
-# The reactors by the name that macros and --config use.
+# The reactors by the name of their world.
 REACTORS = {
     "sim": Label("//sim:reactor"),
     "uring": Label("//uring:reactor"),
@@ -25,8 +25,8 @@ def tandem_binary(name, deps = [], reactor = None, **kwargs):
     Args:
       name: The name of the binary.
       deps: Libraries; none of them names a reactor.
-      reactor: "sim", "uring" (which falls back to epoll) or "epoll". None: the one of the flag //core:reactor, which
-        --config=sim|uring|epoll sets and which is uring otherwise.
+      reactor: "sim", "uring" (which falls back to epoll) or "epoll". None: the one of the flag //:world, which is
+        uring if nothing sets it.
       **kwargs: Passed to cc_binary.
     """
     cc_binary(

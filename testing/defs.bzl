@@ -22,6 +22,7 @@ def sim_test(name, srcs, deps = [], seeds = None, args = [], **kwargs):
     cc_test(
         name = name,
         srcs = srcs,
+        linkstatic = True,  # The harness's own clock_gettime() and the like must be the program's.
         args = (["--default_seeds=%d" % seeds] if seeds else []) + args,
         deps = deps + [
             Label("//testing:sim_main"),
@@ -36,7 +37,7 @@ def tandem_test(
         deps = [],
         hdrs = [],
         reactors = ["sim", "uring", "epoll"],
-        main = "@com_google_googletest//:gtest_main",
+        main = Label("@com_google_googletest//:gtest_main"),
         tags = [],
         **kwargs):
     """One googletest program for several worlds: the same object files, linked once with each reactor.
@@ -60,7 +61,7 @@ def tandem_test(
         testonly = True,
         srcs = srcs,
         hdrs = hdrs,
-        deps = deps + ["@com_google_googletest//:gtest"],
+        deps = deps + [Label("@com_google_googletest//:gtest")],
         alwayslink = True,  # Tests register themselves; nothing refers to them.
         tags = ["manual"],
         visibility = ["//visibility:private"],
@@ -71,6 +72,7 @@ def tandem_test(
         test = "%s_%s" % (name, reactor)
         cc_test(
             name = test,
+            linkstatic = True,
             tags = tags,
             deps = [
                 ":" + objects,
