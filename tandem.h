@@ -12,6 +12,7 @@
 #include "core/base/instant.h"             // IWYU pragma: export
 #include "core/base/random.h"              // IWYU pragma: export
 #include "core/base/result.h"              // IWYU pragma: export
+#include "core/base/version.h"             // IWYU pragma: export
 #include "core/io/address.h"               // IWYU pragma: export
 #include "core/io/buffer.h"                // IWYU pragma: export
 #include "core/io/errors.h"                // IWYU pragma: export
