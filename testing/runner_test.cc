@@ -54,8 +54,7 @@ std::string CommandOf(const std::string& name, const std::string& flags, const s
 // Runs it. What is in `before` is executed first, and may redirect standard error elsewhere.
 Finished RunCase(const std::string& name, const std::string& flags, const std::string& variables = "",
                  const std::string& before = "") {
-  const std::string command =
-      absl::StrCat(before, CommandOf(name, flags, variables), before.empty() ? " 2>&1" : "");
+  const std::string command = absl::StrCat(before, CommandOf(name, flags, variables), before.empty() ? " 2>&1" : "");
   Finished finished;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return finished;
@@ -370,7 +369,8 @@ TEST(RunnerTest, ClosedStandardDescriptorsAndALowLimitDoNoHarm) {
   EXPECT_EQ(RunCase("Passes", "--seeds=1", "", "ulimit -n 20; ").exit_code, 2);
 }
 
-// --- What is printed --------------------------------------------------------------------------------------------------
+// --- What is printed
+// --------------------------------------------------------------------------------------------------
 
 // A run of 200 seeds whose output is `fd`.
 pid_t StartWithOutput(int fd) {
