@@ -7,7 +7,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "examples/kv/connection_errors.h"
 #include "examples/kv/integer.h"
 
 namespace tandem::kv {
@@ -199,8 +198,6 @@ Task<absl::Status> Client::ReceiveReplies(size_t count, Instant deadline, std::v
   while (replies->size() < count) {
     absl::StatusOr<Reply> reply = parser_.Next();
     if (reply.ok()) {
-      // No answer to a request: the server has given the connection up, and executes nothing more.
-      if (reply->is_error() && reply->text == kIdleTimeoutError) co_return absl::UnavailableError(reply->text);
       replies->push_back(*std::move(reply));
       continue;
     }

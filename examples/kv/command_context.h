@@ -15,11 +15,15 @@
 #include "examples/kv/commands.h"
 #include "examples/kv/reply.h"
 #include "examples/kv/resp.h"
+#include "examples/kv/session.h"
 #include "examples/kv/store.h"
 #include "examples/kv/transaction.h"
 #include "examples/kv/unix_clock.h"
 
 namespace tandem::kv {
+
+// The version of Redis whose commands, replies and error texts this server follows. Clients decide by it what to send.
+inline constexpr std::string_view kRedisVersion = "7.0.0";
 
 inline constexpr char kSyntaxError[] = "ERR syntax error";
 inline constexpr char kNoSuchDatabaseError[] = "ERR DB index is out of range";
@@ -27,8 +31,9 @@ inline constexpr char kNotAnIntegerError[] = "ERR value is not an integer or out
 
 struct CommandContext {
   Store& store;
-  const Settings& settings;
+  Settings& settings;
   Statistics& statistics;
+  const SessionList& sessions;
   Session& session;
   std::span<Argument> arguments;
   int64_t now_ns;
@@ -62,6 +67,8 @@ struct CommandContext {
   void Ok() { reply.SimpleString("OK"); }
   void WrongArity(std::string_view full_command_name);
   void UnknownSubcommand();
+  // The reply of a HELP subcommand: what it may be, then `lines`, a subcommand and below it what it does.
+  void Help(std::span<const std::string_view> lines);
   void ValueOrNull(const Store::Entry* entry);
 
   // The error instead of a reply that takes so much memory, empty if it may.
@@ -180,18 +187,20 @@ void HandleMulti(CommandContext& context);
 void HandleUnwatch(CommandContext& context);
 void HandleWatch(CommandContext& context);
 
-// Handlers of connection and server commands (server_commands.cc).
+// Handlers of commands on clients (client_commands.cc).
 void HandleAuth(CommandContext& context);
-void HandleClient(CommandContext& context);
-void HandleCommand(CommandContext& context);
-void HandleConfig(CommandContext& context);
-void HandleEcho(CommandContext& context);
+std::span<const Subcommand> ClientSubcommands();
 void HandleHello(CommandContext& context);
+void HandleReset(CommandContext& context);
+
+// Handlers of server commands (config_commands.cc, server_commands.cc).
+void HandleCommand(CommandContext& context);
+std::span<const Subcommand> ConfigSubcommands();
+void HandleEcho(CommandContext& context);
 void HandleHttp(CommandContext& context);
 void HandleInfo(CommandContext& context);
 void HandlePing(CommandContext& context);
 void HandleQuit(CommandContext& context);
-void HandleReset(CommandContext& context);
 void HandleSelect(CommandContext& context);
 void HandleShutdown(CommandContext& context);
 

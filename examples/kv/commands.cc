@@ -85,8 +85,13 @@ std::string FormError(const CommandContext& context, const Command* command) {
 }
 
 void Run(CommandContext& context, const Command& command) {
+  Session& session = context.session;
+  session.last_command = command.name;
+  session.last_subcommand = "";
   if (command.subcommands == nullptr) return command.handler(context);
-  FindSubcommand(context, command)->handler(context);
+  const Subcommand* const subcommand = FindSubcommand(context, command);
+  session.last_subcommand = subcommand->name;
+  subcommand->handler(context);
 }
 
 void Dispatch(CommandContext& context) {
@@ -160,9 +165,6 @@ std::string CommandContext::LongReplyError(size_t bytes) const {
   if (bytes > settings.max_reply_bytes) {
     return absl::StrCat("ERR reply exceeds the limit of ", settings.max_reply_bytes, " bytes");
   }
-  if (bytes > kAlwaysAllowedBytes && ClientBytes(statistics, store) + bytes > settings.max_client_buffer_bytes) {
-    return kClientBytesError;
-  }
   return "";
 }
 
@@ -186,8 +188,17 @@ void CommandContext::WrongArity(std::string_view full_command_name) {
 
 void CommandContext::UnknownSubcommand() {
   const Command* const command = FindCommand(arg(0));
-  reply.Error(absl::StrCat("ERR unknown subcommand '", arg(1).substr(0, kQuotedBytes), "'. Try COMMAND DOCS ",
-                           absl::AsciiStrToUpper(command->name), "."));
+  reply.Error(absl::StrCat("ERR unknown subcommand '", arg(1).substr(0, kQuotedBytes), "'. Try ",
+                           absl::AsciiStrToUpper(command->name), " HELP."));
+}
+
+void CommandContext::Help(std::span<const std::string_view> lines) {
+  reply.Array(lines.size() + 3);
+  const std::string name = absl::AsciiStrToUpper(FindCommand(arg(0))->name);
+  reply.SimpleString(absl::StrCat(name, " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+  for (const std::string_view line : lines) reply.SimpleString(line);
+  reply.SimpleString("HELP");
+  reply.SimpleString("    Prints this help.");
 }
 
 void CommandContext::ValueOrNull(const Store::Entry* entry) {
@@ -202,12 +213,18 @@ size_t ClientBytes(const Statistics& statistics, const Store& store) {
 void CommandExecutor::Execute(std::span<Argument> arguments, Session& session, int64_t now_ns, ReplyBuffer& reply) {
   CHECK(!arguments.empty());
   ++statistics_->commands_processed;
+  session.last_request_ns = now_ns;
   reply.set_protocol(session.protocol);
+  const ReplyBuffer::Mark start = reply.mark();
   const uint64_t errors_before = reply.error_count();
+  const bool is_skipped = session.replies == Session::Replies::kSkipNext;
+  if (is_skipped) session.replies = Session::Replies::kOn;
   const int64_t now_ms = now_ns / kNanosecondsPerMillisecond;
-  CommandContext context{*store_, *settings_, *statistics_, session, arguments, now_ns, now_ms, unix_clock_, reply};
+  CommandContext context{*store_,   *settings_, *statistics_, sessions_,   session,
+                         arguments, now_ns,     now_ms,       unix_clock_, reply};
   Dispatch(context);
   statistics_->error_replies += reply.error_count() - errors_before;
+  if (is_skipped || session.replies == Session::Replies::kOff) reply.RollBack(start);
 }
 
 }  // namespace tandem::kv

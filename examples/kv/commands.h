@@ -13,32 +13,37 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 
 #include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "examples/kv/reply.h"
 #include "examples/kv/resp.h"
+#include "examples/kv/session.h"
 #include "examples/kv/store.h"
-#include "examples/kv/transaction.h"
 #include "examples/kv/unix_clock.h"
 
 namespace tandem::kv {
 
-// What the server was started with.
+// What the server was started with, and CONFIG SET changes.
 struct Settings {
   RequestLimits request_limits;
   // Memory that one reply may take (MGET, KEYS). Stored values that are sent without a copy do not count.
   size_t max_reply_bytes = size_t{128} << 20;
-  // ClientBytes() beyond which no reply may take more than kAlwaysAllowedBytes.
+  // Memory of the unsent replies of one client beyond which it is cut; 0 means no limit.
+  size_t client_output_buffer_limit = 0;
+  // ClientBytes() beyond which the client that holds most is cut; 0 means no limit.
   size_t max_client_buffer_bytes = size_t{1} << 30;
   // Store size from which commands that may add to it are refused; 0 means no limit.
   size_t max_memory_bytes = 0;
   uint32_t max_clients = 10'000;
-  // 0 means that idle clients stay.
-  uint32_t idle_timeout_s = 0;
+  uint32_t max_clients_possible = 10'000;  // What the open files leave room for.
+  // Zero means that idle clients stay.
+  absl::Duration idle_timeout;
   uint16_t port = 0;
   // Nanoseconds since 1970-01-01 UTC, for what clients say and ask in Unix time.
   int64_t (*unix_now_ns)() = &absl::GetCurrentTimeNanos;
+  // Grows with each change by CONFIG SET.
+  uint64_t version = 0;
 };
 
 // What the server counts and INFO shows. The server fills it, but for the fields that the commands count themselves.
@@ -49,9 +54,13 @@ struct Statistics {
   uint64_t connections_received = 0;
   uint64_t connections_rejected = 0;  // Beyond max_clients.
   uint64_t connections_timed_out = 0;
+  uint64_t output_limit_disconnections = 0;  // Cut for client_output_buffer_limit...
+  uint64_t evicted_clients = 0;              // ...and for max_client_buffer_bytes.
   uint64_t protocol_errors = 0;
   uint64_t input_bytes = 0;
   uint64_t output_bytes = 0;
+
+  uint64_t expired_before = 0;  // Keys that had expired when CONFIG RESETSTAT was said.
 
   // Counted by CommandExecutor.
   uint64_t commands_processed = 0;
@@ -64,37 +73,10 @@ struct Statistics {
 // nobody stores them any more.
 size_t ClientBytes(const Statistics& statistics, const Store& store);
 
-// A request or a reply of this size passes although ClientBytes() is beyond its limit: otherwise a few clients could
-// lock out all.
-inline constexpr size_t kAlwaysAllowedBytes = size_t{64} << 10;
-// To a client whose request or reply is larger than that then.
-inline constexpr char kClientBytesError[] =
-    "ERR the requests and replies of all clients together are too large, try again later";
-
-// What the server remembers of one client.
-struct Session {
-  explicit Session(uint64_t id) : id(id) {}
-
-  // The memory that it takes beyond its own: the open transaction.
-  size_t held_bytes() const { return transaction.held_bytes(); }
-
-  uint64_t id;
-  std::string name;
-  std::string library_name;
-  std::string library_version;
-  Protocol protocol = Protocol::kResp2;
-  bool no_evict = false;  // CLIENT NO-EVICT: not cut when all clients together hold too much.
-  Transaction transaction;
-  // Set by a command: send the replies so far, then close. Further requests must not be executed.
-  bool should_close = false;
-  // Set by SHUTDOWN, together with should_close.
-  bool should_stop_server = false;
-};
-
 class CommandExecutor {
  public:
   // All three must outlive the executor.
-  CommandExecutor(Store* store, const Settings* settings, Statistics* statistics)
+  CommandExecutor(Store* store, Settings* settings, Statistics* statistics)
       : store_(store), settings_(settings), statistics_(statistics), unix_clock_(settings->unix_now_ns) {}
 
   // Executes the request `arguments` (at least one) at time `now_ns` and adds exactly one reply to `reply`; the
@@ -102,11 +84,15 @@ class CommandExecutor {
   // may be moved from. `now_ns` is of a monotonic clock.
   void Execute(std::span<Argument> arguments, Session& session, int64_t now_ns, ReplyBuffer& reply);
 
+  // The clients that are connected: what CLIENT LIST shows.
+  SessionList& sessions() { return sessions_; }
+
  private:
   Store* const store_;
-  const Settings* const settings_;
+  Settings* const settings_;
   Statistics* const statistics_;
   UnixClock unix_clock_;
+  SessionList sessions_;
 };
 
 }  // namespace tandem::kv

@@ -2,17 +2,21 @@
 
 #include "examples/kv/commands.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "examples/kv/commands_for_test.h"
 #include "examples/kv/reply.h"
 #include "examples/kv/resp.h"
+#include "examples/kv/session.h"
 #include "examples/kv/store.h"
 #include "gtest/gtest.h"
 
@@ -24,6 +28,7 @@ constexpr char kWrongPassword[] = "-WRONGPASS invalid username-password pair or 
 constexpr char kHelloBegin[] = "$6\r\nserver\r\n$9\r\ntandem-kv\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n$5\r\nproto\r\n";
 constexpr char kHelloEnd[] =
     "$2\r\nid\r\n:7\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
+constexpr char kConfigFailed[] = "-ERR CONFIG SET failed (possibly related to argument ";
 
 TEST_P(CommandDialogueTest, RepliesAsRedisDoes) { Check(); }
 
@@ -152,12 +157,89 @@ INSTANTIATE_TEST_SUITE_P(
           {"FOO", "-ERR unknown command 'FOO', with args beginning with: \r\n"}}},
         {"UnknownCommandCannotForgeAReply",
          {{"\"FOO\\r\\n+OK\"", "-ERR unknown command 'FOO  +OK', with args beginning with: \r\n"}}},
-        {"UnknownSubcommand", {{"CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try COMMAND DOCS CLIENT.\r\n"}}},
+        {"UnknownSubcommand", {{"CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"}}},
         {"ConfigGetAsBenchmarksAsk",
          {{"CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"},
           {"CONFIG GET appendonly", "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n"}}},
         {"ConfigGetByPattern", {{"CONFIG GET APP* nothing", "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n"}}},
-        {"ConfigSet", {{"CONFIG SET save x", "-ERR unknown subcommand 'SET'. Try COMMAND DOCS CONFIG.\r\n"}}},
+        {"ConfigSet",
+         {{"CONFIG SET timeout 90 MAXMEMORY 1gb", kOk},
+          {"CONFIG GET timeout", "*2\r\n$7\r\ntimeout\r\n$2\r\n90\r\n"},
+          {"CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$10\r\n1073741824\r\n"},
+          {"CONFIG SET client-output-buffer-limit \"normal 1k 0 0\"", kOk},
+          {"CONFIG GET client-output-*", "*2\r\n$26\r\nclient-output-buffer-limit\r\n$15\r\nnormal 1000 0 0\r\n"},
+          {"CONFIG SET maxmemory-clients 2MB", kOk},
+          {"CONFIG GET maxmemory-clients", "*2\r\n$17\r\nmaxmemory-clients\r\n$7\r\n2097152\r\n"},
+          {"CONFIG SET save ''", kOk}}},
+        {"ConfigSetRefuses",
+         {{"CONFIG SET timeout", "-ERR wrong number of arguments for 'config|set' command\r\n"},
+          {"CONFIG SET timeout 1 maxmemory", kSyntax},
+          {"CONFIG SET nothing 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nothing'\r\n"},
+          {"CONFIG SET maxmemory 1 timeout x",
+           absl::StrCat(kConfigFailed, "'timeout') - argument couldn't be parsed into an integer\r\n")},
+          {"CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n"},  // All or nothing.
+          {"CONFIG SET timeout -1",
+           absl::StrCat(kConfigFailed, "'timeout') - argument must be between 0 and 2147483647 inclusive\r\n")},
+          {"CONFIG SET timeout 1 TIMEOUT 2", absl::StrCat(kConfigFailed, "'timeout') - duplicate parameter\r\n")},
+          {"CONFIG SET maxclients 0",
+           absl::StrCat(kConfigFailed, "'maxclients') - argument must be between 1 and 4294967295 inclusive\r\n")},
+          {"CONFIG SET maxclients 10001",
+           absl::StrCat(kConfigFailed,
+                        "'maxclients') - The operating system is not able to handle the specified number of clients, "
+                        "try with 10000\r\n")},
+          {"CONFIG SET maxmemory 1tb",
+           absl::StrCat(kConfigFailed, "'maxmemory') - argument must be a memory value\r\n")},
+          {"CONFIG SET maxmemory 9223372036854775807gb",
+           absl::StrCat(kConfigFailed, "'maxmemory') - argument must be a memory value\r\n")},
+          {"CONFIG SET client-output-buffer-limit normal",
+           absl::StrCat(
+               kConfigFailed,
+               "'client-output-buffer-limit') - Wrong number of arguments in buffer limit configuration.\r\n")},
+          {"CONFIG SET client-output-buffer-limit 'other 1 0 0'",
+           absl::StrCat(
+               kConfigFailed,
+               "'client-output-buffer-limit') - Invalid client class specified in buffer limit configuration.\r\n")},
+          {"CONFIG SET client-output-buffer-limit 'normal 1 1 1'",
+           absl::StrCat(kConfigFailed,
+                        "'client-output-buffer-limit') - there is no soft limit here: it must be 0 0\r\n")},
+          {"CONFIG SET databases 2", absl::StrCat(kConfigFailed, "'databases') - can't set immutable config\r\n")},
+          {"CONFIG REWRITE", "-ERR unknown subcommand 'REWRITE'. Try CONFIG HELP.\r\n"}}},
+        {"CommandList",
+         {{"COMMAND LIST FILTERBY PATTERN ECH*", absl::StrCat("*1\r\n", Bulk("echo"))},
+          {"COMMAND LIST FILTERBY MODULE json", "*0\r\n"},
+          {"COMMAND LIST FILTERBY NAME x", kSyntax},
+          {"COMMAND LIST x", kSyntax}}},
+        {"ClientReplyOff",
+         {{"CLIENT REPLY OFF", ""},
+          {"PING", ""},
+          {"NONSENSE", ""},
+          {"CLIENT REPLY SKIP", ""},
+          {"PING", ""},
+          {"CLIENT REPLY ON", kOk},
+          {"PING", "+PONG\r\n"},
+          {"CLIENT REPLY MAYBE", kSyntax}}},
+        {"ClientReplySkip",
+         {{"CLIENT REPLY SKIP", ""},
+          {"PING", ""},
+          {"PING", "+PONG\r\n"},
+          {"CLIENT REPLY OFF", ""},
+          {"RESET", "+RESET\r\n"},
+          {"PING", "+PONG\r\n"}}},
+        {"ClientKillRefuses",
+         {{"CLIENT KILL", "-ERR wrong number of arguments for 'client|kill' command\r\n"},
+          {"CLIENT KILL 1.2.3.4:5", "-ERR No such client\r\n"},
+          {"CLIENT KILL ID 0", "-ERR client-id should be greater than 0\r\n"},
+          {"CLIENT KILL TYPE other", "-ERR Unknown client type 'other'\r\n"},
+          {"CLIENT KILL USER bob", "-ERR No such user 'bob'\r\n"},
+          {"CLIENT KILL ID 1 SKIPME", kSyntax},
+          {"CLIENT KILL ID 1 SKIPME maybe", kSyntax},
+          {"CLIENT KILL ID 1000", ":0\r\n"}}},
+        {"ClientListRefuses",
+         {{"CLIENT LIST x", kSyntax},
+          {"CLIENT LIST ID x", "-ERR Invalid client ID\r\n"},
+          {"CLIENT LIST TYPE other", "-ERR Unknown client type 'other'\r\n"},
+          {"CLIENT LIST TYPE pubsub", Bulk("")},
+          {"CLIENT INFO x", "-ERR wrong number of arguments for 'client|info' command\r\n"}}},
         {"CommandInfo",
          {{"COMMAND INFO get nothing",
            absl::StrCat("*2\r\n*10\r\n", Bulk("get"), ":2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n",
@@ -320,22 +402,6 @@ TEST(CommandTest, ReferencesToLargeValuesCountTowardsTheLimitOfAReply) {
   EXPECT_EQ(client.Run("MGET k k k k k k k k k k k"), "-ERR reply exceeds the limit of 1000 bytes\r\n");
 }
 
-TEST(CommandTest, LongRepliesAreRefusedWhileClientsHoldTooMuch) {
-  LocalClient client;
-  client.settings.max_client_buffer_bytes = 1'000'000;
-  for (int i = 0; i < 10; ++i) client.Run(absl::StrCat("SET k", i, std::string(10'000, 'k'), " v"));
-  client.Run(absl::StrCat("SET v ", std::string(10'000, 'v')));
-  const std::string too_large = absl::StrCat("-", kClientBytesError, "\r\n");
-
-  for (const std::string_view request : {"KEYS *", "SCAN 0 COUNT 100", "MGET v v v v v v v v v v"}) {
-    client.statistics.client_buffer_bytes = 800'000;
-    EXPECT_EQ(client.Run(request).front(), '*') << request;
-    client.statistics.client_buffer_bytes = 1'000'000;
-    EXPECT_EQ(client.Run(request).substr(0, 200), too_large) << request;
-  }
-  EXPECT_EQ(client.Run("MGET v v").substr(0, 4), "*2\r\n");  // Short ones pass.
-}
-
 TEST(CommandTest, LongPatternIsRefused) {
   LocalClient client;
   const std::string pattern(5000, '*');
@@ -399,6 +465,94 @@ TEST(CommandTest, InfoOfOneSectionShowsThatOne) {
   EXPECT_EQ(client.Run("INFO keyspace"), Bulk("# Keyspace\r\n"));
   EXPECT_EQ(client.Run("INFO nothing"), Bulk(""));
   EXPECT_FALSE(absl::StrContains(client.Run("INFO memory stats"), "# Server"));
+}
+
+TEST(CommandTest, ConfigGetTimeoutIsInWholeSecondsAndZeroOnlyForNever) {
+  LocalClient client;
+  const std::pair<absl::Duration, std::string> shown[] = {{absl::ZeroDuration(), "0"},
+                                                          {absl::InfiniteDuration(), "0"},
+                                                          {absl::Milliseconds(1), "1"},
+                                                          {absl::Seconds(90), "90"},
+                                                          {absl::Hours(2'000'000), "7200000000"}};
+  for (const auto& [timeout, seconds] : shown) {
+    client.settings.idle_timeout = timeout;
+    EXPECT_EQ(client.Run("CONFIG GET timeout"), absl::StrCat("*2\r\n", Bulk("timeout"), Bulk(seconds)));
+  }
+}
+
+TEST(CommandTest, ConfigResetstatForgetsWhatHappenedAndNotWhatIs) {
+  LocalClient client;
+  client.statistics.connected_clients = 3;
+  client.statistics.output_bytes = 1000;
+  client.statistics.evicted_clients = 1;
+  client.Run("SET k v PX 1");
+  client.now_ns += kSecond;
+  client.Run("GET k");
+  client.Run("NONSENSE");
+  EXPECT_TRUE(absl::StrContains(client.Run("INFO"), "expired_keys:1\r\n"));
+
+  EXPECT_EQ(client.Run("CONFIG RESETSTAT"), kOk);
+
+  const std::string info = client.Run("INFO");
+  for (const char* line :
+       {"connected_clients:3\r\n", "total_commands_processed:1\r\n", "total_net_output_bytes:0\r\n",
+        "keyspace_misses:0\r\n", "expired_keys:0\r\n", "total_error_replies:0\r\n", "evicted_clients:0\r\n"}) {
+    EXPECT_TRUE(absl::StrContains(info, line)) << line << " in\n" << info;
+  }
+}
+
+TEST(CommandTest, ClientListShowsWhoIsConnectedAndClientKillEndsThem) {
+  class KillableSession final : public Session {
+   public:
+    KillableSession(uint64_t id, std::string address) : Session(id), address_(std::move(address)) {}
+    Connection DescribeConnection() const override {
+      Connection connection;
+      connection.address = address_;
+      connection.local_address = "1.1.1.1:6379";
+      return connection;
+    }
+    void Kill() override { ++kills; }
+    int kills = 0;
+
+   private:
+    const std::string address_;
+  };
+  Store store;
+  Settings settings;
+  Statistics statistics;
+  CommandExecutor executor(&store, &settings, &statistics);
+  KillableSession me(7, "1.1.1.1:7");
+  KillableSession other(8, "1.1.1.1:8");
+  KillableSession third(9, "1.1.1.1:9");
+  for (Session* session : {&me, &other, &third}) executor.sessions().Add(*session);
+  const auto run = [&](std::string_view line) {
+    RequestParser parser(settings.request_limits);
+    const std::string wire = absl::StrCat(line, "\n");
+    parser.Feed(wire);
+    EXPECT_EQ(parser.Next(), RequestParser::Result::kRequest) << line;
+    ReplyBuffer reply;
+    executor.Execute(parser.arguments(), me, 5 * kSecond, reply);
+    return reply.Flatten();
+  };
+  other.name = "bob";
+
+  const std::string list = run("CLIENT LIST");
+  EXPECT_EQ(std::count(list.begin(), list.end(), '\n'), 3 + 2) << list;
+  EXPECT_TRUE(absl::StrContains(list, "id=7 addr=1.1.1.1:7 laddr=1.1.1.1:6379 name= age=5 idle=0 ")) << list;
+  EXPECT_TRUE(absl::StrContains(list, "id=8 addr=1.1.1.1:8 laddr=1.1.1.1:6379 name=bob ")) << list;
+  EXPECT_TRUE(absl::StrContains(run("CLIENT INFO"), " cmd=client|info "));
+  EXPECT_FALSE(absl::StrContains(run("CLIENT LIST ID 8 9"), "id=7 "));
+
+  EXPECT_EQ(run("CLIENT KILL ID 8"), ":1\r\n");
+  EXPECT_EQ(run("CLIENT KILL 1.1.1.1:9"), kOk);
+  EXPECT_EQ(run("CLIENT KILL LADDR 1.1.1.1:6379 ADDR 1.1.1.1:8"), ":1\r\n");
+  EXPECT_EQ(run("CLIENT KILL TYPE normal ID 7"), ":0\r\n");  // Me.
+  EXPECT_EQ(other.kills, 2);
+  EXPECT_EQ(third.kills, 1);
+  EXPECT_FALSE(me.should_close);
+  EXPECT_EQ(run("CLIENT KILL USER default SKIPME no"), ":3\r\n");
+  EXPECT_TRUE(me.should_close);
+  EXPECT_EQ(me.kills, 0);
 }
 
 TEST(CommandTest, ShutdownStopsTheServerWithoutAReply) {
@@ -495,6 +649,25 @@ TEST(ReplyBufferTest, Resp3HasTypesOfItsOwn) {
   EXPECT_EQ(reply.Flatten(),
             "$-1\r\n*-1\r\n:1\r\n:0\r\n$3\r\n0.1\r\n$24\r\n-2.2250738585072014e-308\r\n$4\r\ntext\r\n*2\r\n*4\r\n*2\r\n"
             "_\r\n_\r\n#t\r\n#f\r\n,0.1\r\n,-2.2250738585072014e-308\r\n=8\r\ntxt:text\r\n*2\r\n%2\r\n~2\r\n");
+}
+
+TEST(ReplyBufferTest, TakeMovesEverythingAndKeepsTheProtocol) {
+  ReplyBuffer reply;
+  reply.set_protocol(Protocol::kResp3);
+  const Value large(std::string(kSharedValueBytes, 'v'));
+  reply.Bulk(large);
+  reply.Null();
+  const std::string all = reply.Flatten();
+  const size_t owned = reply.owned_bytes();
+
+  const ReplyBuffer taken = reply.Take();
+
+  EXPECT_TRUE(taken.Flatten() == all);
+  EXPECT_EQ(taken.owned_bytes(), owned);
+  EXPECT_TRUE(reply.empty());
+  EXPECT_EQ(reply.owned_bytes(), 0u);
+  reply.Null();
+  EXPECT_EQ(reply.Flatten(), "_\r\n");
 }
 
 TEST(ReplyBufferTest, ClearLeavesNothing) {

@@ -9,8 +9,6 @@ namespace tandem::kv {
 
 // To a connection beyond max_clients.
 inline constexpr char kMaxClientsError[] = "ERR max number of clients reached";
-// To a client that has sent nothing for the idle timeout. No request of it is executed after that.
-inline constexpr char kIdleTimeoutError[] = "ERR idle timeout, closing the connection";
 
 }  // namespace tandem::kv
 

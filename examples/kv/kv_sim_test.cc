@@ -53,6 +53,7 @@ constexpr int kWriters = 3;
 constexpr absl::Duration kFaultsEnd = absl::Seconds(15);
 constexpr absl::Duration kIdleTimeout = absl::Seconds(12);
 constexpr absl::Duration kWriteTimeout = absl::Seconds(8);
+constexpr absl::Duration kShutdownTimeout = absl::Seconds(2);  // Over, before the server is started anew.
 constexpr absl::Duration kRequestTimeout = absl::Seconds(3);
 // Longer after the faults than the timeouts together: the server has given up every connection that a fault left open.
 constexpr absl::Duration kCalm = absl::Seconds(55);
@@ -624,10 +625,12 @@ Task<absl::Status> ReadLate(Cluster* cluster, TcpStream* stream, RandomStream ra
   }
   const IoResult sent = co_await stream->WriteAll(wire).By(Now() + kRequestTimeout);
   if (!sent.ok()) co_return sent.status;
-  // A send that moves something until its timeout goes on, and the next one may find a little room; then it is over.
+  // The server's kernel may find a little more room for some seconds, and each byte that it takes counts; then it is
+  // over.
   const bool in_time = random.Below(2) == 0;
   const bool at_once = in_time && random.Below(2) == 0;
-  const absl::Duration pause = at_once ? absl::Seconds(1) : kWriteTimeout * (in_time ? 1 : 4) + absl::Seconds(2);
+  const absl::Duration late = in_time ? kWriteTimeout - absl::Seconds(1) : kWriteTimeout * 4 + absl::Seconds(2);
+  const absl::Duration pause = at_once ? absl::Seconds(1) : late;
   const absl::Status slept = co_await Sleep(pause);
   if (!slept.ok()) co_return slept;
   std::string got(expected.size(), '\0');
@@ -646,10 +649,40 @@ Task<absl::Status> ReadLate(Cluster* cluster, TcpStream* stream, RandomStream ra
   co_return absl::OkStatus();
 }
 
+// Sends far more than the network holds, whose replies are as long, and reads only then: nobody holds up the other.
+Task<absl::Status> SendAllThenRead(Cluster* cluster, TcpStream* stream, RandomStream random) {
+  std::string wire;
+  std::string expected;
+  const uint64_t count = 100 + random.Below(100);
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string text = absl::StrCat(i);
+    text.resize(10'000 + random.Below(1000), '.');
+    wire.append(Request("ECHO", text).wire());
+    absl::StrAppend(&expected, "$", text.size(), "\r\n", text, "\r\n");
+  }
+  const IoResult sent = co_await stream->WriteAll(wire).By(Now() + kTimeLimit / 2);
+  std::string got(expected.size(), '\0');
+  IoResult read;
+  if (sent.ok()) {
+    read = co_await stream->ReadExactly(absl::MakeSpan(got.data(), got.size())).By(Now() + kTimeLimit / 2);
+    got.resize(read.bytes);
+    const bool is_rejected = !cluster->calm() && absl::StartsWith(got, absl::StrCat("-", kMaxClientsError));
+    if (!is_rejected && !absl::StartsWith(expected, got)) {
+      cluster->Fail(absl::StrCat("a client that sends all before it reads got ", got.size(), " bytes, some wrong"));
+    }
+  }
+  if (cluster->calm() && (!sent.ok() || !read.ok())) {
+    cluster->Fail(absl::StrCat("a client that sends all before it reads has sent ", sent.bytes, " of ", wire.size(),
+                               " bytes and got ", read.bytes, " of ", expected.size(), ": ", sent.status.ToString(),
+                               ", ", read.status.ToString()));
+  }
+  co_return absl::OkStatus();
+}
+
 Task<absl::Status> Misbehave(Cluster* cluster, RandomStream random, SocketAddress address) {
   absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(address).By(Now() + kRequestTimeout);
   if (!stream.ok()) co_return stream.status();
-  switch (random.Below(5)) {
+  switch (random.Below(6)) {
     case 0:
       stream->Abort();
       co_return absl::OkStatus();
@@ -659,8 +692,15 @@ Task<absl::Status> Misbehave(Cluster* cluster, RandomStream random, SocketAddres
           co_await stream->WriteAll(half.substr(0, random.Below(half.size()))).By(Now() + kRequestTimeout);
       if (!sent.ok()) co_return sent.status;
       const absl::StatusOr<std::string> reply = co_await ReadAll(&*stream, Now() + kIdleTimeout + absl::Seconds(5));
+      // Who asks nothing is told nothing.
+      if (reply.ok() && !reply->empty() && !absl::StrContains(*reply, kMaxClientsError) &&
+          !absl::StrContains(absl::StrCat("-", kMaxClientsError), *reply)) {
+        cluster->Fail(absl::StrCat("a silent client got ", absl::CHexEscape(*reply)));
+      }
       co_return reply.status();
     }
+    case 4:
+      co_return co_await SendAllThenRead(cluster, &*stream, random);
     case 2:
       co_return co_await ReadLate(cluster, &*stream, random);
     case 3: {  // Half of a request, and gone.
@@ -692,6 +732,10 @@ Task<absl::Status> RunVandal(Cluster* cluster) {
   if (!broken.ok()) co_return broken;
   stream = co_await TcpStream::Connect(*address).By(Now() + kRequestTimeout);
   if (!stream.ok()) co_return stream.status();
+  const absl::Status sent_first = co_await SendAllThenRead(cluster, &*stream, random);
+  if (!sent_first.ok()) co_return sent_first;
+  stream = co_await TcpStream::Connect(*address).By(Now() + kRequestTimeout);
+  if (!stream.ok()) co_return stream.status();
   co_return co_await ReadLate(cluster, &*stream, random);
 }
 
@@ -721,6 +765,46 @@ Task<absl::Status> RunChecker(Cluster* cluster) {
   }
 }
 
+// Has the server stopped while a long reply is on its way, and goes on sending: the reply arrives all the same.
+Task<absl::Status> RunLastClient(Cluster* cluster, sim::Host* server) {
+  const absl::StatusOr<SocketAddress> address = cluster->world.Resolve(absl::StrCat("server:", kPort));
+  if (!address.ok()) co_return address.status();
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(*address).By(Now() + kRequestTimeout);
+  if (!stream.ok()) co_return stream.status();
+  const Request set("SET", "last", std::string(20'000, 'l'));
+  std::string wire = set.wire();
+  std::string mget = "MGET";
+  for (int i = 0; i < 40; ++i) mget.append(" last");
+  const size_t expected =
+      absl::string_view("+OK\r\n*40\r\n").size() + 40 * (20'000 + absl::string_view("$20000\r\n\r\n").size());
+  const IoResult sent = co_await stream->WriteAll(absl::StrCat(wire, mget, "\r\n")).By(Now() + kRequestTimeout);
+  if (!sent.ok()) co_return sent.status;
+  absl::Status status;
+  size_t got = 0;
+  bool is_stopped = false;
+  while (status.ok() && got < expected) {
+    const absl::StatusOr<Buffer> chunk = co_await stream->Receive().By(Now() + kRequestTimeout);
+    status = chunk.status();
+    if (!status.ok() || chunk->empty()) break;
+    got += chunk->size();
+    // Once the long reply has begun, its request was executed.
+    if (!is_stopped && got > absl::string_view("+OK\r\n").size()) {
+      is_stopped = true;
+      cluster->world.At(cluster->world.Now(), [server] { server->DeliverSignal(SIGTERM); });
+    }
+    // Unread on the other side, these make a reset of a close that is not a lingering one.
+    const IoResult more = co_await stream->WriteAll("PING\r\nPING\r\n").By(Now() + kRequestTimeout);
+    if (!more.ok() && got < expected) status = more.status;
+    const absl::Status slept = co_await Sleep(absl::Milliseconds(2));
+    if (!slept.ok()) co_return slept;
+  }
+  if (got < expected) {
+    cluster->Fail(absl::StrCat("the server was stopped, and of a reply to a request that it had executed, ", got,
+                               " of ", expected, " bytes came: ", status.ToString()));
+  }
+  co_return absl::OkStatus();
+}
+
 SIM_TEST(Kv, RepliesMatchRequestsUnderFaults) {
   RandomStream random = world.random("kv test");
   // Few clients at a time, sometimes: then some are turned away.
@@ -731,6 +815,7 @@ SIM_TEST(Kv, RepliesMatchRequestsUnderFaults) {
   options.set_address(SocketAddress::AnyIpv4(kPort))
       .set_idle_timeout(kIdleTimeout)
       .set_write_timeout(kWriteTimeout)
+      .set_shutdown_timeout(kShutdownTimeout)
       .set_max_request_bytes(kMaxRequestBytes)
       .set_max_client_buffer_bytes(kMaxClientBufferBytes)
       .set_max_clients(cluster.max_clients);
@@ -770,7 +855,9 @@ SIM_TEST(Kv, RepliesMatchRequestsUnderFaults) {
   sim::Host& checker = world.AddHost("checker", [&cluster] { return RunChecker(&cluster); });
   const absl::Status checked = world.RunUntilDone(checker, kTimeLimit);
   EXPECT_TRUE(checked.ok()) << "checker: " << checked;
-  server.DeliverSignal(SIGTERM);
+  sim::Host& last = world.AddHost("last", [&cluster, &server] { return RunLastClient(&cluster, &server); });
+  const absl::Status read_all = world.RunUntilDone(last, kTimeLimit);
+  EXPECT_TRUE(read_all.ok()) << "last client: " << read_all;
   const absl::Status stopped = world.RunUntilDone(server, absl::Minutes(1));
   EXPECT_TRUE(absl::IsCancelled(stopped)) << "server: " << stopped;
   absl::PrintF("%d connections under faults, %d of them failed; %d right replies; the server was started %d times\n",

@@ -14,7 +14,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/base/log_severity.h"
 #include "absl/flags/flag.h"
+#include "absl/log/globals.h"
+#include "absl/log/initialize.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -29,19 +32,23 @@ ABSL_FLAG(uint32_t, max_clients, 10'000, "clients beyond this number get an erro
 ABSL_FLAG(uint64_t, max_request_bytes, uint64_t{128} << 20, "clients with larger requests get an error and are closed");
 ABSL_FLAG(uint64_t, max_memory_bytes, 0, "size of the data from which writes are refused; 0: no limit");
 ABSL_FLAG(uint64_t, max_client_buffer_bytes, uint64_t{1} << 30,
-          "memory for unfinished requests and unsent replies of all clients together; what exceeds it gets an error");
+          "memory for unfinished requests and unsent replies of all clients together; beyond it the largest is cut");
+ABSL_FLAG(uint64_t, client_output_buffer_limit, 0,
+          "memory for the unsent replies of one client; beyond it the client is cut; 0: only the limit of all");
 ABSL_FLAG(absl::Duration, idle_timeout, absl::Minutes(5),
-          "a client that sends nothing for so long (such as 90s or 5m) gets an error and is closed; 0: never");
+          "a client that sends nothing for so long (such as 90s or 5m) is closed; 0: never");
 ABSL_FLAG(absl::Duration, write_timeout, absl::Minutes(1),
-          "a client that takes no byte of its replies for so long (such as 90s or 5m) is closed; 0: never");
+          "a client that takes no byte of its replies for so long (such as 90s or 5m) is cut; 0: never");
+ABSL_FLAG(absl::Duration, shutdown_timeout, absl::Seconds(10),
+          "how long a server that is told to stop goes on sending replies of what it has executed");
 ABSL_FLAG(tandem::ReactorKind, reactor, tandem::ReactorKind::kAuto,
           "auto (io_uring, or epoll where the kernel refuses it), uring or epoll");
 
 namespace tandem {
 namespace {
 
-// Descriptors of the program itself: standard streams, the ring, the listener, some to spare.
-constexpr uint32_t kOwnDescriptors = 64;
+// Descriptors of the program itself: standard streams, the ring, the listener, some to spare. As many as Redis keeps.
+constexpr uint32_t kOwnDescriptors = 32;
 
 // Each client is a descriptor, and the usual limit is 1024. Returns for how many clients the hard limit leaves room.
 uint32_t AllowManyDescriptors(uint32_t wanted_clients) {
@@ -63,7 +70,9 @@ kv::Options OptionsFromFlags(const SocketAddress& address) {
       .set_max_memory_bytes(absl::GetFlag(FLAGS_max_memory_bytes))
       .set_max_client_buffer_bytes(absl::GetFlag(FLAGS_max_client_buffer_bytes))
       .set_idle_timeout(absl::GetFlag(FLAGS_idle_timeout))
-      .set_write_timeout(absl::GetFlag(FLAGS_write_timeout));
+      .set_client_output_buffer_limit(absl::GetFlag(FLAGS_client_output_buffer_limit))
+      .set_write_timeout(absl::GetFlag(FLAGS_write_timeout))
+      .set_shutdown_timeout(absl::GetFlag(FLAGS_shutdown_timeout));
   if (options.max_clients() < absl::GetFlag(FLAGS_max_clients)) {
     std::fprintf(stderr, "open files are limited, so --max_clients is %u and not %u (raise the limit with ulimit -n)\n",
                  options.max_clients(), absl::GetFlag(FLAGS_max_clients));
@@ -105,6 +114,7 @@ const char* WrongFlag() {
   if (absl::GetFlag(FLAGS_max_request_bytes) < 1024) return "--max_request_bytes must be at least 1024";
   if (absl::GetFlag(FLAGS_idle_timeout) < absl::ZeroDuration()) return "--idle_timeout is negative; 0 means never";
   if (absl::GetFlag(FLAGS_write_timeout) < absl::ZeroDuration()) return "--write_timeout is negative; 0 means never";
+  if (absl::GetFlag(FLAGS_shutdown_timeout) < absl::ZeroDuration()) return "--shutdown_timeout is negative";
   return nullptr;
 }
 
@@ -132,5 +142,7 @@ int main(int argc, char** argv) {
       "  server --port=6379\n"
       "  redis-cli -p 6379 set greeting hello",
       __FILE__);
+  absl::InitializeLog();
+  absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfo);
   return tandem::Main();
 }

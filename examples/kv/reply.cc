@@ -125,6 +125,17 @@ void ReplyBuffer::AppendPieces(std::vector<std::string_view>& pieces) const {
   if (sent < text.size()) pieces.push_back(text.substr(sent));
 }
 
+ReplyBuffer ReplyBuffer::Take() {
+  ReplyBuffer taken;
+  taken.protocol_ = protocol_;
+  taken.text_.swap(text_);
+  taken.shared_.swap(shared_);
+  std::swap(taken.shared_bytes_, shared_bytes_);
+  std::swap(taken.given_bytes_, given_bytes_);
+  if (taken.text_.capacity() > taken.text_.size() + taken.text_.size() / 4) taken.text_.shrink_to_fit();
+  return taken;
+}
+
 void ReplyBuffer::Clear() {
   text_.clear();
   if (text_.capacity() > kRetainedBytes) std::string().swap(text_);

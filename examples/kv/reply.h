@@ -89,6 +89,8 @@ class ReplyBuffer {
 
   // Appends the pieces to send, in order, none empty, to `pieces`. They stay valid until the buffer changes.
   void AppendPieces(std::vector<std::string_view>& pieces) const;
+  // Moves all replies out, into a buffer that holds little more than they take. This one goes on empty.
+  ReplyBuffer Take();
   // Empties the buffer, for the next replies. Keeps a little capacity.
   void Clear();
   // All bytes in one string.

@@ -2,9 +2,9 @@
 //
 // The server: joins the commands to Tandem's sockets and clock.
 //
-// One coroutine per client receives, executes and replies, in this order, so a client that does not read is not read
-// from either: what the server holds for it stays below the limits here, and everyone else is served. A client that
-// breaks the protocol or a limit gets an error before the connection is closed.
+// A client may send requests without reading the replies: they pile up, within the limits here, and everyone else is
+// served. A client that breaks the protocol gets an error before the connection is closed; one that passes a limit is
+// cut, which the log and INFO tell.
 
 #ifndef TANDEM_EXAMPLES_KV_SERVER_H_
 #define TANDEM_EXAMPLES_KV_SERVER_H_
@@ -48,9 +48,14 @@ class Options {
     max_reply_bytes_ = bytes;
     return *this;
   }
-  // Bytes of unfinished requests and unsent replies of all clients together, replaced values that are still being sent
-  // included. Beyond it, a client whose request grows gets an error and is closed, and a long reply is replaced by an
-  // error; requests and replies below 64 KiB always pass.
+  // Memory of one client's unsent replies; beyond it the client is cut. 0 means no limit but the next one.
+  size_t client_output_buffer_limit() const { return client_output_buffer_limit_; }
+  Options& set_client_output_buffer_limit(size_t bytes) {
+    client_output_buffer_limit_ = bytes;
+    return *this;
+  }
+  // Memory of unfinished requests and unsent replies of all clients together, replaced values that are still being sent
+  // included. Beyond it, the client that holds most is cut, until the rest fits.
   size_t max_client_buffer_bytes() const { return max_client_buffer_bytes_; }
   Options& set_max_client_buffer_bytes(size_t bytes) {
     max_client_buffer_bytes_ = bytes;
@@ -62,17 +67,23 @@ class Options {
     max_memory_bytes_ = bytes;
     return *this;
   }
-  // A client that sends nothing for so long gets an error and is closed, which also ends connections whose peer
-  // vanished without a word. Zero means never.
+  // A client that sends nothing and takes nothing for so long is closed without a word, which also ends connections
+  // whose peer vanished. Zero means never.
   absl::Duration idle_timeout() const { return idle_timeout_; }
   Options& set_idle_timeout(absl::Duration timeout) {
     idle_timeout_ = timeout;
     return *this;
   }
-  // A client that takes not one byte of its replies for so long is reset.
+  // A client that takes not one byte of the replies that wait for so long is reset. Zero means never.
   absl::Duration write_timeout() const { return write_timeout_; }
   Options& set_write_timeout(absl::Duration timeout) {
     write_timeout_ = timeout;
+    return *this;
+  }
+  // How long a server that was told to stop goes on sending replies of what it has executed.
+  absl::Duration shutdown_timeout() const { return shutdown_timeout_; }
+  Options& set_shutdown_timeout(absl::Duration timeout) {
+    shutdown_timeout_ = timeout;
     return *this;
   }
 
@@ -80,18 +91,20 @@ class Options {
   SocketAddress address_ = SocketAddress::LoopbackIpv4(6379);
   RequestLimits request_limits_;
   size_t max_reply_bytes_ = size_t{128} << 20;
+  size_t client_output_buffer_limit_ = 0;
   size_t max_client_buffer_bytes_ = size_t{1} << 30;
   size_t max_memory_bytes_ = 0;
   uint32_t max_clients_ = 10'000;
   absl::Duration idle_timeout_ = absl::Minutes(5);
   absl::Duration write_timeout_ = absl::Minutes(1);
+  absl::Duration shutdown_timeout_ = absl::Seconds(10);
 };
 
 // Listens where `options` say. Errors: those of TcpListener::Listen().
 absl::StatusOr<TcpListener> Listen(const Options& options);
 
 // Serves the clients of `listener`, with an empty store, until it is cancelled or a client says SHUTDOWN. Then it stops
-// accepting, sends the replies of what it has executed, for at most a second or two, and closes all connections.
+// accepting, sends the replies of what it has executed, within the shutdown timeout, and closes all connections.
 //
 // Errors:
 //   kCancelled   The enclosing scope was cancelled, as SIGTERM does.

@@ -15,85 +15,20 @@
 namespace tandem::kv {
 namespace {
 
-// The version of Redis whose commands, replies and error texts this server follows. Clients decide by it what to send.
-constexpr std::string_view kRedisVersion = "7.0.0";
+constexpr size_t kMaxPatternBytes = 64;
 
-// What a client may leave behind about itself: it stays in memory as long as the connection.
-constexpr size_t kMaxClientTextBytes = 1024;
-constexpr std::string_view kClientNames = "Client names";
-
-constexpr std::string_view kDefaultUser = "default";
-constexpr std::string_view kWrongPasswordError = "WRONGPASS invalid username-password pair or user is disabled.";
-
-// Replies with the error and returns true if `text` cannot be kept as `what` of a client.
-bool RefuseClientText(CommandContext& context, std::string_view what, std::string_view text) {
-  if (text.size() > kMaxClientTextBytes) {
-    context.reply.Error(absl::StrCat("ERR ", what, " cannot be longer than ", kMaxClientTextBytes, " bytes."));
-    return true;
-  }
-  if (!std::all_of(text.begin(), text.end(), [](char c) { return c >= '!' && c <= '~'; })) {
-    context.reply.Error(absl::StrCat("ERR ", what, " cannot contain spaces, newlines or special characters."));
-    return true;
-  }
-  return false;
-}
-
-void SetClientName(CommandContext& context, std::string_view name) {
-  if (RefuseClientText(context, kClientNames, name)) return;
-  context.session.name = std::string(name);
-  context.Ok();
-}
-
-void SetClientInfo(CommandContext& context) {
-  const bool is_name = context.ArgIs(2, "LIB-NAME");
-  if (!is_name && !context.ArgIs(2, "LIB-VER")) {
-    return context.reply.Error(absl::StrCat("ERR Unrecognized option '", context.arg(2).substr(0, 128), "'"));
-  }
-  const std::string_view text = context.arg(3);
-  if (RefuseClientText(context, is_name ? "lib-name" : "lib-ver", text)) return;
-  (is_name ? context.session.library_name : context.session.library_version) = std::string(text);
-  context.Ok();
-}
-
-// Sets what CLIENT <switch> ON|OFF sets.
-void SetSwitch(CommandContext& context, bool* value) {
-  const bool is_on = context.ArgIs(2, "ON");
-  if (!is_on && !context.ArgIs(2, "OFF")) return context.reply.Error(kSyntaxError);
-  *value = is_on;
-  context.Ok();
-}
-
-std::vector<std::pair<std::string_view, std::string>> Configuration(const Settings& settings) {
-  return {
-      {"appendonly", "no"},
-      {"databases", "1"},
-      {"maxclients", absl::StrCat(settings.max_clients)},
-      {"maxmemory", absl::StrCat(settings.max_memory_bytes)},
-      {"port", absl::StrCat(settings.port)},
-      {"proto-max-bulk-len",
-       absl::StrCat(std::min(settings.request_limits.max_bulk_bytes, settings.request_limits.max_request_bytes))},
-      {"save", ""},
-      {"timeout", absl::StrCat(settings.idle_timeout_s)},
-  };
-}
-
-void ConfigGet(CommandContext& context) {
-  std::vector<std::pair<std::string_view, std::string>> matching;
-  for (auto& [name, value] : Configuration(context.settings)) {
-    for (size_t i = 2; i < context.arguments.size(); ++i) {
-      // Patterns beyond any name's length cannot match in a useful way and would only cost time.
-      const std::string pattern = absl::AsciiStrToLower(context.arg(i).substr(0, 64));
-      if (!GlobMatches(pattern, name)) continue;
-      matching.emplace_back(name, value);
-      break;
-    }
-  }
-  context.reply.Map(matching.size());
-  for (const auto& [name, value] : matching) {
-    context.reply.Bulk(name);
-    context.reply.Bulk(std::string_view(value));
-  }
-}
+constexpr std::string_view kCommandHelp[] = {
+    "(no subcommand)",
+    "    Return details about all commands.",
+    "COUNT",
+    "    Return the number of commands.",
+    "DOCS [<command-name> ...]",
+    "    Return documentation of the named commands, or of all.",
+    "INFO [<command-name> ...]",
+    "    Return details about the named commands, or about all.",
+    "LIST [FILTERBY PATTERN <pattern>]",
+    "    Return the names of the commands.",
+};
 
 std::vector<std::string_view> FlagNames(const Command& command) {
   constexpr std::pair<CommandFlags, std::string_view> kNames[] = {
@@ -169,6 +104,24 @@ void CommandDocs(CommandContext& context) {
   }
 }
 
+// COMMAND LIST [FILTERBY PATTERN <pattern>]: names. There are neither modules nor categories to filter by.
+void CommandList(CommandContext& context) {
+  const size_t count = context.arguments.size();
+  if (count != 2 && (count != 5 || !context.ArgIs(2, "FILTERBY"))) return context.reply.Error(kSyntaxError);
+  std::vector<std::string_view> names;
+  if (count == 2 || context.ArgIs(3, "PATTERN")) {
+    // A longer pattern than any name matches nothing that a shorter one does not, and would only cost time.
+    const std::string pattern = count == 2 ? "*" : absl::AsciiStrToLower(context.arg(4).substr(0, kMaxPatternBytes));
+    for (const Command& command : CommandTable()) {
+      if (GlobMatches(pattern, command.name)) names.push_back(command.name);
+    }
+  } else if (!context.ArgIs(3, "MODULE") && !context.ArgIs(3, "ACLCAT")) {
+    return context.reply.Error(kSyntaxError);
+  }
+  context.reply.Array(names.size());
+  for (const std::string_view name : names) context.reply.Bulk(name);
+}
+
 std::string InfoServer(const CommandContext& context) {
   const int64_t uptime_s = (context.now_ns - context.statistics.started_at_ns) / kNanosecondsPerSecond;
   return absl::StrCat("# Server\r\nserver_name:tandem-kv\r\nredis_version:", kRedisVersion,
@@ -198,11 +151,13 @@ std::string InfoStats(const CommandContext& context) {
                                   "\r\ntotal_net_input_bytes:", statistics.input_bytes,
                                   "\r\ntotal_net_output_bytes:", statistics.output_bytes,
                                   "\r\nrejected_connections:", statistics.connections_rejected);
-  absl::StrAppend(&text, "\r\ntimed_out_connections:", statistics.connections_timed_out,
-                  "\r\nprotocol_errors:", statistics.protocol_errors,
-                  "\r\ntotal_error_replies:", statistics.error_replies,
-                  "\r\nexpired_keys:", context.store.expired_total(), "\r\nkeyspace_hits:", statistics.keyspace_hits,
-                  "\r\nkeyspace_misses:", statistics.keyspace_misses, "\r\n");
+  absl::StrAppend(
+      &text, "\r\ntimed_out_connections:", statistics.connections_timed_out,
+      "\r\nclient_output_buffer_limit_disconnections:", statistics.output_limit_disconnections,
+      "\r\nevicted_clients:", statistics.evicted_clients, "\r\nprotocol_errors:", statistics.protocol_errors,
+      "\r\ntotal_error_replies:", statistics.error_replies,
+      "\r\nexpired_keys:", context.store.expired_total() - statistics.expired_before,
+      "\r\nkeyspace_hits:", statistics.keyspace_hits, "\r\nkeyspace_misses:", statistics.keyspace_misses, "\r\n");
   return text;
 }
 
@@ -221,24 +176,6 @@ bool WantsSection(const CommandContext& context, std::string_view section) {
     }
   }
   return false;
-}
-
-void ReplyHello(CommandContext& context) {
-  context.reply.Map(7);
-  context.reply.Bulk("server");
-  context.reply.Bulk("tandem-kv");
-  context.reply.Bulk("version");
-  context.reply.Bulk(kRedisVersion);
-  context.reply.Bulk("proto");
-  context.reply.Integer(static_cast<int64_t>(context.session.protocol));
-  context.reply.Bulk("id");
-  context.reply.Integer(static_cast<int64_t>(context.session.id));
-  context.reply.Bulk("mode");
-  context.reply.Bulk("standalone");
-  context.reply.Bulk("role");
-  context.reply.Bulk("master");
-  context.reply.Bulk("modules");
-  context.reply.Array(0);
 }
 
 }  // namespace
@@ -287,96 +224,15 @@ void HandleShutdown(CommandContext& context) {
   context.session.should_stop_server = true;
 }
 
-void HandleReset(CommandContext& context) {
-  context.transaction().Discard();
-  context.session.name.clear();
-  context.session.protocol = Protocol::kResp2;
-  context.session.no_evict = false;
-  context.reply.set_protocol(Protocol::kResp2);
-  context.reply.SimpleString("RESET");
-}
-
 // A browser that was tricked into posting commands must not get any executed: its header lines come first.
 void HandleHttp(CommandContext& context) { context.session.should_close = true; }
-
-// The default user has no password, so any is right; there are no other users.
-void HandleAuth(CommandContext& context) {
-  if (context.arguments.size() > 3) return context.reply.Error(kSyntaxError);
-  if (context.arguments.size() == 2) {
-    return context.reply.Error(
-        "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
-        "configuration is correct?");
-  }
-  if (context.arg(1) != kDefaultUser) return context.reply.Error(kWrongPasswordError);
-  context.Ok();
-}
-
-void HandleHello(CommandContext& context) {
-  Protocol protocol = context.session.protocol;
-  if (context.arguments.size() > 1) {
-    const std::optional<int64_t> version = ParseInteger(context.arg(1));
-    if (!version.has_value()) {
-      return context.reply.Error("ERR Protocol version is not an integer or out of range");
-    }
-    if (*version != 2 && *version != 3) return context.reply.Error("NOPROTO unsupported protocol version");
-    protocol = static_cast<Protocol>(*version);
-  }
-  std::optional<std::string> name;
-  for (size_t i = 2; i < context.arguments.size(); ++i) {
-    if (context.ArgIs(i, "AUTH") && i + 2 < context.arguments.size()) {
-      if (context.arg(i + 1) != kDefaultUser) return context.reply.Error(kWrongPasswordError);
-      i += 2;
-      continue;
-    }
-    if (!context.ArgIs(i, "SETNAME") || i + 1 >= context.arguments.size()) {
-      return context.reply.Error(
-          absl::StrCat("ERR Syntax error in HELLO option '", context.arg(i).substr(0, 128), "'"));
-    }
-    if (RefuseClientText(context, kClientNames, context.arg(++i))) return;
-    name = std::string(context.arg(i));
-  }
-  if (name.has_value()) context.session.name = *std::move(name);
-  context.session.protocol = protocol;
-  context.reply.set_protocol(protocol);
-  ReplyHello(context);
-}
-
-void HandleClient(CommandContext& context) {
-  const size_t count = context.arguments.size();
-  if (context.ArgIs(1, "SETNAME")) {
-    return count == 3 ? SetClientName(context, context.arg(2)) : context.WrongArity("client|setname");
-  }
-  if (context.ArgIs(1, "GETNAME")) {
-    if (count != 2) return context.WrongArity("client|getname");
-    const std::string& name = context.session.name;
-    return name.empty() ? context.reply.Null() : context.reply.Bulk(std::string_view(name));
-  }
-  if (context.ArgIs(1, "ID")) {
-    if (count != 2) return context.WrongArity("client|id");
-    return context.reply.Integer(static_cast<int64_t>(context.session.id));
-  }
-  if (context.ArgIs(1, "NO-EVICT")) {
-    return count == 3 ? SetSwitch(context, &context.session.no_evict) : context.WrongArity("client|no-evict");
-  }
-  if (context.ArgIs(1, "NO-TOUCH")) {
-    bool ignored = false;  // Nothing here counts how often a key is used.
-    return count == 3 ? SetSwitch(context, &ignored) : context.WrongArity("client|no-touch");
-  }
-  if (context.ArgIs(1, "SETINFO")) {
-    return count == 4 ? SetClientInfo(context) : context.WrongArity("client|setinfo");
-  }
-  context.UnknownSubcommand();
-}
-
-void HandleConfig(CommandContext& context) {
-  if (!context.ArgIs(1, "GET")) return context.UnknownSubcommand();
-  if (context.arguments.size() < 3) return context.WrongArity("config|get");
-  ConfigGet(context);
-}
 
 void HandleCommand(CommandContext& context) {
   if (context.arguments.size() == 1 || context.ArgIs(1, "INFO")) return CommandInfo(context);
   if (context.ArgIs(1, "DOCS")) return CommandDocs(context);
+  if (context.ArgIs(1, "LIST")) return CommandList(context);
+  if (context.ArgIs(1, "HELP"))
+    return context.arguments.size() == 2 ? context.Help(kCommandHelp) : context.WrongArity("command|help");
   if (!context.ArgIs(1, "COUNT")) return context.UnknownSubcommand();
   if (context.arguments.size() != 2) return context.WrongArity("command|count");
   context.reply.Integer(static_cast<int64_t>(CommandTable().size()));

@@ -49,8 +49,14 @@ Task<absl::StatusOr<Reply>> Ask(SocketAddress address, Request request) {
 }
 
 Task<absl::StatusOr<int64_t>> Info(SocketAddress address, std::string name) {
+  absl::StatusOr<Client> client = co_await Client::Connect(address, kPatience);
+  if (!client.ok()) co_return client.status();
+  co_return co_await InfoOn(&*client, name);
+}
+
+Task<absl::StatusOr<int64_t>> InfoOn(Client* client, std::string name) {
   const Request request("INFO");
-  const absl::StatusOr<Reply> reply = co_await Ask(address, request);
+  const absl::StatusOr<Reply> reply = co_await client->Command(request, kPatience);
   if (!reply.ok()) co_return reply.status();
   for (const absl::string_view line : absl::StrSplit(reply->text, "\r\n")) {
     const std::pair<absl::string_view, absl::string_view> field = absl::StrSplit(line, absl::MaxSplits(':', 1));

@@ -30,6 +30,9 @@ absl::Status WithServer(const Options& options, Body body);
 // The reply to one request, on a connection of its own.
 Task<absl::StatusOr<Reply>> Ask(SocketAddress address, Request request);
 
+// A number from INFO, on a connection that is there.
+Task<absl::StatusOr<int64_t>> InfoOn(Client* client, std::string name);
+
 // A number from INFO.
 Task<absl::StatusOr<int64_t>> Info(SocketAddress address, std::string name);
 

@@ -19,9 +19,8 @@ void ExecuteQueued(const CommandContext& context, Transaction::Queued& queued, R
   std::vector<Argument> arguments;
   arguments.reserve(queued.arguments.size());
   for (std::string& argument : queued.arguments) arguments.emplace_back(&argument);
-  CommandContext one{context.store,   context.settings,   context.statistics,
-                     context.session, arguments,          context.now_ns,
-                     context.now_ms,  context.unix_clock, reply};
+  CommandContext one{context.store, context.settings, context.statistics, context.sessions,   context.session,
+                     arguments,     context.now_ns,   context.now_ms,     context.unix_clock, reply};
   RunQueued(one, *queued.command);
 }
 
