@@ -81,6 +81,7 @@ Buffer BufferRing::Take(uint16_t id, uint32_t size) {
   block.begin = 0;
   block.end = size;
   ++out_;
+  NoteThread();
   return Buffer(&block);
 }
 

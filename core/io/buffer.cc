@@ -25,7 +25,22 @@ size_t ClassFor(size_t capacity, size_t classes, size_t* class_size) {
   return classes;
 }
 
+void Free(BufferBlock* block) {
+  block->~BufferBlock();
+  ::operator delete(block);
+}
+
 }  // namespace
+
+const void* BufferPool::ThisThread() {
+  static thread_local const char thread = 0;
+  return &thread;
+}
+
+void BufferPool::TakeBack(BufferBlock* block) {
+  CHECK(thread_ == ThisThread()) << "a Buffer was destroyed on another shard than the one that received it";
+  Release(block);
+}
 
 void BufferQueue::Push(Buffer buffer) {
   CHECK(!buffer.empty());
@@ -89,14 +104,38 @@ void BufferQueue::Clear() {
 
 HeapBufferPool::~HeapBufferPool() {
   CHECK_EQ(outstanding_, 0u) << "a Buffer outlived the runtime that received it";
-  for (BufferBlock*& list : free_) {
-    while (list != nullptr) {
-      BufferBlock* block = list;
-      list = block->next;
-      block->~BufferBlock();
-      ::operator delete(block);
-    }
+  for (FreeList& list : free_) {
+    while (list.count > 0) Free(list.Pop());
   }
+}
+
+void HeapBufferPool::FreeList::Push(BufferBlock* block) {
+  block->next = head;
+  head = block;
+  ++count;
+  if (++pushes == kTrimPeriod) Trim();
+}
+
+BufferBlock* HeapBufferPool::FreeList::Pop() {
+  BufferBlock* block = head;
+  head = block->next;
+  block->next = nullptr;
+  --count;
+  least = std::min(least, count);
+  return block;
+}
+
+// No more than one for each block that has come back, so that the work is even.
+void HeapBufferPool::FreeList::Trim() {
+  for (size_t surplus = std::min(least - least / 2, kTrimPeriod); surplus > 0; --surplus) Free(Pop());
+  least = count;
+  pushes = 0;
+}
+
+size_t HeapBufferPool::free_blocks() const {
+  size_t count = 0;
+  for (const FreeList& list : free_) count += list.count;
+  return count;
 }
 
 BufferBlock* HeapBufferPool::Allocate(size_t capacity) {
@@ -105,10 +144,9 @@ BufferBlock* HeapBufferPool::Allocate(size_t capacity) {
   size_t size = 0;
   const size_t index = ClassFor(capacity, kClasses, &size);
   ++outstanding_;
-  if (index < kClasses && free_[index] != nullptr) {
-    BufferBlock* block = free_[index];
-    free_[index] = block->next;
-    block->next = nullptr;
+  NoteThread();
+  if (index < kClasses && free_[index].count > 0) {
+    BufferBlock* block = free_[index].Pop();
     block->begin = block->end = 0;
     return block;
   }
@@ -133,12 +171,10 @@ void HeapBufferPool::Release(BufferBlock* block) {
   CHECK_GT(outstanding_, 0u);
   --outstanding_;
   if (block->index < kClasses) {
-    block->next = free_[block->index];
-    free_[block->index] = block;
+    free_[block->index].Push(block);
     return;
   }
-  block->~BufferBlock();
-  ::operator delete(block);
+  Free(block);
 }
 
 }  // namespace tandem

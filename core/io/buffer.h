@@ -4,7 +4,7 @@
 //
 // The memory belongs to a BufferPool (the kernel's buffer ring, or plain pooled memory); a Buffer is the right to read
 // and write one block of it and gives the block back when it is destroyed. A Buffer belongs to the shard that received
-// it and must be destroyed there, before the runtime ends.
+// it and must be destroyed there (on its thread: CHECKed), before the runtime ends (CHECKed).
 
 #ifndef TANDEM_CORE_IO_BUFFER_H_
 #define TANDEM_CORE_IO_BUFFER_H_
@@ -38,15 +38,28 @@ struct BufferBlock {
   uint32_t index = 0;  // For the pool: which of its blocks this is.
 };
 
-// Where blocks come from and go back to.
+// Where blocks come from and go back to. Belongs to the thread to which it hands out its first block.
 class BufferPool {
  public:
   virtual ~BufferPool() = default;
   // Takes `block` back. Called once for each block handed out.
   virtual void Release(BufferBlock* block) = 0;
+  // As Release(), for a Buffer, which may have strayed to another thread: CHECKs that it has not.
+  void TakeBack(BufferBlock* block);
   // True when the program holds so many blocks that the pool could run dry; what is handed to the caller for keeps
   // is then copied into memory of another pool.
   virtual bool scarce() const { return false; }
+
+ protected:
+  // For each block that is handed out.
+  void NoteThread() {
+    if (thread_ == nullptr) [[unlikely]]
+      thread_ = ThisThread();
+  }
+
+ private:
+  static const void* ThisThread();
+  const void* thread_ = nullptr;
 };
 
 // Owns one block. Move-only. An empty Buffer (size 0, no block) is what a receive returns at the end of the stream.
@@ -82,7 +95,7 @@ class Buffer {
   void Reset() {
     if (block_ != nullptr) {
       BufferBlock* block = std::exchange(block_, nullptr);
-      block->pool->Release(block);
+      block->pool->TakeBack(block);
     }
   }
 
@@ -129,8 +142,9 @@ class BufferQueue {
 };
 
 // Pooled memory in a few size classes; what a reactor without a kernel ring uses, and where bytes are copied to when a
-// ring is scarce. Blocks of up to 64 KiB are reused, larger ones go back to the allocator. Not thread-safe. Every
-// block must be back before the pool dies (CHECKed).
+// ring is scarce. Blocks of up to 64 KiB are reused, larger ones go back to the allocator, and so do, bit by bit, those
+// that a time of more demand has left: with each kTrimPeriod blocks of a class that come back, half of those that were
+// not needed meanwhile. Not thread-safe. Every block must be back before the pool dies (CHECKed).
 class HeapBufferPool final : public BufferPool {
  public:
   HeapBufferPool() = default;
@@ -145,13 +159,29 @@ class HeapBufferPool final : public BufferPool {
 
   void Release(BufferBlock* block) override;
 
+  static constexpr size_t kTrimPeriod = 4096;
+
   // Blocks handed out and not back.
   size_t outstanding() const { return outstanding_; }
+  // Blocks that are kept to be handed out again.
+  size_t free_blocks() const;
 
  private:
   static constexpr size_t kClasses = 6;  // 64 B, 256 B, 1 KiB, 4 KiB, 16 KiB, 64 KiB.
 
-  BufferBlock* free_[kClasses] = {};
+  // The free blocks of one size.
+  struct FreeList {
+    void Push(BufferBlock* block);
+    BufferBlock* Pop();
+    void Trim();
+
+    BufferBlock* head = nullptr;
+    size_t count = 0;
+    size_t least = 0;  // The least count since the last Trim(): so many were not needed.
+    size_t pushes = 0;
+  };
+
+  FreeList free_[kClasses];
   size_t outstanding_ = 0;
 };
 

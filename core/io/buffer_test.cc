@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -106,6 +107,35 @@ class BufferQueueTest : public ::testing::Test {
   HeapBufferPool pool_;
   BufferQueue queue_;
 };
+
+TEST(HeapBufferPoolTest, WhatASpikeHasLeftGoesBackBitByBit) {
+  constexpr size_t kSpike = 1000;
+  HeapBufferPool pool;
+  std::vector<Buffer> spike;
+  for (size_t i = 0; i < kSpike; ++i) spike.push_back(pool.Copy("x"));
+  spike.clear();
+  EXPECT_EQ(pool.free_blocks(), kSpike);
+  size_t before = kSpike;
+  for (int period = 0; period < 2; ++period) {
+    for (size_t i = 0; i < HeapBufferPool::kTrimPeriod; ++i) pool.Copy("x");
+  }
+  EXPECT_LE(pool.free_blocks(), before / 2 + 1);
+  EXPECT_GE(pool.free_blocks(), before / 4);
+  for (size_t i = 0; i < 20 * HeapBufferPool::kTrimPeriod; ++i) pool.Copy("x");
+  EXPECT_EQ(pool.free_blocks(), 1u);
+}
+
+TEST(HeapBufferPoolTest, WhatIsNeededAgainAndAgainIsKept) {
+  constexpr size_t kNeeded = 100;
+  HeapBufferPool pool;
+  std::vector<Buffer> buffers;
+  for (size_t i = 0; i < 10 * HeapBufferPool::kTrimPeriod / kNeeded; ++i) {
+    for (size_t j = 0; j < kNeeded; ++j) buffers.push_back(pool.Copy("x"));
+    EXPECT_EQ(pool.free_blocks(), 0u);
+    buffers.clear();
+    EXPECT_EQ(pool.free_blocks(), kNeeded);
+  }
+}
 
 TEST_F(BufferQueueTest, DrainsAcrossBuffersInOrder) {
   for (const char* text : {"abc", "defg", "h"}) queue_.Push(pool_.Copy(text));
