@@ -484,6 +484,8 @@ void EpollReactor::Send(Descriptor& descriptor) {
       side.done += static_cast<uint64_t>(sent);
       sent_in_step += static_cast<size_t>(sent);
     } else if (sent == -EAGAIN) {
+      if (operation.some_is_enough && side.done > 0) return Complete(descriptor, static_cast<int64_t>(side.done));
+      if (sent_in_step > 0) NoteProgress(*side.operation);
       return WaitFor(descriptor, side);
     } else if (IsOutOfMemory(sent)) {
       return BackOff(descriptor, side, kShortageMinNs, kShortageMaxNs);
@@ -496,6 +498,7 @@ void EpollReactor::Send(Descriptor& descriptor) {
     }
   }
   if (side.done == size) return Complete(descriptor, static_cast<int64_t>(size));
+  NoteProgress(*side.operation);
   Queue(descriptor, side);
 }
 
@@ -533,6 +536,7 @@ void EpollReactor::SendFile(Descriptor& descriptor) {
   if (sent < 0) return Complete(descriptor, side.done > 0 ? static_cast<int64_t>(side.done) : sent);
   side.done += static_cast<uint64_t>(sent);
   if (sent == 0 || side.done == file.count) return Complete(descriptor, static_cast<int64_t>(side.done));
+  NoteProgress(*side.operation);
   Queue(descriptor, side);
 }
 

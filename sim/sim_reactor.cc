@@ -446,9 +446,12 @@ void SimReactor::ContinueSend(SocketId id) {
     return;
   }
   descriptor.send_done += static_cast<size_t>(result);
-  if (descriptor.send_done == descriptor.send_limit) {
+  if (descriptor.send_done == descriptor.send_limit || descriptor.send->some_is_enough) {
     EndSend(descriptor, static_cast<int64_t>(descriptor.send_done));
-  } else if (descriptor.slow_write_step != 0 && static_cast<size_t>(result) == limit) {
+    return;
+  }
+  NoteProgress(*descriptor.send);
+  if (descriptor.slow_write_step != 0 && static_cast<size_t>(result) == limit) {
     descriptor.slow_write_waits = true;
     PushLater(Report{Report::Kind::kSend, id, nullptr, 0}, kSlowWritePauseNs);
   }

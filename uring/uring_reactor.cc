@@ -562,9 +562,11 @@ void UringReactor::OnSend(Slot& slot, int32_t result) {
   uint64_t size = 0;
   for (const IoSlice& slice : slot.operation->slices) size += slice.size;
   if (slot.sent == size) return Complete(slot, static_cast<int64_t>(size));
+  if (result > 0) NoteProgress(*slot.operation);
   const bool failed = result <= 0 && result != -EAGAIN && result != -EINTR && !posix::IsOutOfMemory(result);
   if (failed) return Complete(slot, ResultOf(slot, result));  // An error after some bytes shows at the next send.
   if (slot.operation->state() == Operation::State::kCancelling) return Complete(slot, ResultOf(slot, -ECANCELED));
+  if (slot.operation->some_is_enough && slot.sent > 0) return Complete(slot, static_cast<int64_t>(slot.sent));
   // Room was found, and still nothing was sent: memory is short, and the kernel goes on calling the socket writable.
   if (posix::IsOutOfMemory(result) || slot.found_room) return BackOff(slot, /*at_once=*/false);
   WaitFor(slot, POLLOUT);

@@ -99,6 +99,7 @@ void UringReactor::AfterSendStep(Slot& slot, int64_t result, uint64_t size, uint
     slot.sent += static_cast<uint64_t>(result);
     slot.failures = 0;
     if (slot.sent >= size) return Complete(slot, static_cast<int64_t>(slot.sent));
+    NoteProgress(*slot.operation);
     return MakeReady(slot);
   }
   if (result != -EAGAIN) return Complete(slot, ResultOf(slot, result));

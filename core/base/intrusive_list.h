@@ -75,9 +75,23 @@ class IntrusiveList {
     return element;
   }
 
-  // Moves all elements of `other` to the end of this list.
+  // Moves all elements of `other` to the end of this list, in constant time.
   void Splice(IntrusiveList& other) {
-    while (!other.empty()) PushBack(other.PopFront());
+    if (other.empty()) return;
+    Link& first = *other.head_.next_;
+    Link& last = *other.head_.previous_;
+    first.previous_ = head_.previous_;
+    head_.previous_->next_ = &first;
+    last.next_ = &head_;
+    head_.previous_ = &last;
+    other.Reset();
+  }
+
+  // For walks that end early or take elements out: the first element, and the one after `element`; null at the end.
+  T* First() const { return head_.next_ == &head_ ? nullptr : &Element(head_.next_); }
+  T* Next(const T& element) const {
+    Link* next = static_cast<const Link&>(element).next_;
+    return next == &head_ ? nullptr : &Element(next);
   }
 
   // Calls `visit(T&)` for each element, in order. `visit` must not change the list.

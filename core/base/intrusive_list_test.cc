@@ -70,6 +70,24 @@ TEST(IntrusiveListTest, ElementMayBeInOneListPerTag) {
   second.PopFront();
 }
 
+TEST(IntrusiveListTest, AWalkMayTakeElementsOutAndEndEarly) {
+  Item a(1), b(2), c(3);
+  FirstList list;
+  EXPECT_EQ(list.First(), nullptr);
+  list.PushBack(a);
+  list.PushBack(b);
+  list.PushBack(c);
+  Item* first = list.First();
+  ASSERT_EQ(first, &a);
+  Item* second = list.Next(*first);
+  static_cast<ListLink<FirstTag>&>(a).Unlink();
+  EXPECT_EQ(second, &b);
+  EXPECT_EQ(list.Next(*second), &c);
+  EXPECT_EQ(list.Next(c), nullptr);
+  EXPECT_EQ(list.First(), &b);
+  while (!list.empty()) list.PopFront();
+}
+
 TEST(IntrusiveListTest, SpliceMovesEverythingToTheEnd) {
   Item a(1), b(2), c(3);
   FirstList list, other;

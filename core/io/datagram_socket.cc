@@ -163,19 +163,19 @@ int DatagramSocket::TrySend(const OutgoingDatagram& datagram) {
 void DatagramSocket::SendQueued() {
   if (closing_ || send_.in_flight() || senders_.empty()) return;
   gather_.clear();
-  size_t others = 0;
-  senders_.ForEach([&](Sender&) { ++others; });
   Sender& head = senders_.front();
-  if (others == 1 || head.datagrams_.size() - head.sent_ >= kMaxGather) {
+  if (senders_.Next(head) == nullptr || head.datagrams_.size() - head.sent_ >= kMaxGather) {
     head.in_flight_ = true;
     send_.datagrams = head.datagrams_.subspan(head.sent_);
   } else {
-    senders_.ForEach([&](Sender& sender) {
-      for (size_t i = sender.sent_; i < sender.datagrams_.size() && gather_.size() < kMaxGather; ++i) {
-        gather_.push_back(sender.datagrams_[i]);
-        sender.in_flight_ = true;
+    // Those in flight are the ones at the head of the queue: nobody else is looked at, however many wait.
+    for (Sender* sender = &head; sender != nullptr && gather_.size() < kMaxGather; sender = senders_.Next(*sender)) {
+      ++queue_steps_;
+      for (size_t i = sender->sent_; i < sender->datagrams_.size() && gather_.size() < kMaxGather; ++i) {
+        gather_.push_back(sender->datagrams_[i]);
+        sender->in_flight_ = true;
       }
-    });
+    }
     send_.datagrams = gather_;
   }
   AddRef();
@@ -191,13 +191,12 @@ void DatagramSocket::OnSendDone(int64_t result) {
     FinishSender(sender, CanTake(sender.datagrams_[sender.sent_]) ? static_cast<int>(-result) : EINVAL);
   }
   // What was stopped ends here, with what is now known to be sent.
-  IntrusiveList<Sender, SendListTag> rest;
-  rest.Splice(senders_);
-  while (!rest.empty()) {
-    Sender& sender = rest.PopFront();
-    senders_.PushBack(sender);
-    sender.in_flight_ = false;
-    if (sender.stopping_) FinishSender(sender, sender.error_);
+  for (Sender* sender = senders_.First(); sender != nullptr && sender->in_flight_;) {
+    ++queue_steps_;
+    Sender* const next = senders_.Next(*sender);
+    sender->in_flight_ = false;
+    if (sender->stopping_) FinishSender(*sender, sender->error_);
+    sender = next;
   }
   if (closing_) {
     ContinueClose();
@@ -238,12 +237,10 @@ void DatagramSocket::Close() {
   first_ = 0;
   if (Executor::Current().dead()) return;
   while (!receivers_.empty()) receivers_.PopFront().OnError(EBADF);
-  IntrusiveList<Sender, SendListTag> queued;
-  queued.Splice(senders_);
-  while (!queued.empty()) {
-    Sender& sender = queued.PopFront();
-    senders_.PushBack(sender);
-    StopSending(sender, EBADF);
+  for (Sender* sender = senders_.First(); sender != nullptr;) {
+    Sender* const next = senders_.Next(*sender);
+    StopSending(*sender, EBADF);
+    sender = next;
   }
   reactor_->Disarm(source_);
   ContinueClose();

@@ -14,6 +14,7 @@
 #define TANDEM_CORE_IO_DATAGRAM_SOCKET_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -120,6 +121,8 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   void StopSending(Sender& sender, int error);
   // Sends one datagram when that is possible at once. 0, EAGAIN, or the error.
   int TrySend(const OutgoingDatagram& datagram);
+  // For a test of how much work the queue does: senders that were looked at.
+  uint64_t queue_steps_for_test() const { return queue_steps_; }
 
   // --- Closing ---
 
@@ -190,6 +193,7 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   ReceiveSource source_{*this};
   IntrusiveList<Sender, SendListTag> senders_;
   std::vector<OutgoingDatagram> gather_;
+  uint64_t queue_steps_ = 0;
   MemberOperation<&DatagramSocket::OnSendDone> send_{*this};
   MemberOperation<&DatagramSocket::OnCloseDone> close_{*this};
   IntrusiveList<StreamSocket::Closer, StreamSocket::CloseListTag> closers_;

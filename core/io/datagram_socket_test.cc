@@ -127,6 +127,14 @@ class DatagramSocketTest : public ::testing::Test {
   std::vector<std::unique_ptr<TestSender>> senders_;
 };
 
+TEST_F(DatagramSocketTest, WorkGrowsWithTheNumberOfSendersAndNoFaster) {
+  constexpr size_t kSenders = 10'000;
+  for (size_t i = 0; i < kSenders; ++i) Send({"x"});
+  while (!senders_.back()->ended()) Complete(static_cast<int64_t>(reactor().submitted().back()->datagrams.size()));
+  for (const auto& sender : senders_) EXPECT_EQ(sender->sent(), 1u);
+  EXPECT_LE(socket_->queue_steps_for_test(), 2 * kSenders + 2);
+}
+
 // --- Receiving ---
 
 TEST_F(DatagramSocketTest, NothingIsArmedBeforeTheFirstReceive) { EXPECT_TRUE(reactor().armings().empty()); }

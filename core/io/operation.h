@@ -12,6 +12,7 @@
 
 #include "absl/log/check.h"
 #include "absl/types/span.h"
+#include "core/base/instant.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
 #include "core/io/datagram.h"
@@ -88,7 +89,8 @@ class Operation {
 
   // The arguments.
   OperationKind kind = OperationKind::kSend;
-  bool may_block = false;  // kClose.
+  bool may_block = false;       // kClose.
+  bool some_is_enough = false;  // kSend: completes rather than wait when it has sent some.
   SocketId socket = kNoSocket;
   SocketAddress address;                         // kConnect.
   absl::Span<const IoSlice> slices;              // kSend. At most kMaxSlices, none empty.
@@ -101,6 +103,10 @@ class Operation {
   };
   static constexpr size_t kMaxSlices = 64;
   static constexpr size_t kMaxDescriptors = 253;  // SCM_MAX_FD of Linux, unix(7).
+
+  // kSend and kSendFile, in flight: when the reactor was last seen to send some and to have the rest wait for room, or
+  // for a later turn; InfinitePast() before.
+  Instant progress() const { return progress_; }
 
   // For the reactor alone while in flight: where its own bookkeeping is.
   uint32_t reactor_slot = 0;
@@ -117,6 +123,7 @@ class Operation {
  private:
   friend class Reactor;
   State state_ = State::kIdle;
+  Instant progress_ = Instant::InfinitePast();
 };
 
 }  // namespace tandem

@@ -91,6 +91,7 @@ class Reactor {
   void Submit(Operation& operation) {
     CHECK(!operation.in_flight()) << "an operation was started twice";
     operation.state_ = Operation::State::kSubmitted;
+    operation.progress_ = Instant::InfinitePast();
     ++in_flight_;
     SubmitOperation(operation);
   }
@@ -169,6 +170,8 @@ class Reactor {
     --in_flight_;
     operation.OnComplete(result);
   }
+  // Some of `operation` is done, and the rest waits.
+  void NoteProgress(Operation& operation) { operation.progress_ = ReadClock(); }
   void ReportAccepted(Source& source, SocketId accepted) {
     CHECK(source.armed());
     source.OnAccepted(accepted);

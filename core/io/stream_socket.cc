@@ -25,6 +25,7 @@ StreamSocket::StreamSocket(SocketId id, const SocketAddress& peer) : id_(id), pe
 StreamSocket::~StreamSocket() {
   // A crash of the simulated host drops everything without a close.
   CHECK(closed_ || Executor::Current().dead()) << "a socket state was dropped without Close()";
+  if (stall_timer_ != nullptr && stall_timer_->armed()) Executor::Current().timers().Disarm(*stall_timer_);
   while (!writers_.empty()) writers_.PopFront();
   while (!closers_.empty()) closers_.PopFront();
 }
@@ -44,6 +45,10 @@ absl::Status StreamSocket::StatusFor(int error, absl::string_view operation) con
   }
   if (error == Writer::kFileEnded) {
     return absl::OutOfRangeError(absl::StrCat(operation, " ", peer_.ToString(), ": the file ended before"));
+  }
+  if (error == Writer::kStalled) {
+    return absl::DeadlineExceededError(absl::StrCat(operation, " ", peer_.ToString(), ": nothing could be sent for ",
+                                                    absl::FormatDuration(stall_timeout())));
   }
   return ErrnoStatus(error, absl::StrCat(operation, " ", peer_.ToString()));
 }
@@ -284,6 +289,8 @@ void StreamSocket::SendQueued() {
   }
   AddRef();
   reactor_->Submit(send_);
+  if (stall_timer_ != nullptr) [[unlikely]]
+    StartStallTimer();
 }
 
 // A shutdown at the head has nothing before it left to send.
@@ -304,37 +311,85 @@ void StreamSocket::GatherFile(Writer& writer) {
   writer.in_flight_ = true;
 }
 
-// Descriptors start a send of their own, since they travel with its first byte.
+// The writers in flight are those at the head of the queue: nobody else is looked at, however many wait.
 bool StreamSocket::GatherSlices() {
   send_.kind = OperationKind::kSend;
   send_.descriptors = {};
+  send_.some_is_enough = false;
   size_t count = 0;
-  bool full = false;
-  writers_.ForEach([&](Writer& writer) {
-    const bool fresh_descriptors = !writer.descriptors_.empty() && writer.written_ == 0;
-    if (full || writer.kind_ == Writer::Kind::kShutdown || writer.kind_ == Writer::Kind::kFile ||
-        (fresh_descriptors && count > 0)) {
-      full = true;
-      return;
-    }
-    if (fresh_descriptors) send_.descriptors = writer.descriptors_;
-    for (size_t i = writer.next_slice_; i < writer.slices_.size(); ++i) {
-      if (count == kMaxGather) {
-        full = true;
-        return;
-      }
-      IoSlice slice = writer.slices_[i];
-      if (i == writer.next_slice_) {
-        slice.data += writer.slice_offset_;
-        slice.size -= writer.slice_offset_;
-      }
-      if (slice.size == 0) continue;
-      gather_[count++] = slice;
-      writer.in_flight_ = true;
-    }
-  });
-  send_.slices = absl::MakeConstSpan(gather_.data(), count);
+  for (Writer* writer = writers_.First(); writer != nullptr; writer = writers_.Next(*writer)) {
+    ++queue_steps_;
+    if (!GatherSlicesOf(*writer, count)) break;
+  }
+  send_.slices = absl::MakeConstSpan(gather_ != nullptr ? gather_.get() : &slice_, count);
   return count > 0;
+}
+
+// Adds what fits of `writer` to the send, which has `count` slices. Returns false when nothing may follow. Descriptors
+// start a send of their own, since they travel with its first byte.
+bool StreamSocket::GatherSlicesOf(Writer& writer, size_t& count) {
+  if (writer.kind_ == Writer::Kind::kShutdown || writer.kind_ == Writer::Kind::kFile) return false;
+  const bool fresh_descriptors = !writer.descriptors_.empty() && writer.written_ == 0;
+  if (fresh_descriptors && count > 0) return false;
+  if (fresh_descriptors) send_.descriptors = writer.descriptors_;
+  for (size_t i = writer.next_slice_; i < writer.slices_.size(); ++i) {
+    if (count == Operation::kMaxSlices) return false;
+    IoSlice slice = writer.slices_[i];
+    if (i == writer.next_slice_) {
+      slice.data += writer.slice_offset_;
+      slice.size -= writer.slice_offset_;
+    }
+    if (slice.size == 0) continue;
+    GatherSlice(slice, count++);
+    writer.in_flight_ = true;
+    if (writer.kind_ == Writer::Kind::kSome) send_.some_is_enough = true;
+  }
+  return count < Operation::kMaxSlices;
+}
+
+void StreamSocket::GatherSlice(const IoSlice& slice, size_t count) {
+  if (count == 1 && gather_ == nullptr) {
+    gather_ = std::make_unique<IoSlice[]>(Operation::kMaxSlices);
+    gather_[0] = slice_;
+  }
+  (gather_ != nullptr ? gather_[count] : slice_) = slice;
+}
+
+void StreamSocket::set_stall_timeout(absl::Duration timeout) {
+  CHECK_GT(timeout, absl::ZeroDuration()) << "a stall timeout is positive";
+  if (stall_timer_ != nullptr) Executor::Current().timers().Disarm(*stall_timer_);
+  if (timeout == absl::InfiniteDuration()) {
+    stall_timer_.reset();
+    return;
+  }
+  if (stall_timer_ == nullptr) {
+    stall_timer_ = std::make_unique<StallTimer>(*this);
+    stall_timer_->last_sent = reactor_->ReadClock();
+  }
+  stall_timer_->timeout = timeout;
+  if (send_.in_flight() && !closing_)
+    Executor::Current().timers().Arm(*stall_timer_, stall_timer_->last_sent + timeout);
+}
+
+absl::Duration StreamSocket::stall_timeout() const {
+  return stall_timer_ == nullptr ? absl::InfiniteDuration() : stall_timer_->timeout;
+}
+
+// A send has begun. The timer goes on from one send to the next: only after a pause it begins anew.
+void StreamSocket::StartStallTimer() {
+  if (stall_timer_->armed()) return;
+  stall_timer_->last_sent = reactor_->ReadClock();
+  Executor::Current().timers().Arm(*stall_timer_, stall_timer_->last_sent + stall_timer_->timeout);
+}
+
+void StreamSocket::OnStallTimer() {
+  const Instant last = std::max(stall_timer_->last_sent, send_.progress());
+  const Instant end = last + stall_timer_->timeout;
+  if (end > Executor::Current().now()) {
+    Executor::Current().timers().Arm(*stall_timer_, end);
+  } else {
+    StopQueued(Writer::kStalled);
+  }
 }
 
 void StreamSocket::OnSent(int64_t result) {
@@ -344,14 +399,14 @@ void StreamSocket::OnSent(int64_t result) {
     Distribute(result > 0 ? static_cast<size_t>(result) : 0);
     if (result < 0 && result != -ECANCELED) OnSendError(static_cast<int>(-result));
   }
+  if (result > 0 && stall_timer_ != nullptr) stall_timer_->last_sent = reactor_->ReadClock();
   // What was cancelled ends here, with what is now known to be sent.
-  IntrusiveList<Writer, WriteListTag> rest;
-  rest.Splice(writers_);
-  while (!rest.empty()) {
-    Writer& writer = rest.PopFront();
-    writers_.PushBack(writer);
-    writer.in_flight_ = false;
-    if (writer.stopping_) FinishWriter(writer, writer.error_);
+  for (Writer* writer = writers_.First(); writer != nullptr && writer->in_flight_;) {
+    ++queue_steps_;
+    Writer* const next = writers_.Next(*writer);
+    writer->in_flight_ = false;
+    if (writer->stopping_) FinishWriter(*writer, writer->error_);
+    writer = next;
   }
   if (poisoned_) FailQueued(Writer::kPoisoned);
   if (closing_) {
@@ -359,6 +414,7 @@ void StreamSocket::OnSent(int64_t result) {
   } else {
     SendQueued();
   }
+  if (stall_timer_ != nullptr && !send_.in_flight()) Executor::Current().timers().Disarm(*stall_timer_);
 }
 
 void StreamSocket::OnSendError(int error) {
@@ -426,6 +482,15 @@ void StreamSocket::FailQueued(int error) {
   while (!writers_.empty()) FinishWriter(writers_.front(), error);
 }
 
+// Stops all writers, but those that are being stopped already.
+void StreamSocket::StopQueued(int error) {
+  for (Writer* writer = writers_.First(); writer != nullptr;) {
+    Writer* const next = writers_.Next(*writer);
+    if (!writer->stopping_) StopWriting(*writer, error);
+    writer = next;
+  }
+}
+
 // --- Connecting ---
 
 void StreamSocket::StartConnecting(const SocketAddress& address, Connector& connector) {
@@ -469,13 +534,7 @@ void StreamSocket::Close(CloseMode mode) {
   }
   NotifyReader();
   CHECK(!reader_waits_);
-  IntrusiveList<Writer, WriteListTag> queued;
-  queued.Splice(writers_);
-  while (!queued.empty()) {
-    Writer& writer = queued.PopFront();
-    writers_.PushBack(writer);
-    StopWriting(writer, EBADF);
-  }
+  StopQueued(EBADF);
   StopConnecting();
   reactor_->Disarm(source_);
   ContinueClose();

@@ -12,9 +12,9 @@
 #ifndef TANDEM_CORE_IO_STREAM_SOCKET_H_
 #define TANDEM_CORE_IO_STREAM_SOCKET_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -22,7 +22,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/async/timer_queue.h"
+#include "core/base/instant.h"
 #include "core/base/intrusive_list.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
@@ -124,10 +127,11 @@ class StreamSocket final : public Counted<StreamSocket> {
     };
 
     size_t bytes_written() const { return written_; }
-    // 0, or why the writer ended early: ECANCELED, EBADF after Close(), EPIPE, ..., kPoisoned, kFileEnded.
+    // 0, or why the writer ended early: ECANCELED, EBADF after Close(), EPIPE, ..., kPoisoned, kFileEnded, kStalled.
     int error() const { return error_; }
     static constexpr int kPoisoned = -1;
     static constexpr int kFileEnded = -2;
+    static constexpr int kStalled = -3;
     // There is nothing to do.
     bool empty() const { return kind_ == Kind::kFile ? file_.count == 0 : kind_ != Kind::kShutdown && slices_.empty(); }
 
@@ -171,6 +175,12 @@ class StreamSocket final : public Counted<StreamSocket> {
   // Sends what the kernel takes at once of `data`; nullopt when that is nothing or when writers are queued. REQUIRES
   // that `data` is not empty.
   absl::StatusOr<std::optional<size_t>> TryWrite(absl::string_view data);
+  // How long writers may wait without a byte that goes; then all of them end with kStalled. Measured from the last byte
+  // that went, or from the call that began to write when nothing was queued, or from here. REQUIRES timeout > 0.
+  void set_stall_timeout(absl::Duration timeout);
+  absl::Duration stall_timeout() const;
+  // For a test of how much work the queue does: writers that were looked at.
+  uint64_t queue_steps_for_test() const { return queue_steps_; }
   // Ends the sending half as soon as nothing is queued. Nobody may write any more.
   void ShutdownWriteWhenSent();
 
@@ -240,8 +250,17 @@ class StreamSocket final : public Counted<StreamSocket> {
     StreamSocket& owner_;
   };
 
-  static constexpr size_t kMaxGather = 16;
-  static_assert(kMaxGather <= Operation::kMaxSlices);
+  // Ends writers that wait for too long. Armed while a send is in flight.
+  class StallTimer final : public Timer {
+   public:
+    explicit StallTimer(StreamSocket& owner) : owner_(owner) {}
+    absl::Duration timeout;
+    Instant last_sent;
+
+   private:
+    void OnTimer() override { owner_.OnStallTimer(); }
+    StreamSocket& owner_;
+  };
 
   StreamSocket(SocketId id, const SocketAddress& peer);
   ~StreamSocket();
@@ -262,12 +281,17 @@ class StreamSocket final : public Counted<StreamSocket> {
   void FinishShutdowns();
   void GatherFile(Writer& writer);
   bool GatherSlices();
+  bool GatherSlicesOf(Writer& writer, size_t& count);
+  void GatherSlice(const IoSlice& slice, size_t count);
+  void StartStallTimer();
+  void OnStallTimer();
   void OnSent(int64_t result);
   void OnSendError(int error);
   void OnFileSent(int64_t result);
   void Distribute(size_t bytes);
   void FinishWriter(Writer& writer, int error);
   void FailQueued(int error);
+  void StopQueued(int error);
 
   void OnConnectOrCloseDone(int64_t result);
   void OnConnectDone(int64_t result);
@@ -296,7 +320,11 @@ class StreamSocket final : public Counted<StreamSocket> {
   ReceiveSource source_{*this};
   IntrusiveList<Writer, WriteListTag> writers_;
   MemberOperation<&StreamSocket::OnSent> send_{*this};
-  std::array<IoSlice, kMaxGather> gather_;
+  // What a send carries: one slice, as most do, or up to kMaxSlices.
+  IoSlice slice_;
+  std::unique_ptr<IoSlice[]> gather_;
+  std::unique_ptr<StallTimer> stall_timer_;
+  uint64_t queue_steps_ = 0;
   // One operation is enough: a close waits for the end of a connect.
   MemberOperation<&StreamSocket::OnConnectOrCloseDone> connect_or_close_{*this};
   IntrusiveList<Closer, CloseListTag> closers_;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/base/instant.h"
 #include "core/base/ref.h"
@@ -136,7 +137,7 @@ TEST_F(StreamSocketTest, ShortSendGoesOnInTheMiddleOfASlice) {
 
 TEST_F(StreamSocketTest, MorePiecesThanOneSendCarriesFollowInTheNext) {
   std::vector<std::string> pieces;
-  for (int i = 0; i < 40; ++i) pieces.push_back(std::string(1, static_cast<char>('0' + i)));
+  for (int i = 0; i < 150; ++i) pieces.push_back(std::string(1, static_cast<char>(i)));
   TestWriter& writer = Write(kAll, pieces);
   std::string sent;
   while (!writer.ended()) {
@@ -144,8 +145,8 @@ TEST_F(StreamSocketTest, MorePiecesThanOneSendCarriesFollowInTheNext) {
     sent += sending;
     Complete(static_cast<int64_t>(sending.size()));
   }
-  EXPECT_EQ(writer.bytes_written(), 40u);
-  for (int i = 0; i < 40; ++i) EXPECT_EQ(sent[i], '0' + i);
+  EXPECT_EQ(writer.bytes_written(), 150u);
+  for (int i = 0; i < 150; ++i) EXPECT_EQ(sent[i], static_cast<char>(i));
 }
 
 TEST_F(StreamSocketTest, WriteThatWantsSomeEndsWithWhatWentAndTheNextFollows) {
@@ -272,6 +273,175 @@ TEST_F(StreamSocketTest, CloseTakesTheSendBackBeforeItClosesTheSocket) {
   EXPECT_FALSE(socket_->closed());
   Complete(0);
   EXPECT_TRUE(socket_->closed());
+}
+
+// --- Long queues ---
+
+TEST_F(StreamSocketTest, WorkGrowsWithTheNumberOfWritersAndNoFaster) {
+  constexpr size_t kWriters = 10'000;
+  for (size_t i = 0; i < kWriters; ++i) Write(kAll, {"x"});
+  size_t sends = 0;
+  while (!writers_.back()->ended()) {
+    const size_t sending = Sending().size();
+    EXPECT_LE(sending, Operation::kMaxSlices);
+    Complete(static_cast<int64_t>(sending));
+    ++sends;
+  }
+  for (const auto& writer : writers_) EXPECT_EQ(writer->bytes_written(), 1u);
+  EXPECT_EQ(sends, 1 + (kWriters - 1 + Operation::kMaxSlices - 1) / Operation::kMaxSlices);
+  EXPECT_LE(socket_->queue_steps_for_test(), 2 * kWriters);
+}
+
+TEST_F(StreamSocketTest, ShortSendsOfALongQueueLookAtItsHeadOnly) {
+  constexpr size_t kWriters = 1000;
+  for (size_t i = 0; i < kWriters; ++i) Write(kAll, {"x"});
+  while (!writers_.back()->ended()) Complete(1);
+  EXPECT_LE(socket_->queue_steps_for_test(), 2 * kWriters * Operation::kMaxSlices);
+}
+
+// --- Sends that are done with some ---
+
+TEST_F(StreamSocketTest, OnlyAWriteThatWantsSomeEndsItsSendEarly) {
+  Write(kAll, {"x"});
+  EXPECT_FALSE(last().some_is_enough);
+  TestWriter& some = Write(kSome, {"abc"});
+  TestWriter& all = Write(kAll, {"def"});
+  Complete(1);
+  EXPECT_EQ(Sending(), "abcdef");
+  EXPECT_TRUE(last().some_is_enough);
+  Complete(4);
+  EXPECT_TRUE(some.ended());
+  EXPECT_FALSE(last().some_is_enough);
+  Complete(2);
+  EXPECT_TRUE(all.ended());
+}
+
+// --- Stalls ---
+
+class StallTest : public StreamSocketTest {
+ protected:
+  static constexpr absl::Duration kTimeout = absl::Seconds(3);
+
+  // Whether everything has ended after `duration` more.
+  void Pass(absl::Duration duration) {
+    shard_.reactor().Advance(duration);
+    Poll();
+    Poll();
+  }
+  Operation& send() { return *shard_.reactor().submitted().back(); }
+};
+
+TEST_F(StallTest, EndsAllWritersWhenNothingWasTakenForSoLong) {
+  EXPECT_EQ(socket_->stall_timeout(), absl::InfiniteDuration());
+  socket_->set_stall_timeout(kTimeout);
+  EXPECT_EQ(socket_->stall_timeout(), kTimeout);
+  TestWriter& first = Write(kAll, {"abc"});
+  TestWriter& second = Write(kAll, {"def"});
+  Pass(kTimeout - absl::Nanoseconds(1));
+  EXPECT_FALSE(first.ended());
+  EXPECT_FALSE(second.ended());
+  Pass(absl::Nanoseconds(1));
+  EXPECT_EQ(first.error(), StreamSocket::Writer::kStalled);
+  EXPECT_EQ(second.error(), StreamSocket::Writer::kStalled);
+  EXPECT_EQ(socket_->write_error(), 0);
+}
+
+TEST_F(StallTest, IsMeasuredFromTheLastSend) {
+  socket_->set_stall_timeout(kTimeout);
+  TestWriter& writer = Write(kAll, {"abc"});
+  for (int i = 0; i < 2; ++i) {
+    Pass(kTimeout - absl::Nanoseconds(1));
+    Complete(1);
+  }
+  Pass(kTimeout - absl::Nanoseconds(1));
+  EXPECT_FALSE(writer.ended());
+  Pass(absl::Nanoseconds(1));
+  EXPECT_EQ(writer.error(), StreamSocket::Writer::kStalled);
+  EXPECT_EQ(writer.bytes_written(), 2u);
+  EXPECT_EQ(socket_->write_error(), StreamSocket::Writer::kPoisoned);
+}
+
+TEST_F(StallTest, IsMeasuredFromTheLastByteWithinASend) {
+  socket_->set_stall_timeout(kTimeout);
+  TestWriter& writer = Write(kAll, {"abc"});
+  Pass(absl::Seconds(2));
+  shard_.reactor().Progress(send());
+  Pass(absl::Seconds(2));
+  shard_.reactor().Progress(send());
+  Pass(kTimeout - absl::Nanoseconds(1));
+  EXPECT_FALSE(writer.ended());
+  Pass(absl::Nanoseconds(1));
+  EXPECT_EQ(writer.error(), StreamSocket::Writer::kStalled);
+}
+
+TEST_F(StallTest, DoesNotCountTheTimeInWhichNobodyWrites) {
+  socket_->set_stall_timeout(kTimeout);
+  TestWriter& first = Write(kAll, {"abc"});
+  Complete(3);
+  EXPECT_TRUE(first.ended());
+  Pass(10 * kTimeout);
+  TestWriter& second = Write(kAll, {"def"});
+  Pass(kTimeout - absl::Nanoseconds(1));
+  EXPECT_FALSE(second.ended());
+  Complete(3);
+  EXPECT_EQ(second.error(), 0);
+}
+
+TEST_F(StallTest, WhatTurnsOutToBeSentWhenTheSendIsTakenBackIsNoStall) {
+  socket_->set_stall_timeout(kTimeout);
+  TestWriter& done = Write(kAll, {"a"});
+  TestWriter& sent = Write(kAll, {"bc"});
+  TestWriter& cut = Write(kAll, {"def"});
+  Complete(1);
+  EXPECT_TRUE(done.ended());
+  shard_.reactor().Advance(kTimeout);
+  shard_.reactor().Complete(send(), 3);
+  Poll();
+  EXPECT_EQ(sent.error(), 0);
+  EXPECT_EQ(cut.bytes_written(), 1u);
+  EXPECT_FALSE(cut.ended());
+  Complete(2);
+  EXPECT_EQ(cut.error(), 0);
+}
+
+TEST_F(StallTest, MayBeSetAndLiftedMeanwhile) {
+  TestWriter& writer = Write(kAll, {"abc"});
+  Pass(10 * kTimeout);
+  socket_->set_stall_timeout(kTimeout);
+  Pass(kTimeout - absl::Nanoseconds(1));
+  EXPECT_FALSE(writer.ended());
+  socket_->set_stall_timeout(absl::InfiniteDuration());
+  Pass(10 * kTimeout);
+  EXPECT_FALSE(writer.ended());
+  socket_->set_stall_timeout(kTimeout);
+  Pass(kTimeout);
+  EXPECT_EQ(writer.error(), StreamSocket::Writer::kStalled);
+}
+
+TEST_F(StallTest, ACancelledWriterStaysCancelledAndAClosedStreamIsClosed) {
+  socket_->set_stall_timeout(kTimeout);
+  TestWriter& writer = Write(kAll, {"abc"});
+  socket_->StopWriting(writer, ECANCELED);
+  Pass(kTimeout);
+  EXPECT_EQ(writer.error(), ECANCELED);
+  TestWriter& closed = Write(kAll, {"def"});
+  socket_->Close(StreamSocket::CloseMode::kGraceful);
+  Pass(kTimeout);
+  EXPECT_EQ(closed.error(), EBADF);
+}
+
+TEST_F(StallTest, FilesStallToo) {
+  socket_->set_stall_timeout(kTimeout);
+  TestWriter& file = WriteFile(0, 50);
+  Complete(10);
+  Pass(kTimeout);
+  EXPECT_EQ(file.error(), StreamSocket::Writer::kStalled);
+  EXPECT_EQ(file.bytes_written(), 10u);
+}
+
+using StallDeathTest = StallTest;
+TEST_F(StallDeathTest, ZeroIsNoTimeout) {
+  EXPECT_DEATH(socket_->set_stall_timeout(absl::ZeroDuration()), "a stall timeout is positive");
 }
 
 // --- Files ---

@@ -22,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/async/combinators.h"
 #include "core/base/ref.h"
@@ -398,11 +399,12 @@ class ReadingCalls {
 template <typename Derived>
 class WritingCalls {
  public:
-  // Writes at least one byte of `data` and returns how many. The memory may be reused as soon as the call returns,
-  // however it ends. Returns 0 only for empty `data`. The bytes have then been taken by the kernel, not by the peer.
+  // Writes at least one byte of `data` and returns how many: those that need not wait when the first has gone. The
+  // memory may be reused as soon as the call returns, however it ends. Returns 0 only for empty `data`. The bytes have
+  // then been taken by the kernel, not by the peer.
   //
   // Errors:
-  //   kDeadlineExceeded, kCancelled  The call was stopped and nothing was sent.
+  //   kDeadlineExceeded, kCancelled  The call was stopped and nothing was sent; see also set_stall_timeout().
   //   kUnavailable         EPIPE, ECONNRESET: the peer is gone, or ShutdownWrite() was called. ETIMEDOUT.
   //   kFailedPrecondition  EBADF: Close() was called. Without an errno: an earlier WriteAll was cut short, see
   //                        AcceptPartial().
@@ -443,6 +445,15 @@ class WritingCalls {
     file.count = count;
     return SendFileOperation(socket(), file);
   }
+
+  // How long writes may wait for a peer that takes nothing: when calls write (SendFile() and ShutdownWrite() as well)
+  // and the kernel has taken no byte of this stream for `timeout`, all of them fail with kDeadlineExceeded. Measured,
+  // alike on every reactor, from the last byte that the kernel took, of whichever call; or from the first call when
+  // none was pending; or from here when that is later. So a peer that is slow keeps its connection, and one that has
+  // stopped reading does not. A call that some bytes went of poisons the sending half as a cut-short WriteAll() does.
+  // REQUIRES timeout > 0; absl::InfiniteDuration(), the default, is no limit.
+  void set_stall_timeout(absl::Duration timeout) { socket()->set_stall_timeout(timeout); }
+  absl::Duration stall_timeout() const { return static_cast<const Derived*>(this)->socket()->stall_timeout(); }
 
   // Declares that the peer can make sense of what a cut-short WriteAll() has sent; writing is allowed again.
   void AcceptPartial() { socket()->AcceptPartial(); }

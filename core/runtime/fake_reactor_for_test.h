@@ -73,6 +73,8 @@ class FakeReactor final : public Reactor {
   // For tests: moves the clock, completes an operation at the next Poll(), delivers a signal.
   void Advance(absl::Duration duration) { clock_ += duration; }
   void Complete(Operation& operation, int64_t result) { completions_.emplace_back(&operation, result); }
+  // Notes, at the present time, that some of `operation` went.
+  void Progress(Operation& operation) { NoteProgress(operation); }
   void DeliverSignal(int signal) { signal_(signal); }
   // Every operation that was submitted, in order.
   const std::vector<Operation*>& submitted() const { return submitted_; }

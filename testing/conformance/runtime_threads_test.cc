@@ -13,7 +13,10 @@
 #include "core/async/combinators.h"
 #include "core/async/executor.h"
 #include "core/async/task.h"
+#include "core/io/buffer.h"
+#include "core/io/reactor.h"
 #include "core/runtime/runtime.h"
+#include "core/runtime/shard.h"
 #include "gtest/gtest.h"
 
 namespace tandem {
@@ -44,6 +47,19 @@ TEST(RuntimeThreadsTest, PostFromOtherThreadsRunsEveryFunctionOnceOnTheShard) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(count, kThreads * kPosts);
   EXPECT_TRUE(in_order);
+}
+
+TEST(RuntimeThreadsDeathTest, ABufferDiesOnItsOwnShard) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime;
+        runtime.BlockOn([](Runtime* runtime) -> Task<void> {
+          Buffer buffer = runtime->shard().reactor().heap_buffers().Copy("x");
+          std::thread([&buffer] { buffer.Reset(); }).join();
+          co_return;
+        }(&runtime));
+      },
+      "a Buffer was destroyed on another shard");
 }
 
 // The loop sleeps in the kernel, without a timer: only the wake-up can end that.
