@@ -147,6 +147,8 @@ bool Store::Erase(std::string_view key, int64_t now_ms) {
 Store::Entry& Store::Mutable(const Entry& entry) { return const_cast<Entry&>(entry); }
 
 void Store::Replace(const Entry& entry, Value value) {
+  const bool shrinks = value.size() < entry.value.size();
+  if (shrinks) trimmer_.NoteSize(data_bytes(), entries_.size());
   value_bytes_ -= entry.value.size();
   value_bytes_ += value.size();
   Entry& changed = Mutable(entry);
@@ -154,6 +156,7 @@ void Store::Replace(const Entry& entry, Value value) {
   changed.value = std::move(value);
   changed.form = ValueForm::kWhole;
   watches_->Touch(entry.key);
+  if (shrinks) trimmer_.NoteSize(data_bytes(), entries_.size());
 }
 
 void Store::Append(const Entry& entry, std::string_view tail) {
@@ -205,6 +208,7 @@ void Store::Watch(std::string_view key, int64_t now_ms, Watcher& watcher) {
 }
 
 void Store::Remove(Entries::iterator at) {
+  trimmer_.NoteSize(data_bytes(), entries_.size());
   Entry& entry = *at->entry;
   watches_->Touch(entry.key);
   if (entry.expires_at_ms != kNoExpiry) expiring_.erase({entry.expires_at_ms, &entry});
@@ -212,15 +216,18 @@ void Store::Remove(Entries::iterator at) {
   value_bytes_ -= entry.value.size();
   entry.value.Release(released_bytes_);
   entries_.erase(at);
+  trimmer_.NoteSize(data_bytes(), entries_.size());
 }
 
 void Store::Clear() {
+  trimmer_.NoteSize(data_bytes(), entries_.size());
   watches_->TouchAll([this](std::string_view key) { return entries_.contains(ProbeFor(key)); });
   expiring_.clear();
   for (const Slot& slot : entries_) slot.entry->value.Release(released_bytes_);
   entries_.clear();
   key_bytes_ = 0;
   value_bytes_ = 0;
+  trimmer_.NoteSize(0, 0);
 }
 
 size_t Store::ExpireDue(int64_t now_ms, size_t max_entries) {
@@ -263,12 +270,14 @@ void Store::ForEach(int64_t now_ms, absl::FunctionRef<bool(const Entry&)> visit)
   }
 }
 
+size_t Store::data_bytes() const { return key_bytes_ + value_bytes_ + entries_.size() * kEntryOverheadBytes; }
+
 Store::MemoryStatistics Store::memory() const {
   MemoryStatistics memory;
   memory.key_bytes = key_bytes_;
   memory.value_bytes = value_bytes_;
   memory.released_bytes = *released_bytes_;
-  memory.total_bytes = key_bytes_ + value_bytes_ + entries_.size() * kEntryOverheadBytes;
+  memory.total_bytes = data_bytes();
   return memory;
 }
 

@@ -31,6 +31,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/types/compare.h"
+#include "examples/kv/memory_trimmer.h"
 #include "examples/kv/value.h"
 #include "examples/kv/watch.h"
 
@@ -181,6 +182,7 @@ class Store {
   Entries::iterator FindLive(std::string_view key, int64_t now_ms);
   void Remove(Entries::iterator at);
   uint64_t NextRandom();
+  size_t data_bytes() const;
   // The store's own, changeable view of an entry that it handed out as const.
   Entry& Mutable(const Entry& entry);
 
@@ -195,6 +197,7 @@ class Store {
   // Shared with the watchers, which may outlive the store.
   std::shared_ptr<WatchTable> watches_ = std::make_shared<WatchTable>();
   uint64_t expired_total_ = 0;
+  MemoryTrimmer trimmer_;
 };
 
 }  // namespace tandem::kv
