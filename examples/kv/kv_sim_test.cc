@@ -167,7 +167,9 @@ class Epoch {
   Step SetAndReadManyStep();
   Step CountStep();
   Step ErrorStep();
+  Step MoveStep(const std::string& key);
   void AddExpiryThatIsTakenBack(std::vector<Step>& steps);
+  void AddTransaction(std::vector<Step>& steps);
   Reply ReplyFor(const std::string& key) const;
   void Write(Step& step, const std::string& key, std::optional<std::string> state);
 
@@ -230,6 +232,22 @@ Step Epoch::DeleteStep(const std::string& key) {
   return step;
 }
 
+// Takes a value away from `key`: to another key, or for good.
+Step Epoch::MoveStep(const std::string& key) {
+  const std::string other = SomeKey();
+  const auto found = data_.find(key);
+  if (found == data_.end() || other == key) {
+    Step step = Exactly(Request("GETDEL", key), ReplyFor(key));
+    Write(step, key, std::nullopt);
+    return step;
+  }
+  const std::string value = found->second;
+  Step step = Exactly(Request("RENAME", key, other), Reply::String("OK"));
+  Write(step, key, std::nullopt);
+  Write(step, other, value);
+  return step;
+}
+
 Step Epoch::SetAndReadManyStep() {
   if (random_.Below(2) == 0) {
     const std::string a = absl::StrCat(prefix_, "k0");
@@ -272,7 +290,7 @@ Step Epoch::ErrorStep() {
 
 Step Epoch::NextStep() {
   const std::string key = SomeKey();
-  switch (random_.Below(12)) {
+  switch (random_.Below(13)) {
     case 0:
     case 1: {
       const std::string token = NewValue();
@@ -293,6 +311,8 @@ Step Epoch::NextStep() {
       return CountStep();
     case 10:
       return ErrorStep();
+    case 11:
+      return MoveStep(key);
     default:
       return Exactly(Request("GET", key), ReplyFor(key));
   }
@@ -304,7 +324,33 @@ std::vector<Step> Epoch::NextPipeline() {
   if (random_.Below(2) == 0) count += random_.Below(12);
   for (uint64_t i = 0; i < count; ++i) steps.push_back(NextStep());
   if (random_.Below(4) == 0) AddExpiryThatIsTakenBack(steps);
+  if (random_.Below(4) == 0) AddTransaction(steps);
   return steps;
+}
+
+// Nothing of a transaction happens before its EXEC, and then all of it: when the connection ends in between, the keys
+// are as before. One that is given up changes nothing.
+void Epoch::AddTransaction(std::vector<Step>& steps) {
+  const bool is_given_up = random_.Below(4) == 0;
+  const Reply queued = Reply::String("QUEUED");
+  steps.push_back(Exactly(Request("MULTI"), Reply::String("OK")));
+  Step end = Exactly(Request(is_given_up ? "DISCARD" : "EXEC"), Reply::String("OK"));
+  if (!is_given_up) end.reply = Reply();
+  if (!is_given_up) end.reply.kind = Reply::Kind::kArray;
+  const uint64_t count = random_.Below(4);
+  for (uint64_t i = 0; i < count; ++i) {
+    const std::string key = SomeKey();
+    if (is_given_up) {
+      steps.push_back(Exactly(Request("SET", key, NewValue()), queued));
+      continue;
+    }
+    Step step = random_.Below(2) == 0 ? SetStep(key) : AppendStep(key);
+    end.reply.elements.push_back(std::exchange(step.reply, queued));
+    for (auto& written : step.written) end.written.push_back(std::move(written));
+    step.written.clear();
+    steps.push_back(std::move(step));
+  }
+  steps.push_back(std::move(end));
 }
 
 // A key that is written anew does not expire any more. In between, it may.
@@ -478,6 +524,40 @@ Task<absl::Status> WatchExpiry(Cluster* cluster, Epoch* epoch, Client* client) {
   co_return absl::OkStatus();
 }
 
+// Adds one to the counter that all share, by WATCH: what EXEC stores nobody else may have got.
+Task<absl::Status> CountByWatch(Cluster* cluster, int generation, Client* client) {
+  SharedCounter& shared = cluster->shared_counters[generation];
+  const int64_t highest = shared.highest;
+  std::vector<Request> look;
+  look.emplace_back("WATCH", "shared");
+  look.emplace_back("GET", "shared");
+  std::vector<Reply> seen;
+  absl::Status status = co_await client->PipelineInto(std::move(look), kRequestTimeout, &seen);
+  if (!status.ok()) co_return status;
+  int64_t count = 0;
+  if (!seen[1].is_null() && !absl::SimpleAtoi(seen[1].text, &count)) {
+    cluster->Fail(absl::StrCat("the shared counter is ", seen[1].ToString()));
+  }
+  if (count < highest) cluster->Fail(absl::StrCat("the shared counter is ", count, " after ", highest));
+  ++count;
+  std::vector<Request> change;
+  change.emplace_back("MULTI");
+  change.emplace_back("SET", "shared", absl::StrCat(count));
+  change.emplace_back("EXEC");
+  std::vector<Reply> changed;
+  status = co_await client->PipelineInto(std::move(change), kRequestTimeout, &changed);
+  if (!status.ok()) co_return status;
+  const Reply& executed = changed[2];
+  if (executed.is_null()) co_return absl::OkStatus();  // Somebody else was faster.
+  if (executed.elements.size() != 1 || !(executed.elements[0] == Reply::String("OK"))) {
+    cluster->Fail(absl::StrCat("EXEC gave ", executed.ToString()));
+  } else if (!shared.seen.insert(count).second) {
+    cluster->Fail(absl::StrCat("two clients have set the shared counter to ", count));
+  }
+  shared.highest = std::max(shared.highest, count);
+  co_return absl::OkStatus();
+}
+
 // One connection: old keys first, then some pipelines. A failure is returned; wrong replies are reported.
 Task<absl::Status> UseConnection(Cluster* cluster, int index, RandomStream random, SocketAddress address) {
   const int generation = cluster->server_starts;
@@ -513,6 +593,10 @@ Task<absl::Status> UseConnection(Cluster* cluster, int index, RandomStream rando
       cluster->Fail(absl::StrCat("requests took ", absl::FormatDuration(taken)));
     }
     if (!status.ok()) co_return status;
+    if (random.Below(3) == 0) {
+      status = co_await CountByWatch(cluster, generation, &*client);
+      if (!status.ok()) co_return status;
+    }
     const int64_t pause_ms = random.Between(0, 300);
     status = co_await Sleep(absl::Milliseconds(pause_ms));
     if (!status.ok()) co_return status;
