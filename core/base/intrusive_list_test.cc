@@ -102,5 +102,24 @@ TEST(IntrusiveListTest, SpliceMovesEverythingToTheEnd) {
   while (!list.empty()) list.PopFront();
 }
 
+TEST(IntrusiveListTest, SpliceOfAndIntoEmptyLists) {
+  Item a(1), b(2);
+  FirstList list, other;
+  list.Splice(other);
+  EXPECT_TRUE(list.empty());
+  other.PushBack(a);
+  other.PushBack(b);
+
+  list.Splice(other);
+  list.Splice(other);
+
+  EXPECT_EQ(ValuesOf(list), (std::vector<int>{1, 2}));
+  static_cast<ListLink<FirstTag>&>(a).Unlink();
+  EXPECT_EQ(&list.PopBack(), &b);
+  EXPECT_TRUE(list.empty());
+  other.PushBack(a);
+  EXPECT_EQ(&other.PopFront(), &a);
+}
+
 }  // namespace
 }  // namespace tandem
