@@ -11,6 +11,7 @@
 #include <compare>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "absl/time/time.h"
 
@@ -48,6 +49,16 @@ class Instant {
   }
 
   Instant& operator+=(absl::Duration duration) { return *this = *this + duration; }
+
+  template <typename H>
+  friend H AbslHashValue(H hash, Instant instant) {
+    return H::combine(std::move(hash), instant.ns_);
+  }
+  // The time since the start of the clock, as absl::FormatDuration() writes it: "1h2m3.004s", "inf", "-inf".
+  template <typename Sink>
+  friend void AbslStringify(Sink& sink, Instant instant) {
+    sink.Append(absl::FormatDuration(instant - Instant()));
+  }
 
  private:
   explicit constexpr Instant(int64_t ns) : ns_(ns) {}

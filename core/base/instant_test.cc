@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "absl/hash/hash_testing.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 
@@ -64,6 +66,19 @@ TEST(InstantTest, DistanceOfExtremesDoesNotOverflow) {
   const Instant late = At(std::numeric_limits<int64_t>::max() - 1);
   EXPECT_EQ(late - early, absl::Nanoseconds(late.nanoseconds()) - absl::Nanoseconds(early.nanoseconds()));
   EXPECT_GT(late - early, absl::Hours(24 * 365 * 500));
+}
+
+TEST(InstantTest, HashesLikeItCompares) {
+  EXPECT_TRUE(absl::VerifyTypeImplementsAbslHashCorrectly({Instant(), Instant::FromNanoseconds(1),
+                                                           Instant::FromNanoseconds(-1), Instant::InfiniteFuture(),
+                                                           Instant::InfinitePast(), Instant() + absl::Hours(1)}));
+}
+
+TEST(InstantTest, TextIsTheTimeSinceTheStartOfTheClock) {
+  EXPECT_EQ(absl::StrCat(Instant::FromNanoseconds(3'723'004'000'000)), "1h2m3.004s");
+  EXPECT_EQ(absl::StrCat(Instant()), "0");
+  EXPECT_EQ(absl::StrCat(Instant::InfiniteFuture()), "inf");
+  EXPECT_EQ(absl::StrCat(Instant::InfinitePast()), "-inf");
 }
 
 }  // namespace
