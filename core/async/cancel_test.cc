@@ -96,6 +96,170 @@ TEST(SleepTest, DeadlineOfACallCutsASleep) {
   }());
 }
 
+// --- Time passes in a turn ---
+
+TEST(NowTest, IsTheInstantOfTheCall) {
+  FakeShard shard;
+  shard.Run([](FakeReactor* reactor) -> Task<void> {
+    const Instant before = Now();
+    reactor->Advance(absl::Milliseconds(5));
+    EXPECT_EQ(Now(), before + absl::Milliseconds(5));
+    co_return;
+  }(&shard.reactor()));
+}
+
+// A loop that works for 15 ms and then sleeps for 10 ms has slept, however long the turn was.
+TEST(SleepTest, CountsFromTheCallAfterLongWork) {
+  FakeShard shard;
+  shard.Run([](FakeReactor* reactor) -> Task<void> {
+    for (int i = 0; i < 20; ++i) {
+      reactor->Advance(absl::Milliseconds(15));
+      const Instant before = reactor->ReadClock();
+      const absl::Status status = co_await Sleep(absl::Milliseconds(10));
+      EXPECT_TRUE(status.ok());
+      EXPECT_EQ(reactor->ReadClock() - before, absl::Milliseconds(10));
+    }
+  }(&shard.reactor()));
+}
+
+TEST(DeadlineTest, CountsFromTheCallAfterLongWork) {
+  FakeShard shard;
+  shard.Run([](FakeReactor* reactor) -> Task<void> {
+    Gate gate;
+    Spawn(OpenLater, &gate, absl::Milliseconds(350), 7);
+    static_cast<void>(co_await Yield());  // The other one sleeps.
+    reactor->Advance(absl::Milliseconds(300));
+    const absl::StatusOr<int> value = co_await WithTimeout(absl::Milliseconds(100), gate.Pass());
+    EXPECT_EQ(value.value_or(0), 7) << value.status();
+  }(&shard.reactor()));
+}
+
+TEST(WithTimeoutTest, CountsFromTheCallAfterLongWork) {
+  FakeShard shard;
+  shard.Run([](FakeReactor* reactor) -> Task<void> {
+    Gate gate;
+    Spawn(OpenLater, &gate, absl::Milliseconds(350), 7);
+    static_cast<void>(co_await Yield());
+    reactor->Advance(absl::Milliseconds(300));
+    const absl::StatusOr<int> value = co_await WithTimeout(absl::Milliseconds(100), Pass(&gate));
+    EXPECT_EQ(value.value_or(0), 7) << value.status();
+  }(&shard.reactor()));
+}
+
+TEST(ShieldTest, CountsFromTheCallAfterLongWork) {
+  FakeShard shard;
+  shard.Run([](FakeReactor* reactor) -> Task<void> {
+    Gate gate;
+    Spawn(OpenLater, &gate, absl::Milliseconds(350), 7);
+    static_cast<void>(co_await Yield());
+    reactor->Advance(absl::Milliseconds(300));
+    const absl::StatusOr<int> value = co_await Shield(absl::Milliseconds(100), Pass(&gate));
+    EXPECT_EQ(value.value_or(0), 7) << value.status();
+  }(&shard.reactor()));
+}
+
+// Every await has its result at once, so the task never waits; each takes 100 us.
+Task<absl::Status> NeverWait(FakeReactor* reactor, int* awaits) {
+  Gate gate;
+  for (;;) {
+    reactor->Advance(absl::Microseconds(100));
+    gate.Open(1);
+    const absl::StatusOr<int> value = co_await gate.Pass();
+    if (!value.ok()) co_return value.status();
+    ++*awaits;
+  }
+}
+
+TEST(WithTimeoutTest, StopsATaskThatNeverWaits) {
+  FakeShard shard;
+  shard.Run([](FakeReactor* reactor) -> Task<void> {
+    int awaits = 0;
+    const absl::Status status = co_await WithTimeout(absl::Milliseconds(50), NeverWait(reactor, &awaits));
+    EXPECT_EQ(status, DeadlineExceededStatus());
+    EXPECT_GE(awaits, 499);
+    EXPECT_LE(awaits, 500 + Executor::kReadyAwaitsInARow);
+  }(&shard.reactor()));
+}
+
+// A peer that never stops sending does not hold the loop beyond its deadline.
+TEST(DeadlineTest, OneForManyCallsBoundsThemAlthoughEachHasItsResult) {
+  FakeShard shard;
+  shard.Run([](FakeReactor* reactor) -> Task<void> {
+    Gate gate;
+    const Instant deadline = Now() + absl::Milliseconds(50);
+    int calls = 0;
+    for (;; ++calls) {
+      reactor->Advance(absl::Microseconds(100));
+      gate.Open(1);
+      const absl::StatusOr<int> value = co_await gate.Pass().By(deadline);
+      if (value.ok()) continue;
+      EXPECT_EQ(value.status(), DeadlineExceededStatus());
+      break;
+    }
+    EXPECT_LE(calls, 500 + Executor::kReadyAwaitsInARow);
+  }(&shard.reactor()));
+}
+
+TEST(DeadlineTest, ATimeoutOfZeroDoesNothing) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Gate gate;
+    gate.Open(7);
+    absl::StatusOr<int> value = co_await WithTimeout(absl::ZeroDuration(), gate.Pass());
+    EXPECT_EQ(value.status(), DeadlineExceededStatus());
+    value = co_await WithTimeout(absl::ZeroDuration(), Pass(&gate));
+    EXPECT_EQ(value.status(), DeadlineExceededStatus());
+    value = co_await gate.Pass();
+    EXPECT_EQ(value.value(), 7);
+  }());
+}
+
+// How often another task runs while one works in `steps` steps, with a Checkpoint() after each.
+int TurnsOfOthers(int steps, absl::Duration step) {
+  FakeShard shard;
+  return shard.Run([](FakeReactor* reactor, int steps, absl::Duration step) -> Task<int> {
+    int others = 0;
+    CancelScope scope;
+    auto count = [](int* others) -> Task<absl::Status> {
+      for (;;) {
+        const absl::Status status = co_await Yield();
+        if (!status.ok()) co_return status;
+        ++*others;
+      }
+    };
+    auto run = [](CancelScope* scope, Task<absl::Status> task) -> Task<void> {
+      static_cast<void>(co_await scope->Run(std::move(task)));
+    };
+    auto body = [&](TaskGroup& group) {
+      group.Spawn(run, &scope, count(&others));
+      return [](FakeReactor* reactor, CancelScope* scope, int steps, absl::Duration step) -> Task<absl::Status> {
+        static_cast<void>(co_await Yield());
+        for (int i = 0; i < steps; ++i) {
+          reactor->Advance(step);
+          const absl::Status status = co_await Checkpoint();
+          EXPECT_TRUE(status.ok());
+        }
+        scope->Cancel();
+        co_return absl::OkStatus();
+      }(reactor, &scope, steps, step);
+    };
+    const absl::Status status = co_await WithTaskGroup(body);
+    EXPECT_TRUE(status.ok());
+    co_return others;
+  }(&shard.reactor(), steps, step));
+}
+
+TEST(CheckpointTest, GivesWayWhenATimeSliceIsOver) {
+  // The first of each turn only looks at the clock.
+  EXPECT_GE(TurnsOfOthers(100, absl::Milliseconds(1)), 49);
+  EXPECT_GE(TurnsOfOthers(1000, absl::Microseconds(100)), 150);
+}
+
+TEST(CheckpointTest, CostsNoTurnWhileTheSliceLasts) {
+  EXPECT_LE(TurnsOfOthers(100, absl::ZeroDuration()), 3);
+  EXPECT_LE(TurnsOfOthers(100, absl::Microseconds(4)), 3);
+}
+
 // --- Deadlines of one call ---
 
 TEST(DeadlineTest, ResultBeforeTheDeadlineWins) {

@@ -72,9 +72,16 @@ void Executor::Resume(PromiseBase& promise) {
   running_ = promise.task;
   ++running_->resumes;
   ready_awaits_ = 0;
+  slice_start_ = Instant::InfiniteFuture();
   next_ = promise.self;
   while (next_) std::exchange(next_, nullptr).resume();
   running_ = nullptr;
+}
+
+bool Executor::TimeSliceIsOver() {
+  const Instant now = ReadNow();
+  if (slice_start_ == Instant::InfiniteFuture()) slice_start_ = now;
+  return now - slice_start_ >= TimeSlice();
 }
 
 std::string Executor::DescribeTasks() const {

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "absl/log/check.h"
+#include "absl/time/time.h"
 #include "core/async/frame_pool.h"
 #include "core/async/timer_queue.h"
 #include "core/base/instant.h"
@@ -96,6 +97,9 @@ class Executor {
  public:
   // After this many awaits in a row that were ready at once, a task goes to the back of the queue.
   static constexpr int kReadyAwaitsInARow = 128;
+  // After this much time, which Checkpoint() looks at, it does so as well. Long against the microseconds of a turn, so
+  // that it costs little, and short against what a client notices.
+  static constexpr absl::Duration TimeSlice() { return absl::Microseconds(500); }
 
   Executor();
   Executor(const Executor&) = delete;
@@ -109,8 +113,10 @@ class Executor {
   }
   static bool HasCurrent() { return current_ != nullptr; }
 
-  // The time at the start of this turn of the loop. Code that runs does not move it.
+  // The latest reading of the clock: that of the start of this turn, or a later one by ReadNow().
   Instant now() const { return now_; }
+  // Reads the clock. In the simulator it stands still within a turn.
+  Instant ReadNow() { return now_ = ReadClock(); }
   TimerQueue& timers() { return timers_; }
   // The scope above every task.
   CancelScope& root_scope() { return *root_scope_; }
@@ -139,6 +145,8 @@ class Executor {
   bool TakeReadyAwait() { return ++ready_awaits_ < kReadyAwaitsInARow; }
   // Makes the next such call suspend.
   void UseUpReadyAwaits() { ready_awaits_ = kReadyAwaitsInARow; }
+  // True when the first time that this was asked since the task was resumed is a time slice ago.
+  bool TimeSliceIsOver();
 
   // Gives a task its place: below the running task, or below the executor. The frame is started from the ready queue.
   void StartTask(RootPromise& root, std::coroutine_handle<> self, CancelScope& scope);
@@ -170,7 +178,7 @@ class Executor {
   void set_schedule_policy(SchedulePolicy* policy) { policy_ = policy; }
 
  protected:
-  void set_now(Instant now) { now_ = now; }
+  virtual Instant ReadClock() = 0;
   static Executor* ExchangeCurrent(Executor* executor) { return std::exchange(current_, executor); }
 
  private:
@@ -190,6 +198,7 @@ class Executor {
   PromiseBase* ready_tail_ = nullptr;
   std::coroutine_handle<> next_;
   int ready_awaits_ = 0;
+  Instant slice_start_ = Instant::InfiniteFuture();  // Infinite: nobody asked yet.
   bool dead_ = false;
   TaskContext* running_ = nullptr;
   TaskContext own_context_;  // The parent of tasks that no task spawned.

@@ -97,6 +97,10 @@ class WithDeadline : public Leaf {
  public:
   // The call returns kDeadlineExceeded, having done nothing, when `deadline` passes before it has its result. The
   // earliest of several deadlines counts.
+  //
+  // A result that is there in the turn in which the deadline passes wins. But a deadline that has passed when the call
+  // is made beats what is there already, so that a deadline for many calls bounds them all, also against a peer that
+  // never stops sending. To take only what is there, use a Try call.
   Operation&& By(Instant deadline) && ABSL_ATTRIBUTE_LIFETIME_BOUND {
     set_deadline(deadline);
     return static_cast<Operation&&>(*this);

@@ -29,7 +29,8 @@ std::string SleepOperation::Describe() const {
 }
 
 bool YieldOperation::Start() {
-  if (kind_ == Kind::kAlways) Executor::Current().UseUpReadyAwaits();
+  Executor& executor = Executor::Current();
+  if (kind_ == Kind::kAlways || executor.TimeSliceIsOver()) executor.UseUpReadyAwaits();
   return true;
 }
 

@@ -18,8 +18,10 @@
 
 namespace tandem {
 
-// The monotonic time of this shard at the start of the current turn of its loop.
-inline Instant Now() { return Executor::Current().now(); }
+// The monotonic time: what deadlines are made of. Each call reads the clock (some 20 ns), so what is counted from it, a
+// Sleep(), a WithTimeout(), counts from there however long the turn has worked already. In the simulator a program
+// computes in no time: the clock moves between turns.
+inline Instant Now() { return Executor::Current().ReadNow(); }
 
 class [[nodiscard]] SleepOperation final : public WithDeadline<SleepOperation> {
  public:
@@ -45,7 +47,7 @@ class [[nodiscard]] SleepOperation final : public WithDeadline<SleepOperation> {
   WakeUp timer_{*this};
 };
 
-// Waits for `duration`; zero or less returns at once. Never early, counted from Now(), which is the start of this turn.
+// Waits for `duration` from now; zero or less returns at once. Never early.
 //
 // Errors: kCancelled, kDeadlineExceeded.
 inline SleepOperation Sleep(absl::Duration duration) { return SleepOperation(Now() + duration); }
@@ -73,7 +75,8 @@ class [[nodiscard]] YieldOperation final : public Leaf {
 inline YieldOperation Yield() { return YieldOperation(YieldOperation::Kind::kAlways); }
 
 // For code that works long without waiting: asks whether it was cancelled, and lets others run when it has not
-// suspended for Executor::kReadyAwaitsInARow awaits.
+// suspended for Executor::TimeSlice() since the first Checkpoint(), or for Executor::kReadyAwaitsInARow awaits. In the
+// simulator, where work takes no time, only the awaits count.
 //
 // Errors: kCancelled.
 inline YieldOperation Checkpoint() { return YieldOperation(YieldOperation::Kind::kNowAndThen); }

@@ -22,6 +22,7 @@ namespace tandem {
 
 // Gives one call `timeout` from now. The same as `.By(Now() + timeout)`, without a frame:
 //   co_await WithTimeout(absl::Seconds(1), stream.Read(span))
+// With a `timeout` of zero or less the call does nothing and fails: see By().
 template <typename Operation>
   requires std::derived_from<Operation, WithDeadline<Operation>>
 Operation&& WithTimeout(absl::Duration timeout, Operation&& operation ABSL_ATTRIBUTE_LIFETIME_BOUND) {
@@ -30,6 +31,10 @@ Operation&& WithTimeout(absl::Duration timeout, Operation&& operation ABSL_ATTRI
 
 // Runs `task` and cancels it at `deadline`. Returns the task's result, which is its value when it completed in spite of
 // the cancellation; a kCancelled that the deadline caused becomes kDeadlineExceeded.
+//
+// Cancellation reaches a task at its awaits. One that never has to wait is stopped too: it gives way after
+// Executor::kReadyAwaitsInARow awaits, and then the deadline is looked at. One that does not even await runs on; see
+// StopRequested().
 template <typename T>
 Task<T> WithDeadlineAt(Instant deadline, Task<T> task) {
   static_assert(Stoppable<T>,

@@ -40,7 +40,7 @@ Shard::Left::~Left() {
 }
 
 Shard::Shard(std::unique_ptr<Reactor> reactor) : reactor_(std::move(reactor)) {
-  set_now(reactor_->ReadClock());
+  ReadNow();
   reactor_->SetSignalHandler([this](int signal) { OnSignal(signal); });
   UpdateSignalWatch(SIGINT);
   UpdateSignalWatch(SIGTERM);
@@ -55,6 +55,8 @@ Shard::~Shard() {
 }
 
 bool Shard::drained() const { return task_count() == 0 && reactor_->in_flight() == 0; }
+
+Instant Shard::ReadClock() { return reactor_->ReadClock(); }
 
 void Shard::OnSignal(int signal) {
   const uint64_t bit = uint64_t{1} << (signal - 1);
@@ -104,7 +106,7 @@ Shard::SignalReceiver::~SignalReceiver() {
 
 void Shard::StartMain(Task<void> main) {
   CHECK(!main_started_) << "BlockOn() was called twice";
-  set_now(reactor_->ReadClock());
+  ReadNow();
   main_started_ = true;
   main_.Start(RunMain(std::move(main), &main_ended_));
 }
@@ -117,8 +119,7 @@ bool Shard::Turn(Instant wait_until) {
   Instant until = Instant::InfinitePast();
   if (!has_work() && !done) until = std::min(wait_until, timers().next_deadline());
   const bool alive = reactor_->Poll(until) || done;
-  set_now(reactor_->ReadClock());
-  timers().FireUntil(now());
+  timers().FireUntil(ReadNow());
   // What a HostLocal closes in its destructor is still to be drained.
   if (shutting_down_ && task_count() == 0) DestroyLocals();
   return alive;
@@ -171,7 +172,7 @@ void Shard::RequestStop() {
 
 void Shard::DrainMailbox() noexcept {
   if (mailbox_.load(std::memory_order_relaxed) == nullptr) return;
-  set_now(reactor_->ReadClock());  // A letter may come long after the last turn.
+  ReadNow();  // A letter may come long after the last turn.
   Letter* newest = mailbox_.exchange(nullptr, std::memory_order_acquire);
   Letter* oldest = nullptr;
   while (newest != nullptr) {

@@ -147,6 +147,7 @@ class Shard final : public Executor {
     Letter* next;
   };
 
+  Instant ReadClock() override;
   void OnSignal(int signal);
   int UpdateSignalWatch(int signal);
   void DrainMailbox() noexcept;
@@ -164,7 +165,7 @@ class Shard final : public Executor {
   bool shutting_down_ = false;
 };
 
-// The monotonic time of this shard at the start of the current turn is Now() (core/async/sleep.h).
+// The monotonic time is Now() (core/async/sleep.h).
 
 // The wall-clock time of this host. May step; never use it for deadlines.
 absl::Time WallNow();
