@@ -3,6 +3,10 @@
 #include "core/async/executor.h"
 
 #include <algorithm>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
@@ -29,6 +33,7 @@ Executor::~Executor() {
 void Executor::StartTask(RootPromise& root, std::coroutine_handle<> self, CancelScope& scope) {
   TaskContext& parent = running_ != nullptr ? *running_ : own_context_;
   root.context.executor = this;
+  root.context.first_frame = &root;
   root.context.path = HashCombine(parent.path, parent.next_ordinal++);
   root.self = self;
   root.scope = &scope;
@@ -76,6 +81,7 @@ void Executor::Resume(PromiseBase& promise) {
   next_ = promise.self;
   while (next_) std::exchange(next_, nullptr).resume();
   running_ = nullptr;
+  exception_trace_.End();
 }
 
 bool Executor::TimeSliceIsOver() {
@@ -124,15 +130,6 @@ void Executor::DestroyTasks() {
   }
 }
 
-void Executor::NoteException(const PromiseBase& promise) {
-  const std::exception_ptr exception = std::current_exception();
-  if (exception != noted_exception_) {
-    noted_exception_ = exception;
-    noted_chain_.clear();
-  }
-  noted_chain_.push_back(promise.await_location);
-}
-
 void Executor::EscapedException() {
   std::string text = "unknown exception";
   try {
@@ -141,13 +138,10 @@ void Executor::EscapedException() {
     text = exception.what();
   } catch (...) {
   }
-  std::string chain;
-  // An exception that was thrown outside of any coroutine has no chain; what is noted then belongs to an older one.
-  if (noted_exception_ != std::current_exception()) noted_chain_.clear();
-  for (const std::source_location& location : noted_chain_) {
-    absl::StrAppend(&chain, "\n    last await at ", PlaceOf(location), " in ", location.function_name());
-  }
-  LOG(FATAL) << "an exception escaped a spawned task: " << text << chain;
+  // One that was thrown outside of any coroutine has no trace; what is noted then belongs to an older one.
+  const PromiseBase* const root = running_ != nullptr ? running_->first_frame : nullptr;
+  const std::string trace = exception_trace_.LeadsTo(root) ? exception_trace_.Describe() : "";
+  LOG(FATAL) << "an exception escaped a spawned task: " << text << trace;
 }
 
 }  // namespace tandem

@@ -16,7 +16,6 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <source_location>
 #include <string>
 #include <utility>
@@ -24,6 +23,7 @@
 
 #include "absl/log/check.h"
 #include "absl/time/time.h"
+#include "core/async/exception_trace.h"
 #include "core/async/frame_pool.h"
 #include "core/async/timer_queue.h"
 #include "core/base/instant.h"
@@ -39,6 +39,7 @@ class PromiseBase;
 // What one task (a spawned coroutine with everything that it awaits) is known by. Stays put in the task's first frame.
 struct TaskContext {
   const Executor* executor = nullptr;
+  const PromiseBase* first_frame = nullptr;
   // The task's path: hashed from the parent's path and the ordinal of the spawn within the parent. Independent of
   // addresses and of what other tasks do.
   uint64_t path = 0;
@@ -170,9 +171,9 @@ class Executor {
   // Destroys every task without running it. Destructors of their locals run. REQUIRES dead().
   void DestroyTasks();
 
-  // An exception reached the promise of a coroutine: remembers the place, for the report of one that nobody catches.
-  void NoteException(const PromiseBase& promise);
-  // An exception escaped a spawned task: ends the process with its await chain.
+  // Where the exception that is on its way now has passed.
+  ExceptionTrace& exception_trace() { return exception_trace_; }
+  // The current exception escaped the running task: ends the process with a report.
   [[noreturn]] void EscapedException();
 
   void set_schedule_policy(SchedulePolicy* policy) { policy_ = policy; }
@@ -208,8 +209,7 @@ class Executor {
   CancelScope* root_scope_;  // Owned; a pointer because CancelScope needs this class.
   IntrusiveList<RootPromise, TaskListTag> tasks_;
   size_t task_count_ = 0;
-  std::exception_ptr noted_exception_;
-  std::vector<std::source_location> noted_chain_;
+  ExceptionTrace exception_trace_;
 };
 
 }  // namespace tandem

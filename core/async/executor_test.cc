@@ -3,15 +3,24 @@
 #include "core/async/executor.h"
 
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <map>
+#include <memory>
 #include <set>
+#include <span>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/async/combinators.h"
 #include "core/async/gate_for_test.h"
 #include "core/async/spawn.h"
@@ -282,6 +291,107 @@ TEST(ExecutorTest, DescribeTasksGivesTheLineOfTheAwait) {
   gate.Open(1);
   EXPECT_TRUE(shard.RunUntilEnd());
   shard.Drain();
+}
+
+// --- Exceptions ---
+
+struct Owner {
+  std::shared_ptr<int> owned;
+};
+
+Task<void> ThrowOwner(std::shared_ptr<int> owned) {
+  static_cast<void>(co_await Yield());
+  throw Owner{std::move(owned)};
+}
+
+TEST(ExceptionTest, WhatItOwnsIsFreedWhenItWasCaught) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto owned = std::make_shared<int>(7);
+    const std::weak_ptr<int> alive = owned;
+    try {
+      co_await ThrowOwner(std::move(owned));
+    } catch (const Owner&) {
+      EXPECT_FALSE(alive.expired());
+    }
+    EXPECT_TRUE(alive.expired());
+  }());
+}
+
+TEST(ExceptionTest, WhatItOwnsIsFreedAfterItClimbedOutOfAGroup) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto owned = std::make_shared<int>(7);
+    const std::weak_ptr<int> alive = owned;
+    try {
+      static_cast<void>(co_await WithTaskGroup([&](TaskGroup& group) {
+        group.Spawn(ThrowOwner, std::move(owned));
+        return []() -> Task<absl::Status> { co_return co_await Sleep(absl::Hours(1)); }();
+      }));
+    } catch (const Owner&) {
+      EXPECT_FALSE(alive.expired());
+    }
+    EXPECT_TRUE(alive.expired());
+  }());
+}
+
+Task<void> ThrowStored(std::exception_ptr stored) {
+  static_cast<void>(co_await Yield());
+  std::rethrow_exception(stored);
+}
+
+Task<void> PassOn(std::exception_ptr stored) { co_await ThrowStored(stored); }
+
+// How many awaits the report of an exception names that was thrown and caught `times` times before.
+TEST(ExceptionDeathTest, TheReportOfAStoredExceptionNamesItsLastWayOnly) {
+  const auto die = [] {
+    FakeShard shard;
+    shard.Run([]() -> Task<void> {
+      const std::exception_ptr stored = std::make_exception_ptr(std::runtime_error("poisoned"));
+      for (int i = 0; i < 1000; ++i) {
+        try {
+          co_await PassOn(stored);
+        } catch (const std::runtime_error&) {
+        }
+      }
+      Spawn(PassOn, stored);
+      static_cast<void>(co_await Sleep(absl::Seconds(1)));
+    }());
+  };
+  // Two awaits, ThrowStored() and PassOn(), and no third.
+  EXPECT_DEATH(die(), "escaped a spawned task: poisoned\n *last await at [^\n]*\n *last await at [^\n]*\n *(\\*|$)");
+}
+
+TEST(ExceptionDeathTest, TheReportGoesThroughAGroup) {
+  const auto die = [] {
+    FakeShard shard;
+    shard.Run([]() -> Task<void> {
+      Spawn([]() -> Task<void> {
+        static_cast<void>(co_await WithTaskGroup([](TaskGroup& group) {
+          group.Spawn(PassOn, std::make_exception_ptr(std::runtime_error("below")));
+          return []() -> Task<absl::Status> { co_return co_await Sleep(absl::Hours(1)); }();
+        }));
+      });
+      static_cast<void>(co_await Sleep(absl::Seconds(1)));
+    }());
+  };
+  EXPECT_DEATH(die(), "escaped a spawned task: below(.|\n)*ThrowStored(.|\n)*PassOn(.|\n)*WithTaskGroup");
+}
+
+Task<void> NestAndThrow(int depth) {
+  if (depth == 0) throw std::runtime_error("deep");
+  co_await NestAndThrow(depth - 1);
+}
+
+TEST(ExceptionDeathTest, TheReportOfADeepChainIsBounded) {
+  const auto die = [] {
+    FakeShard shard;
+    shard.Run([]() -> Task<void> {
+      Spawn(NestAndThrow, 999);
+      static_cast<void>(co_await Sleep(absl::Seconds(1)));
+    }());
+  };
+  EXPECT_DEATH(die(), "escaped a spawned task: deep(.|\n)*and 936 more");
 }
 
 // --- Crashes ---

@@ -15,7 +15,7 @@ void RootCoroutine::Start(CancelScope& scope, TaskSet* set) && {
 
 void RootCoroutine::promise_type::unhandled_exception() {
   if (set == nullptr) Executor::Current().EscapedException();
-  set->Fail(std::current_exception());
+  set->Fail();
 }
 
 void RootCoroutine::promise_type::Ender::await_suspend(std::coroutine_handle<promise_type> ended) noexcept {
@@ -35,8 +35,8 @@ bool TaskSet::JoinOperation::Start() {
 
 std::string TaskSet::JoinOperation::Describe() const { return absl::StrCat("the end of ", set_.running_, " task(s)"); }
 
-void TaskSet::Fail(std::exception_ptr exception) {
-  if (!first_exception_) first_exception_ = std::move(exception);
+void TaskSet::Fail() {
+  if (!first_exception_) first_exception_.Catch();
   scope_.Cancel();
 }
 

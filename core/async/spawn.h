@@ -10,13 +10,13 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "core/async/cancel.h"
+#include "core/async/caught_exception.h"
 #include "core/async/executor.h"
 #include "core/async/task.h"
 
@@ -89,11 +89,9 @@ class TaskSet {
   [[nodiscard]] JoinOperation Join() { return JoinOperation(*this); }
 
   // Throws the first exception that escaped a task, if any did.
-  void RethrowFirst() {
-    if (first_exception_) std::rethrow_exception(std::exchange(first_exception_, nullptr));
-  }
-  // Keeps the first one and cancels the rest.
-  void Fail(std::exception_ptr exception);
+  void RethrowFirst() { first_exception_.Rethrow(); }
+  // An exception escaped the running task: keeps the first one and cancels the rest.
+  void Fail();
   // A simulated crash has destroyed the tasks.
   void Abandon() { running_ = 0; }
 
@@ -104,7 +102,7 @@ class TaskSet {
   CancelScope scope_;
   size_t running_ = 0;
   JoinOperation* joiner_ = nullptr;
-  std::exception_ptr first_exception_;
+  CaughtException first_exception_;
 };
 
 // `function` and `arguments` are copies in this frame, which outlives the call.

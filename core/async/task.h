@@ -177,16 +177,10 @@ class Awaits {
   PromiseBase& Here() { return static_cast<Derived&>(*this); }
 };
 
+// What a coroutine returned.
 template <typename T>
-class TaskPromise final : public PromiseBase, public Awaits<TaskPromise<T>> {
+class TaskResult {
  public:
-  Task<T> get_return_object() { return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this)); }
-  std::suspend_always initial_suspend() noexcept { return {}; }
-  FinalAwaiter final_suspend() noexcept { return {}; }
-  void unhandled_exception() {
-    Executor::Current().NoteException(*this);
-    exception_ = std::current_exception();
-  }
   template <typename U>
     requires std::is_constructible_v<T, U&&>
   void return_value(U&& value) {
@@ -194,30 +188,36 @@ class TaskPromise final : public PromiseBase, public Awaits<TaskPromise<T>> {
   }
   void return_value(T&& value) { value_.emplace(std::move(value)); }
 
-  T Take() {
-    if (exception_) std::rethrow_exception(std::move(exception_));
-    return *std::move(value_);
-  }
+ protected:
+  T TakeValue() { return *std::move(value_); }
 
  private:
   std::optional<T> value_;
-  std::exception_ptr exception_;
 };
 
 template <>
-class TaskPromise<void> final : public PromiseBase, public Awaits<TaskPromise<void>> {
+class TaskResult<void> {
  public:
-  Task<void> get_return_object() { return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this)); }
+  void return_void() {}
+
+ protected:
+  void TakeValue() {}
+};
+
+template <typename T>
+class TaskPromise final : public PromiseBase, public Awaits<TaskPromise<T>>, public TaskResult<T> {
+ public:
+  Task<T> get_return_object() { return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this)); }
   std::suspend_always initial_suspend() noexcept { return {}; }
   FinalAwaiter final_suspend() noexcept { return {}; }
   void unhandled_exception() {
-    Executor::Current().NoteException(*this);
+    Executor::Current().exception_trace().Note(*this);
     exception_ = std::current_exception();
   }
-  void return_void() {}
 
-  void Take() {
+  T Take() {
     if (exception_) std::rethrow_exception(std::move(exception_));
+    return this->TakeValue();
   }
 
  private:

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/async/exception_trace.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "core/async/executor.h"
+
+namespace tandem {
+
+void ExceptionTrace::Note(const PromiseBase& promise) {
+  if (!LeadsTo(&promise)) {
+    awaits_.clear();
+    more_ = 0;
+  }
+  anywhere_ = false;
+  next_ = promise.parent;
+  if (awaits_.size() < kKept) {
+    awaits_.push_back(promise.await_location);
+  } else {
+    ++more_;
+  }
+}
+
+std::string ExceptionTrace::Describe() const {
+  std::string text;
+  for (const std::source_location& location : awaits_) {
+    absl::StrAppend(&text, "\n    last await at ", absl::string_view(location.file_name()), ":", location.line(),
+                    " in ", location.function_name());
+  }
+  if (more_ > 0) absl::StrAppend(&text, "\n    and ", more_, " more");
+  return text;
+}
+
+}  // namespace tandem
