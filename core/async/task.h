@@ -181,8 +181,9 @@ class Awaits {
 template <typename T>
 class TaskResult {
  public:
+  // As `return`: what converts explicitly only, such as a number of elements to a vector, does not.
   template <typename U>
-    requires std::is_constructible_v<T, U&&>
+    requires std::is_convertible_v<U&&, T>
   void return_value(U&& value) {
     value_.emplace(std::forward<U>(value));
   }

@@ -96,6 +96,17 @@ TEST(TaskTest, ConvertsWhatIsReturned) {
   EXPECT_EQ(status, absl::NotFoundError("none"));
 }
 
+// As `return`: no explicit conversion.
+template <typename T, typename U>
+concept CanReturn = requires(internal::TaskPromise<T>& promise, U value) { promise.return_value(std::move(value)); };
+static_assert(!CanReturn<std::vector<int>, int>);                   // Would be seven zeros.
+static_assert(!CanReturn<absl::StatusOr<std::vector<char>>, int>);  // Would be a vector of zeros, and OK.
+static_assert(!CanReturn<std::unique_ptr<int>, int*>);              // Would take ownership.
+static_assert(CanReturn<std::unique_ptr<int>, std::nullptr_t>);
+static_assert(CanReturn<std::string, const char*>);
+static_assert(CanReturn<absl::StatusOr<std::string>, const char*>);
+static_assert(CanReturn<absl::StatusOr<int>, absl::Status>);
+
 TEST(TaskTest, ExceptionReachesTheAwaiter) {
   FakeShard shard;
   const std::string caught = shard.Run([]() -> Task<std::string> {
