@@ -19,6 +19,21 @@ CancelScope::~CancelScope() {
 void CancelScope::Stop(StopCause cause) {
   if (cause_ != StopCause::kNone) return;
   cause_ = cause;
+  StopLeaves();
+  // Depth first, in the order of the scopes, and without recursion: scopes may be nested as deep as calls.
+  IntrusiveList<CancelScope, ScopeListTag> pending;
+  pending.Splice(children_);
+  while (!pending.empty()) {
+    CancelScope& scope = pending.PopFront();
+    scope.entry_->parent_.children_.PushBack(scope);
+    if (scope.shielded_ || scope.cancelled()) continue;
+    scope.cause_ = StopCause::kCancelled;
+    scope.StopLeaves();
+    while (!scope.children_.empty()) pending.PushFront(scope.children_.PopBack());
+  }
+}
+
+void CancelScope::StopLeaves() {
   // Stopping a leaf may finish it, which takes it out of the list; those with work in flight stay.
   IntrusiveList<Leaf, LeafListTag> leaves;
   leaves.Splice(leaves_);
@@ -27,16 +42,10 @@ void CancelScope::Stop(StopCause cause) {
     leaves_.PushBack(leaf);
     leaf.Stop(StopCause::kCancelled);
   }
-  IntrusiveList<CancelScope, ScopeListTag> children;
-  children.Splice(children_);
-  while (!children.empty()) {
-    CancelScope& child = children.PopFront();
-    children_.PushBack(child);
-    if (!child.shielded_) child.Stop(StopCause::kCancelled);
-  }
 }
 
-ScopeEntry::ScopeEntry(CancelScope& scope, CancelScope& parent, Instant deadline, Shielded shielded) : scope_(&scope) {
+ScopeEntry::ScopeEntry(CancelScope& scope, CancelScope& parent, Instant deadline, Shielded shielded)
+    : scope_(&scope), parent_(parent), scope_deadline_(deadline) {
   CHECK(scope.entry_ == nullptr) << "a cancel scope runs two tasks at once";
   scope.entry_ = this;
   scope.shielded_ = shielded == Shielded::kYes;

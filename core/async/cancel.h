@@ -56,6 +56,8 @@ class CancelScope : public ListLink<ScopeListTag> {
   void Stop(StopCause cause);
 
  private:
+  void StopLeaves();
+
   IntrusiveList<Leaf, LeafListTag> leaves_;
   IntrusiveList<CancelScope, ScopeListTag> children_;
   ScopeEntry* entry_ = nullptr;  // What links this scope below its parent.
@@ -80,6 +82,8 @@ class ScopeEntry final : public Timer {
   void Forget();
 
   CancelScope* scope_;  // Null when a crash destroyed the scope first.
+  CancelScope& parent_;
+  const Instant scope_deadline_;
   bool fired_ = false;
 };
 

@@ -4,6 +4,8 @@
 
 #include <csignal>
 #include <optional>
+#include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -487,6 +489,56 @@ TEST(CancelScopeDeathTest, TwoTasksAtOnceAreABug) {
         }());
       },
       "two tasks at once");
+}
+
+Task<absl::Status> NestTimeouts(int depth) {
+  if (depth == 0) co_return co_await Sleep(absl::InfiniteDuration());
+  co_return co_await WithTimeout(absl::Hours(1), NestTimeouts(depth - 1));
+}
+
+// As deep as calls may be nested: nothing in it recurses.
+TEST(CancelScopeTest, CancelsAHundredThousandNestedScopes) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    CancelScope scope;
+    Spawn(CancelLater, &scope, absl::Seconds(1));
+    const absl::Status status = co_await scope.Run(NestTimeouts(100'000));
+    EXPECT_EQ(status, CancelledStatus());
+  }());
+}
+
+TEST(WithTimeoutTest, StopsAHundredThousandNestedScopes) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const absl::Status status = co_await WithTimeout(absl::Seconds(1), NestTimeouts(100'000));
+    EXPECT_EQ(status, DeadlineExceededStatus());
+  }());
+}
+
+Task<absl::Status> LogStop(std::vector<std::string>* log, std::string name) {
+  const absl::Status status = co_await Sleep(absl::InfiniteDuration());
+  log->push_back(name);
+  co_return status;
+}
+
+Task<absl::Status> LogStopBelow(std::vector<std::string>* log, std::string name) {
+  auto both = co_await WhenAll(LogStop(log, name + "1"), LogStop(log, name + "2"));
+  co_return std::get<0>(both);
+}
+
+TEST(CancelScopeTest, StopsDepthFirstInTheOrderOfTheScopes) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    std::vector<std::string> log;
+    auto all = [](std::vector<std::string>* log) -> Task<absl::Status> {
+      auto results =
+          co_await WhenAll(LogStop(log, "a"), LogStopBelow(log, "b"), LogStopBelow(log, "c"), LogStop(log, "d"));
+      co_return std::get<0>(results);
+    };
+    const absl::Status status = co_await WithTimeout(absl::Seconds(1), all(&log));
+    EXPECT_EQ(status, DeadlineExceededStatus());
+    EXPECT_EQ(log, (std::vector<std::string>{"a", "d", "b1", "b2", "c1", "c2"}));
+  }());
 }
 
 // --- WithTimeout on tasks ---
