@@ -247,6 +247,24 @@ TEST(WithTaskGroupTest, GroupsNest) {
   }());
 }
 
+TEST(WithTaskGroupTest, AChildKeepsItsCaptures) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    std::weak_ptr<int> alive;
+    const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
+      auto state = std::make_shared<int>(7);
+      alive = state;
+      group.Spawn([state]() -> Task<void> {
+        static_cast<void>(co_await Sleep(absl::Seconds(1)));
+        EXPECT_EQ(*state, 7);
+      });
+      return YieldThen(absl::OkStatus());
+    });
+    EXPECT_TRUE(status.ok());
+    EXPECT_TRUE(alive.expired());
+  }());
+}
+
 // --- WhenAll ---
 
 TEST(WhenAllTest, ReturnsAllResultsInOrder) {

@@ -157,6 +157,42 @@ TEST(ExecutorTest, YieldLetsEveryReadyTaskRun) {
   EXPECT_EQ(log.size(), 7u);
 }
 
+class Server {
+ public:
+  explicit Server(Log* log) : log_(log) {}
+  void Start() { Spawn(&Server::Run, this, std::string("run")); }
+
+ private:
+  Task<void> Run(std::string entry) {
+    log_->push_back(std::move(entry));
+    co_return;
+  }
+  Log* const log_;
+};
+
+TEST(ExecutorTest, SpawnTakesMemberFunctions) {
+  FakeShard shard;
+  Log log;
+  Server server(&log);
+  shard.Run([](Server* server) -> Task<void> {
+    server->Start();
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&server));
+  EXPECT_EQ(log, Log{"run"});
+}
+
+// What Spawn() refuses, because it would dangle.
+static_assert(internal::kBorrows<absl::string_view>);
+static_assert(internal::kBorrows<std::string_view>);
+static_assert(internal::kBorrows<absl::Span<char>>);
+static_assert(internal::kBorrows<absl::Span<const int>>);
+static_assert(internal::kBorrows<std::span<char>>);
+static_assert(internal::kBorrows<std::reference_wrapper<Log>>);
+static_assert(internal::kBorrows<absl::FunctionRef<void()>>);
+static_assert(!internal::kBorrows<std::string>);
+static_assert(!internal::kBorrows<std::vector<int>>);
+static_assert(!internal::kBorrows<Log*>);
+
 // --- Task paths and schedule policies ---
 
 std::vector<uint64_t> PathsOf(bool noisy) {

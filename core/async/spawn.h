@@ -11,10 +11,15 @@
 #include <coroutine>
 #include <cstddef>
 #include <functional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/async/cancel.h"
 #include "core/async/caught_exception.h"
 #include "core/async/executor.h"
@@ -113,22 +118,45 @@ RootCoroutine RunDetached(Function function, Arguments... arguments) {
 
 template <typename Function>
 inline constexpr bool kCapturesNothing =
-    std::is_empty_v<Function> || (std::is_pointer_v<Function> && std::is_function_v<std::remove_pointer_t<Function>>);
+    std::is_empty_v<Function> || std::is_member_function_pointer_v<Function> ||
+    (std::is_pointer_v<Function> && std::is_function_v<std::remove_pointer_t<Function>>);
+
+// Types that refer to what another owns. (So do pointers, and there it shows.)
+template <typename T>
+inline constexpr bool kBorrows = std::is_same_v<T, absl::string_view> || std::is_same_v<T, std::string_view>;
+template <typename T>
+inline constexpr bool kBorrows<absl::Span<T>> = true;
+template <typename T, size_t kExtent>
+inline constexpr bool kBorrows<std::span<T, kExtent>> = true;
+template <typename T>
+inline constexpr bool kBorrows<std::reference_wrapper<T>> = true;
+template <typename T>
+inline constexpr bool kBorrows<absl::FunctionRef<T>> = true;
+
+// What Spawn() and SpawnJoinable() ask of their arguments.
+template <typename Function, typename... Arguments>
+constexpr void CheckDetachable() {
+  static_assert(
+      kCapturesNothing<Function>,
+      "a spawned lambda captures nothing: pass what it needs as arguments, they are kept in the task's frame");
+  static_assert(!(kBorrows<Arguments> || ...),
+                "a spawned task outlives the expression that starts it: pass a std::string for a string_view, a vector "
+                "for a span, a pointer to what lives long enough for a reference_wrapper");
+}
 
 }  // namespace internal
 
 // Starts `function(arguments...)`, a coroutine that returns Task<void>, as a task of its own, under the runtime's root
 // scope. It begins in the next turn of the loop. `function` captures nothing; it and the arguments are copied or moved
-// into the new task's frame. The runtime owns the task: it is cancelled and joined when the runtime ends. An exception
-// that escapes it ends the process with a report.
+// into the new task's frame. It may be a member function, with a pointer to the object as its first argument; what a
+// pointer points to must outlive the task. The runtime owns the task: it is cancelled and joined when the runtime ends.
+// An exception that escapes it ends the process with a report.
 template <typename Function, typename... Arguments>
 void Spawn(Function function, Arguments... arguments) {
   using Result = std::invoke_result_t<Function&, Arguments...>;
   static_assert(std::same_as<Result, Task<void>>,
                 "a spawned function returns Task<void>: nobody is there to see a Status, so handle it inside");
-  static_assert(
-      internal::kCapturesNothing<Function>,
-      "a spawned lambda captures nothing: pass what it needs as arguments, they are kept in the task's frame");
+  internal::CheckDetachable<Function, Arguments...>();
   internal::RunDetached(std::move(function), std::move(arguments)...).Start(Executor::Current().root_scope(), nullptr);
 }
 

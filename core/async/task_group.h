@@ -25,9 +25,9 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
 
   // Starts `function(arguments...)` as a child; it begins in the next turn of the loop. `function` returns Task<void>
-  // or Task<absl::Status> and captures nothing or references (it is trivially copyable); it and the arguments are
-  // copied or moved into the child's frame. References must be to what outlives WithTaskGroup(): the body's own locals
-  // end with the body, before the children are joined. The first child that fails cancels the group.
+  // or Task<absl::Status>; it, with its captures, and the arguments are moved into the child's frame and live until the
+  // child ends. What they refer to must outlive WithTaskGroup(): the body's own locals end with the body, before the
+  // children are joined. The first child that fails cancels the group.
   template <typename Function, typename... Arguments>
   void Spawn(Function function, Arguments... arguments);
 
@@ -56,11 +56,13 @@ class TaskGroup {
 
 // Runs `body(group)`, which may spawn children into the group, and returns when the body and all children have ended,
 // whatever happens. The first failure (a Status of the body or of a child) cancels the rest and is returned; an
-// exception does the same and is rethrown after the join. `body` returns Task<absl::Status>.
+// exception does the same and is rethrown after the join, instead of any failure. `body` returns Task<absl::Status>. It
+// captures references or nothing: it runs inside the caller's expression, so what the caller has is alive.
 template <typename Body>
 Task<absl::Status> WithTaskGroup(Body body) {
   static_assert(std::is_trivially_copyable_v<Body>,
-                "the body of a task group captures references or nothing; it is copied into the group's frame");
+                "the body of a task group captures references or nothing: g++ 12 destroys the captures of a lambda "
+                "that is made inside of a co_await expression twice");
   CancelScope& outer = co_await internal::ThisScope{};
   TaskGroup group;
   ScopeEntry entry(group.set_.scope(), outer, Instant::InfiniteFuture(), ScopeEntry::Shielded::kNo);
@@ -72,8 +74,6 @@ Task<absl::Status> WithTaskGroup(Body body) {
 
 template <typename Function, typename... Arguments>
 void TaskGroup::Spawn(Function function, Arguments... arguments) {
-  static_assert(std::is_trivially_copyable_v<Function>,
-                "a child of a group captures references or nothing; pass values as arguments");
   set_.Start(RunChild(this, std::move(function), std::move(arguments)...));
 }
 
