@@ -541,6 +541,34 @@ TEST(CancelScopeTest, StopsDepthFirstInTheOrderOfTheScopes) {
   }());
 }
 
+// --- Results of others ---
+
+// What another party has cancelled is a result: only what this library's scopes say is not.
+Task<absl::Status> KilledWhenStopped() {
+  static_cast<void>(co_await Sleep(absl::InfiniteDuration()));
+  co_return absl::CancelledError("query killed by an administrator");
+}
+
+TEST(WithTimeoutTest, KeepsACancellationOfAnotherSource) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    absl::Status status = co_await WithTimeout(absl::Seconds(1), KilledWhenStopped());
+    EXPECT_EQ(status, absl::CancelledError("query killed by an administrator"));
+    status = co_await Shield(absl::Seconds(1), KilledWhenStopped());
+    EXPECT_EQ(status, absl::CancelledError("query killed by an administrator"));
+  }());
+}
+
+TEST(WhenAnyTest, KeepsACancellationOfAnotherSource) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto results = co_await WhenAny(KilledWhenStopped(), Sleep(absl::Seconds(1)));
+    EXPECT_TRUE(std::get<0>(results).has_value());
+    EXPECT_EQ(std::get<0>(results).value_or(absl::OkStatus()),
+              absl::CancelledError("query killed by an administrator"));
+  }());
+}
+
 // --- WithTimeout on tasks ---
 
 TEST(WithTimeoutTest, ReturnsTheValueInTime) {

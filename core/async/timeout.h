@@ -43,7 +43,7 @@ Task<T> WithDeadlineAt(Instant deadline, Task<T> task) {
   CancelScope scope;
   ScopeEntry entry(scope, outer, deadline, ScopeEntry::Shielded::kNo);
   T result = co_await internal::InScope<T>(std::move(task), scope);
-  if (entry.deadline_fired() && absl::IsCancelled(StatusOf(result))) ReplaceStatus(result, DeadlineExceededStatus());
+  if (entry.deadline_fired() && IsCancelledByScope(StatusOf(result))) ReplaceStatus(result, DeadlineExceededStatus());
   co_return result;
 }
 
@@ -62,7 +62,7 @@ Task<T> Shield(absl::Duration limit, Task<T> task) {
   CancelScope scope;
   ScopeEntry entry(scope, outer, Now() + limit, ScopeEntry::Shielded::kYes);
   T result = co_await internal::InScope<T>(std::move(task), scope);
-  if (entry.deadline_fired() && absl::IsCancelled(StatusOf(result))) ReplaceStatus(result, DeadlineExceededStatus());
+  if (entry.deadline_fired() && IsCancelledByScope(StatusOf(result))) ReplaceStatus(result, DeadlineExceededStatus());
   co_return result;
 }
 

@@ -39,6 +39,10 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
 }
 inline const absl::Status& StatusOf(const IoResult& result) { return result.status; }
 
+// True for what CancelledStatus() made, and not for a kCancelled of another source, such as the server of a request,
+// which has a message or a payload.
+inline bool IsCancelledByScope(const absl::Status& status) { return status == CancelledStatus(); }
+
 // Replaces the status of a failed result, keeping what was transferred.
 inline void ReplaceStatus(absl::Status& result, absl::Status status) { result = std::move(status); }
 template <typename T>
