@@ -344,7 +344,7 @@ TEST(LeafDeathTest, SecondAwaitIsABug) {
 }
 
 TEST(LeafDeathTest, WakeUpOnAnotherShardIsABug) {
-  EXPECT_DEBUG_DEATH(
+  EXPECT_DEATH(
       {
         Gate gate;
         FakeShard shard;

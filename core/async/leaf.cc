@@ -50,7 +50,7 @@ void Leaf::Suspend() {
 void Leaf::Finish() {
   CHECK(suspended_) << "a call finished twice";
   Executor& executor = Executor::Current();
-  DCHECK(promise_->task->executor == &executor) << "a coroutine was woken on another shard than its own";
+  CHECK(promise_->task->executor == &executor) << "a coroutine was woken on another shard than its own";
   suspended_ = false;
   promise_->leaf = nullptr;
   Unlink();
