@@ -702,6 +702,36 @@ TEST_F(ApiExamples, RateLimiter) {
   EXPECT_THAT(ReadAll(server), IsOkAndHolds("....."));
 }
 
+// [CurrentDeadline]
+std::string RequestHeader() {
+  const Instant deadline = CurrentDeadline();
+  if (deadline == Instant::InfiniteFuture()) return "";
+  return "timeout-ms: " + std::to_string(absl::ToInt64Milliseconds(deadline - Now())) + "\r\n";
+}
+
+Task<absl::StatusOr<size_t>> CountPrimes(size_t limit) {
+  size_t count = 0;
+  for (size_t n = 2; n < limit; ++n) {
+    if (n % 1024 == 0) {
+      if (absl::Status status = co_await Checkpoint(); !status.ok()) co_return status;  // Lets others run, too.
+    }
+    bool prime = true;
+    for (size_t d = 2; prime && d * d <= n; ++d) prime = n % d != 0;
+    if (prime) ++count;
+  }
+  co_return count;
+}
+// [end]
+
+TEST_F(ApiExamples, CurrentDeadline) {
+  auto header = []() -> Task<absl::StatusOr<std::string>> { co_return RequestHeader(); };
+  const absl::StatusOr<std::string> text = Run(WithTimeout(absl::Hours(1), header()));
+  ASSERT_OK(text.status());
+  EXPECT_EQ(text->substr(0, 12), "timeout-ms: ");
+  EXPECT_THAT(Run(header()), IsOkAndHolds(""));
+  EXPECT_THAT(Run(CountPrimes(10'000)), IsOkAndHolds(1229u));
+}
+
 // [RunBlocking]
 absl::StatusOr<std::string> FirstLine(std::string path) {
   std::ifstream file(path);  // Blocks; it runs on another thread.

@@ -2,6 +2,8 @@
 
 #include "core/async/cancel.h"
 
+#include <algorithm>
+
 #include "absl/log/check.h"
 #include "core/async/executor.h"
 
@@ -68,6 +70,24 @@ void ScopeEntry::Forget() {
   if (static_cast<ListLink<ScopeListTag>*>(scope_)->linked()) scope_->Unlink();
   scope_->entry_ = nullptr;
   scope_ = nullptr;
+}
+
+Instant CurrentDeadline() {
+  if (Executor::Current().dead()) return Instant::InfinitePast();
+  Instant earliest = Instant::InfiniteFuture();
+  const CancelScope* scope = Executor::Current().running_coroutine().scope;
+  for (const ScopeEntry* entry = scope->entry_; entry != nullptr; entry = entry->parent_.entry_) {
+    earliest = std::min(earliest, entry->scope_deadline_);
+    if (entry->scope_->shielded_) break;
+  }
+  return earliest;
+}
+
+bool StopRequested() {
+  Executor& executor = Executor::Current();
+  if (executor.dead() || executor.running_coroutine().scope->cancelled()) return true;
+  const Instant deadline = CurrentDeadline();
+  return deadline != Instant::InfiniteFuture() && deadline <= executor.ReadNow();
 }
 
 void ScopeEntry::OnTimer() {

@@ -51,6 +51,7 @@ class CancelScope : public ListLink<ScopeListTag> {
   friend class Executor;
   friend class Leaf;
   friend class ScopeEntry;
+  friend Instant CurrentDeadline();
 
   // Marks the scope stopped and stops every leaf and every scope below. The first cause stays.
   void Stop(StopCause cause);
@@ -78,6 +79,7 @@ class ScopeEntry final : public Timer {
 
  private:
   friend class CancelScope;
+  friend Instant CurrentDeadline();
   void OnTimer() override;
   void Forget();
 
@@ -86,6 +88,17 @@ class ScopeEntry final : public Timer {
   const Instant scope_deadline_;
   bool fired_ = false;
 };
+
+// The earliest deadline of the scopes that the running coroutine is in, up to the innermost Shield(), which has one of
+// its own; InfiniteFuture() when there is none. What is left is `CurrentDeadline() - Now()`: for the header of a
+// request that another server is to answer in time. The deadline of a single call, `.By()`, is not among them.
+//
+// CHECKs that a coroutine runs. It and StopRequested() take a step for each coroutine that awaits the running one.
+Instant CurrentDeadline();
+
+// True when the running coroutine was cancelled, or its CurrentDeadline() has passed: for long work between two awaits,
+// which no cancellation can reach. An await tells it as well, with a Status: see Checkpoint().
+bool StopRequested();
 
 }  // namespace tandem
 

@@ -541,6 +541,115 @@ TEST(CancelScopeTest, StopsDepthFirstInTheOrderOfTheScopes) {
   }());
 }
 
+// --- What a coroutine can ask about itself ---
+
+TEST(CurrentDeadlineTest, IsTheEarliestOfTheScopesAround) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    EXPECT_EQ(CurrentDeadline(), Instant::InfiniteFuture());
+    const Instant start = Now();
+    auto ask = []() -> Task<absl::StatusOr<Instant>> { co_return CurrentDeadline(); };
+    auto nested = [](auto ask, absl::Duration inner) -> Task<absl::StatusOr<Instant>> {
+      co_return co_await WithTimeout(inner, ask());
+    };
+    absl::StatusOr<Instant> deadline = co_await WithTimeout(absl::Seconds(5), nested(ask, absl::Seconds(9)));
+    EXPECT_EQ(*deadline, start + absl::Seconds(5));
+    deadline = co_await WithTimeout(absl::Seconds(5), nested(ask, absl::Seconds(2)));
+    EXPECT_EQ(*deadline, start + absl::Seconds(2));
+    EXPECT_EQ(CurrentDeadline(), Instant::InfiniteFuture());
+  }());
+}
+
+TEST(CurrentDeadlineTest, ReachesTheChildrenOfGroupsAndCombinators) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant expected = Now() + absl::Seconds(5);
+    auto ask = [](Instant expected) -> Task<absl::Status> {
+      static_cast<void>(co_await Yield());
+      EXPECT_EQ(CurrentDeadline(), expected);
+      co_return absl::OkStatus();
+    };
+    auto grouped = [](auto ask, Instant expected) -> Task<absl::Status> {
+      auto both = co_await WhenAll(ask(expected), ask(expected));
+      static_cast<void>(both);
+      co_return co_await WithTaskGroup([&](TaskGroup& group) {
+        group.Spawn(ask, expected);
+        return ask(expected);
+      });
+    };
+    const absl::Status status = co_await WithTimeout(absl::Seconds(5), grouped(ask, expected));
+    EXPECT_TRUE(status.ok());
+  }());
+}
+
+TEST(CurrentDeadlineTest, EndsAtAShieldWhichHasItsOwn) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant expected = Now() + absl::Seconds(9);
+    auto ask = [](Instant expected) -> Task<absl::Status> {
+      EXPECT_EQ(CurrentDeadline(), expected);
+      EXPECT_FALSE(StopRequested());
+      co_return absl::OkStatus();
+    };
+    auto shielded = [](auto ask, Instant expected) -> Task<absl::Status> {
+      co_return co_await Shield(absl::Seconds(9), ask(expected));
+    };
+    const absl::Status status = co_await WithTimeout(absl::Seconds(1), shielded(ask, expected));
+    EXPECT_TRUE(status.ok());
+  }());
+}
+
+TEST(CurrentDeadlineTest, IsNotThatOfASpawnedTask) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto spawner = []() -> Task<absl::Status> {
+      Spawn([]() -> Task<void> {
+        EXPECT_EQ(CurrentDeadline(), Instant::InfiniteFuture());
+        co_return;
+      });
+      co_return co_await Yield();
+    };
+    const absl::Status status = co_await WithTimeout(absl::Seconds(1), spawner());
+    EXPECT_TRUE(status.ok());
+  }());
+}
+
+TEST(StopRequestedTest, IsTrueOnceTheScopeWasCancelled) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    CancelScope scope;
+    auto ask = [](CancelScope* scope) -> Task<absl::Status> {
+      EXPECT_FALSE(StopRequested());
+      scope->Cancel();
+      EXPECT_TRUE(StopRequested());
+      co_return absl::OkStatus();
+    };
+    const absl::Status status = co_await scope.Run(ask(&scope));
+    EXPECT_TRUE(status.ok());
+    EXPECT_FALSE(StopRequested());
+  }());
+}
+
+// No cancellation can reach work without an await: it can ask.
+TEST(StopRequestedTest, IsTrueOnceTheDeadlineHasPassedInTheSameTurn) {
+  FakeShard shard;
+  shard.Run([](FakeReactor* reactor) -> Task<void> {
+    auto work = [](FakeReactor* reactor) -> Task<absl::Status> {
+      int steps = 0;
+      for (; !StopRequested(); ++steps) reactor->Advance(absl::Milliseconds(1));
+      EXPECT_EQ(steps, 100);
+      co_return CancelledStatus();
+    };
+    const absl::Status status = co_await WithTimeout(absl::Milliseconds(100), work(reactor));
+    EXPECT_TRUE(absl::IsCancelled(status));  // The timer has not fired yet, so it is the task's own word.
+  }(&shard.reactor()));
+}
+
+TEST(StopRequestedDeathTest, OutsideOfACoroutineIsABug) {
+  FakeShard shard;
+  EXPECT_DEATH(StopRequested(), "no coroutine runs here");
+}
+
 // --- Results of others ---
 
 // What another party has cancelled is a result: only what this library's scopes say is not.

@@ -84,6 +84,13 @@ void Executor::Resume(PromiseBase& promise) {
   exception_trace_.End();
 }
 
+const PromiseBase& Executor::running_coroutine() const {
+  CHECK(running_ != nullptr) << "no coroutine runs here";
+  const PromiseBase* frame = running_->first_frame;
+  while (frame->child != nullptr) frame = frame->child;
+  return *frame;
+}
+
 bool Executor::TimeSliceIsOver() {
   const Instant now = ReadNow();
   if (slice_start_ == Instant::InfiniteFuture()) slice_start_ = now;

@@ -160,6 +160,8 @@ class Executor {
 
   // The task that runs; null between tasks.
   TaskContext* running_task() const { return running_; }
+  // The innermost coroutine of that task. CHECKs that there is one.
+  const PromiseBase& running_coroutine() const;
 
   // One paragraph for each task that is suspended: its chain of awaits with file:line, outermost last, and what the
   // innermost one waits for.
