@@ -702,6 +702,38 @@ TEST_F(ApiExamples, RateLimiter) {
   EXPECT_THAT(ReadAll(server), IsOkAndHolds("....."));
 }
 
+// [Quorum]
+Task<absl::Status> Replicate(std::vector<TcpStream>* replicas, std::string entry) {
+  auto send = [](TcpStream* replica, std::string entry) -> Task<absl::Status> {
+    IoResult written = co_await replica->WriteAll(entry);
+    if (!written.ok()) co_return written.status;
+    char answer[2];
+    IoResult read = co_await replica->ReadExactly(absl::MakeSpan(answer));
+    co_return read.status;
+  };
+  std::vector<Task<absl::Status>> sends;
+  for (TcpStream& replica : *replicas) sends.push_back(send(&replica, entry));
+  const size_t majority = replicas->size() / 2 + 1;
+  WhenSomeResult<absl::Status> result = co_await WhenSome(majority, std::move(sends));
+  if (result.accepted < majority) co_return absl::UnavailableError("no majority");
+  co_return absl::OkStatus();
+}
+// [end]
+
+TEST_F(ApiExamples, Quorum) {
+  std::vector<TcpStream> replicas;
+  std::vector<TcpStream> peers;
+  for (int i = 0; i < 3; ++i) {
+    auto [near, far] = ConnectedPair();
+    replicas.push_back(std::move(near));
+    peers.push_back(std::move(far));
+  }
+  Send(peers[0], "ok");
+  peers[1].Abort();
+  Send(peers[2], "ok");
+  EXPECT_OK(Run(Replicate(&replicas, "entry")));
+}
+
 // [CurrentDeadline]
 std::string RequestHeader() {
   const Instant deadline = CurrentDeadline();

@@ -481,5 +481,218 @@ TEST(WhenAnyTest, TaskWithoutResultIsPresentWhenItEnded) {
   }());
 }
 
+// --- Vectors of tasks ---
+
+Task<void> NoteAfter(absl::Duration delay, std::vector<int>* done, int value) {
+  static_cast<void>(co_await Sleep(delay));
+  done->push_back(value);
+}
+
+TEST(WhenAllTest, TakesAVectorOfTasksWithoutResults) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    std::vector<int> done;
+    std::vector<Task<void>> tasks;
+    for (int i = 0; i < 3; ++i) tasks.push_back(NoteAfter(absl::Seconds(3 - i), &done, i));
+    co_await WhenAll(std::move(tasks));
+    EXPECT_EQ(done, (std::vector<int>{2, 1, 0}));
+    co_await WhenAll(std::vector<Task<void>>());
+  }());
+}
+
+TEST(WhenAllTest, ExceptionOfAVectorIsRethrownAfterTheJoin) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Log log;
+    auto as_void = [](Task<absl::Status> task) -> Task<void> { static_cast<void>(co_await std::move(task)); };
+    std::vector<Task<void>> tasks;
+    tasks.push_back(as_void(EndSlowly(&log)));
+    tasks.push_back(as_void(YieldThenThrow("thrown")));
+    std::string caught;
+    try {
+      co_await WhenAll(std::move(tasks));
+    } catch (const std::runtime_error& error) {
+      caught = error.what();
+    }
+    EXPECT_EQ(caught, "thrown");
+    EXPECT_EQ(log, Log{"slow end"});
+  }());
+}
+
+TEST(WhenAnyTest, TakesAVectorOfTasks) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant before = Now();
+    std::vector<Task<absl::StatusOr<int>>> tasks;
+    for (int i = 0; i < 5; ++i) tasks.push_back(ValueAfter(absl::Seconds(i == 3 ? 1 : 2), i));
+    const std::vector<std::optional<absl::StatusOr<int>>> results = co_await WhenAny(std::move(tasks));
+    EXPECT_EQ(Now(), before + absl::Seconds(1));
+    EXPECT_EQ(results.size(), 5u);
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(results[i].has_value(), i == 3);
+    EXPECT_EQ(results[3]->value(), 3);
+    const auto none = co_await WhenAny(std::vector<Task<absl::StatusOr<int>>>());
+    EXPECT_TRUE(none.empty());
+  }());
+}
+
+TEST(WhenAnyTest, AVectorReturnsEveryResultThatCompleted) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    std::vector<Task<absl::StatusOr<int>>> tasks;
+    for (int i = 0; i < 4; ++i) tasks.push_back(ValueAfter(absl::Seconds(i < 2 ? 1 : 2), i));
+    const auto results = co_await WhenAny(std::move(tasks));
+    EXPECT_TRUE(results[0].has_value());
+    EXPECT_TRUE(results[1].has_value());
+    EXPECT_FALSE(results[2].has_value());
+    EXPECT_FALSE(results[3].has_value());
+  }());
+}
+
+TEST(WhenAnyTest, TakesAVectorOfTasksWithoutResults) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    std::vector<int> done;
+    std::vector<Task<void>> tasks;
+    for (int i = 0; i < 3; ++i) tasks.push_back(NoteAfter(absl::Hours(3 - i), &done, i));
+    const Instant before = Now();
+    const std::vector<std::optional<std::monostate>> results = co_await WhenAny(std::move(tasks));
+    EXPECT_EQ(Now(), before + absl::Hours(1));
+    for (const std::optional<std::monostate>& result : results) EXPECT_TRUE(result.has_value());
+    EXPECT_EQ(done.size(), 3u);  // Cancelled, they go on to their end.
+  }());
+}
+
+// --- WhenSome ---
+
+Task<absl::StatusOr<int>> FailWith(absl::Duration delay, std::string message) {
+  const absl::Status status = co_await Sleep(delay);
+  if (!status.ok()) co_return status;
+  co_return absl::InternalError(message);
+}
+
+// Five replicas that answer after 1, 2, 3, 4, 5 seconds; bit i of `failing` makes number i fail.
+std::vector<Task<absl::StatusOr<int>>> Replicas(int failing = 0) {
+  std::vector<Task<absl::StatusOr<int>>> tasks;
+  for (int i = 0; i < 5; ++i) {
+    const absl::Duration delay = absl::Seconds(i + 1);
+    if ((failing >> i & 1) != 0) {
+      tasks.push_back(FailWith(delay, "down"));
+    } else {
+      tasks.push_back(ValueAfter(delay, i));
+    }
+  }
+  return tasks;
+}
+
+TEST(WhenSomeTest, EndsWithTheQuorumAndCancelsTheRest) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant before = Now();
+    const WhenSomeResult<absl::StatusOr<int>> result = co_await WhenSome(3, Replicas());
+    EXPECT_EQ(Now(), before + absl::Seconds(3));
+    EXPECT_EQ(result.accepted, 3u);
+    EXPECT_EQ(result.results.size(), 5u);
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(result.results[i].has_value(), i < 3);
+    EXPECT_EQ(result.results[2]->value(), 2);
+  }());
+}
+
+TEST(WhenSomeTest, FailuresAreResultsAndDoNotCount) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant before = Now();
+    const WhenSomeResult<absl::StatusOr<int>> result = co_await WhenSome(3, Replicas(0b00101));
+    EXPECT_EQ(Now(), before + absl::Seconds(5));
+    EXPECT_EQ(result.accepted, 3u);
+    EXPECT_EQ(result.results[0]->status(), absl::InternalError("down"));
+    EXPECT_EQ(result.results[4]->value(), 4);
+  }());
+}
+
+TEST(WhenSomeTest, GivesUpWhenTheQuorumCannotBeReached) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant before = Now();
+    const WhenSomeResult<absl::StatusOr<int>> result = co_await WhenSome(3, Replicas(0b00111));
+    EXPECT_EQ(Now(), before + absl::Seconds(3));
+    EXPECT_EQ(result.accepted, 0u);
+    EXPECT_TRUE(result.results[2].has_value());
+    EXPECT_FALSE(result.results[3].has_value());
+  }());
+}
+
+TEST(WhenSomeTest, AsksForEachResultOnceInTheOrderOfArrival) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    std::vector<int> asked;
+    const auto even = [&asked](const absl::StatusOr<int>& value) {
+      asked.push_back(*value);
+      return *value % 2 == 0;
+    };
+    const WhenSomeResult<absl::StatusOr<int>> result = co_await WhenSome(2, Replicas(), even);
+    EXPECT_EQ(result.accepted, 2u);
+    EXPECT_EQ(asked, (std::vector<int>{0, 1, 2}));
+  }());
+}
+
+TEST(WhenSomeTest, ResultsThatComeTogetherAreAllReturned) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    std::vector<Task<absl::StatusOr<int>>> tasks;
+    for (int i = 0; i < 4; ++i) tasks.push_back(ValueAfter(absl::Seconds(1), i));
+    const WhenSomeResult<absl::StatusOr<int>> result = co_await WhenSome(2, std::move(tasks));
+    EXPECT_EQ(result.accepted, 4u);
+    for (const auto& value : result.results) EXPECT_TRUE(value.has_value());
+  }());
+}
+
+TEST(WhenSomeTest, NoneAndTooManyAreDecidedAtOnce) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    const Instant before = Now();
+    WhenSomeResult<absl::StatusOr<int>> result = co_await WhenSome(0, Replicas());
+    EXPECT_EQ(result.accepted, 0u);
+    for (const auto& value : result.results) EXPECT_FALSE(value.has_value());
+    result = co_await WhenSome(6, Replicas());
+    EXPECT_EQ(result.accepted, 0u);
+    result = co_await WhenSome(1, std::vector<Task<absl::StatusOr<int>>>());
+    EXPECT_EQ(result.accepted, 0u);
+    EXPECT_EQ(Now(), before);
+  }());
+}
+
+TEST(WhenSomeTest, CancellationFromOutsideLeavesResultsEmpty) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto quorum = [](size_t* present) -> Task<absl::Status> {
+      const WhenSomeResult<absl::StatusOr<int>> result = co_await WhenSome(3, Replicas());
+      for (const auto& value : result.results) *present += value.has_value() ? 1 : 0;
+      co_return CancelledStatus();
+    };
+    size_t present = 0;
+    const absl::Status status = co_await WithTimeout(absl::Milliseconds(1500), quorum(&present));
+    EXPECT_EQ(status, DeadlineExceededStatus());
+    EXPECT_EQ(present, 1u);
+  }());
+}
+
+TEST(WhenSomeTest, JoinsTheRestAndRethrows) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    Log log;
+    std::vector<Task<absl::Status>> tasks;
+    tasks.push_back(EndSlowly(&log));
+    tasks.push_back(YieldThenThrow("thrown"));
+    bool caught = false;
+    try {
+      static_cast<void>(co_await WhenSome(2, std::move(tasks)));
+    } catch (const std::runtime_error&) {
+      caught = true;
+    }
+    EXPECT_TRUE(caught);
+    EXPECT_EQ(log, Log{"slow end"});
+  }());
+}
+
 }  // namespace
 }  // namespace tandem
