@@ -100,6 +100,7 @@ INTERFACE_FILES = ["sim/interpose*", "sim/reexec*"]
 # Single files that may use a single rule's words, each with the reason.
 ALLOWED = {
     # (pattern of the path, rule): reason
+    ("core/async/frame_pool_test.cc", "thread"): "shows what becomes of a frame that another thread made",
     ("sim/world_test.cc", "clock"): "shows that a world serves the interposed clocks",
     ("sim/plain_reactor_test.cc", "clock"): "shows that a plain main's world serves the interposed clocks",
     ("sim/plain_reactor_test.cc", "sleep"): "shows that blocking work may sleep in a plain main's world",

@@ -3,6 +3,7 @@
 #include "core/async/frame_pool.h"
 
 #include <new>
+#include <utility>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -19,6 +20,7 @@ namespace tandem::internal {
 
 void* AllocateFrame(size_t size) { return ::operator new(size); }
 void FreeFrame(void* frame, size_t) { ::operator delete(frame); }
+size_t PooledFrameBytes() { return 0; }
 
 #else
 
@@ -31,17 +33,24 @@ struct FreeFrameLink {
   FreeFrameLink* next;
 };
 
-// Memory that was pooled stays with the thread until the thread ends.
+// The free frames of one size.
+struct FrameList {
+  FreeFrameLink* free = nullptr;
+  size_t free_count = 0;
+  size_t in_use = 0;  // Made on this thread and not freed on it; 0 when more were freed than made.
+
+  void FreeOne() {
+    --free_count;
+    ::operator delete(std::exchange(free, free->next));
+  }
+};
+
 struct FramePool {
-  FreeFrameLink* free[kLargestPooled / kClassBytes + 1] = {};
+  FrameList lists[kLargestPooled / kClassBytes + 1];
 
   ~FramePool() {
-    for (FreeFrameLink* list : free) {
-      while (list != nullptr) {
-        FreeFrameLink* link = list;
-        list = link->next;
-        ::operator delete(link);
-      }
+    for (FrameList& list : lists) {
+      while (list.free != nullptr) list.FreeOne();
     }
   }
 };
@@ -55,11 +64,11 @@ size_t ClassOf(size_t size) { return (size + kClassBytes - 1) / kClassBytes; }
 void* AllocateFrame(size_t size) {
   if (size > kLargestPooled) return ::operator new(size);
   const size_t index = ClassOf(size);
-  if (FreeFrameLink* link = pool.free[index]; link != nullptr) {
-    pool.free[index] = link->next;
-    return link;
-  }
-  return ::operator new(index * kClassBytes);
+  FrameList& list = pool.lists[index];
+  ++list.in_use;
+  if (list.free == nullptr) return ::operator new(index * kClassBytes);
+  --list.free_count;
+  return std::exchange(list.free, list.free->next);
 }
 
 void FreeFrame(void* frame, size_t size) {
@@ -67,9 +76,26 @@ void FreeFrame(void* frame, size_t size) {
     ::operator delete(frame);
     return;
   }
+  const size_t index = ClassOf(size);
+  FrameList& list = pool.lists[index];
+  if (list.in_use > 0) --list.in_use;
   auto* link = static_cast<FreeFrameLink*>(frame);
-  link->next = pool.free[ClassOf(size)];
-  pool.free[ClassOf(size)] = link;
+  link->next = list.free;
+  list.free = link;
+  ++list.free_count;
+  // Each free adds one and lowers the limit by one: two go.
+  for (int i = 0; i < 2 && list.free_count > list.in_use; ++i) {
+    if ((list.free_count - list.in_use) * index * kClassBytes <= kKeptFrameBytes) break;
+    list.FreeOne();
+  }
+}
+
+size_t PooledFrameBytes() {
+  size_t bytes = 0;
+  for (size_t index = 1; index <= kLargestPooled / kClassBytes; ++index) {
+    bytes += pool.lists[index].free_count * index * kClassBytes;
+  }
+  return bytes;
 }
 
 #endif
