@@ -734,6 +734,35 @@ TEST_F(ApiExamples, Quorum) {
   EXPECT_OK(Run(Replicate(&replicas, "entry")));
 }
 
+// [JoinHandle]
+class Prefetcher {
+ public:
+  void Start(std::string key) { load_ = SpawnJoinable(&Prefetcher::Load, std::move(key)); }
+  void GiveUp() { load_.Cancel(); }
+  Task<absl::StatusOr<std::string>> Value() {
+    absl::StatusOr<std::string> value = co_await load_.Join();
+    co_return value;
+  }
+
+ private:
+  static Task<absl::StatusOr<std::string>> Load(std::string key) {
+    absl::Status slept = co_await Sleep(absl::Milliseconds(1));  // Whatever it takes.
+    if (!slept.ok()) co_return slept;
+    co_return "value of " + key;
+  }
+  JoinHandle<absl::StatusOr<std::string>> load_;
+};
+// [end]
+
+TEST_F(ApiExamples, JoinHandle) {
+  Prefetcher prefetcher;
+  prefetcher.Start("a");
+  EXPECT_THAT(Run(prefetcher.Value()), IsOkAndHolds("value of a"));
+  prefetcher.Start("b");
+  prefetcher.GiveUp();
+  EXPECT_EQ(Run(prefetcher.Value()).status(), CancelledStatus());
+}
+
 // [CurrentDeadline]
 std::string RequestHeader() {
   const Instant deadline = CurrentDeadline();

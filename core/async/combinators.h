@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Structured concurrency in one header: time, timeouts, task groups, several at once.
+// Structured concurrency in one header: time, timeouts, task groups, several at once, and spawned tasks.
 //
 // Every combinator joins all that it started before it returns, whatever happens: no task of a combinator outlives the
 // combinator. And none throws a completed result away: bytes that a losing read has already got are in its result.
@@ -8,12 +8,13 @@
 #ifndef TANDEM_CORE_ASYNC_COMBINATORS_H_
 #define TANDEM_CORE_ASYNC_COMBINATORS_H_
 
-#include "core/async/cancel.h"      // IWYU pragma: export
-#include "core/async/sleep.h"       // IWYU pragma: export
-#include "core/async/spawn.h"       // IWYU pragma: export
-#include "core/async/task.h"        // IWYU pragma: export
-#include "core/async/task_group.h"  // IWYU pragma: export
-#include "core/async/timeout.h"     // IWYU pragma: export
-#include "core/async/when.h"        // IWYU pragma: export
+#include "core/async/cancel.h"       // IWYU pragma: export
+#include "core/async/join_handle.h"  // IWYU pragma: export
+#include "core/async/sleep.h"        // IWYU pragma: export
+#include "core/async/spawn.h"        // IWYU pragma: export
+#include "core/async/task.h"         // IWYU pragma: export
+#include "core/async/task_group.h"   // IWYU pragma: export
+#include "core/async/timeout.h"      // IWYU pragma: export
+#include "core/async/when.h"         // IWYU pragma: export
 
 #endif  // TANDEM_CORE_ASYNC_COMBINATORS_H_

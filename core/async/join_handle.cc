@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/async/join_handle.h"
+
+#include <utility>
+
+namespace tandem::internal {
+
+void JoinState::Fail() {
+  if (detached_ && waiter_ == nullptr) Executor::Current().EscapedException();
+  exception_.Catch();
+}
+
+void JoinState::End() {
+  ended_ = true;
+  if (waiter_ != nullptr) std::exchange(waiter_, nullptr)->OnEnd();
+}
+
+void JoinState::Detach() {
+  detached_ = true;
+  // A call that still waits will throw it.
+  if (waiter_ == nullptr && exception_ && !Executor::Current().dead()) exception_.Escape();
+}
+
+}  // namespace tandem::internal
