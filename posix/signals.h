@@ -2,15 +2,18 @@
 //
 // Signals: signals of this process as a set of flags that a reactor looks at.
 //
-// The signal handler only sets a flag and wakes the owner. SIGPIPE is ignored while a Signals exists.
+// The signal handler only sets a flag and wakes the owner. SIGPIPE does nothing while a Signals exists; programs that
+// are started meanwhile have it as it was by default.
 //
-// Signals belong to the process, so at most one Signals exists at a time (CHECKed). The handler may run on any thread;
+// Signals belong to the process, so at most one Signals exists at a time (CHECKed). In a child of fork(2) a signal has
+// the action that it had before, and the child may make a Signals of its own. The handler may run on any thread;
 // everything else belongs to one.
 
 #ifndef TANDEM_POSIX_SIGNALS_H_
 #define TANDEM_POSIX_SIGNALS_H_
 
 #include <signal.h>
+#include <sys/types.h>
 
 #include <array>
 #include <atomic>
@@ -41,9 +44,11 @@ class Signals {
   static constexpr int kLastSignal = 64;
 
   static void OnSignal(int signal);
+  void Release();
 
   void (*const wake_)(void*);
   void* const context_;
+  const pid_t process_;
   std::atomic<uint64_t> pending_{0};
   struct Watched {
     SignalWatch watch = SignalWatch::kOff;

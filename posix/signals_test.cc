@@ -3,9 +3,14 @@
 #include "posix/signals.h"
 
 #include <signal.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 
 #include "core/io/reactor.h"
 #include "gtest/gtest.h"
@@ -85,6 +90,63 @@ TEST(SignalsTest, SigpipeIsIgnoredMeanwhile) {
   raise(SIGPIPE);
 
   EXPECT_EQ(wakes.load(), 0);
+}
+
+// An ignored signal stays ignored across exec(2): a pipeline that this program starts would not end by itself.
+TEST(SignalsTest, ProgramsThatAreStartedDoNotIgnoreSigpipe) {
+  std::atomic<int> wakes{0};
+  Signals signals(&CountWake, &wakes);
+
+  const int status = std::system("kill -PIPE $$; exit 3");
+
+  ASSERT_TRUE(WIFSIGNALED(status)) << status;
+  EXPECT_EQ(WTERMSIG(status), SIGPIPE);
+}
+
+int WaitForChild(pid_t child) {
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return status;
+}
+
+TEST(SignalsTest, AChildHasItsSignalsForItself) {
+  std::atomic<int> wakes{0};
+  Signals signals(&CountWake, &wakes);
+  ASSERT_EQ(signals.Watch(SIGTERM, SignalWatch::kAlways), 0);
+
+  const pid_t child = fork();
+  if (child == 0) {
+    raise(SIGTERM);
+    _exit(3);
+  }
+
+  const int status = WaitForChild(child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << status;
+  EXPECT_EQ(WTERMSIG(status), SIGTERM);
+  EXPECT_FALSE(signals.pending());
+}
+
+TEST(SignalsTest, AChildMayHaveAnOwnerOfItsOwn) {
+  std::atomic<int> wakes{0};
+  Signals signals(&CountWake, &wakes);
+  ASSERT_EQ(signals.Watch(SIGTERM, SignalWatch::kAlways), 0);
+
+  const pid_t child = fork();
+  if (child == 0) {
+    std::atomic<int> own_wakes{0};
+    {
+      Signals own(&CountWake, &own_wakes);
+      own.Watch(SIGTERM, SignalWatch::kAlways);
+      raise(SIGTERM);
+      if (own.TakePending() != BitOf(SIGTERM) || own_wakes != 1 || wakes != 0) _exit(4);
+    }
+    raise(SIGTERM);
+    _exit(3);
+  }
+
+  const int status = WaitForChild(child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << status;
+  EXPECT_EQ(WTERMSIG(status), SIGTERM);
 }
 
 TEST(SignalsDeathTest, SecondOwnerIsRefused) {
