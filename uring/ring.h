@@ -15,6 +15,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/io/reactor_statistics.h"
 
 namespace tandem::uring {
 
@@ -71,7 +72,7 @@ class Ring {
   io_uring ring_ = {};
   bool enabled_ = false;
   uint32_t wait_flags_ = 0;  // IORING_ENTER_NO_IOWAIT where the kernel has it.
-  uint64_t enters_ = 0;
+  Counter enters_;
   std::string description_;
 };
 

@@ -214,8 +214,8 @@ class Reactor {
   friend class Shard;
   static inline thread_local Reactor* current_ = nullptr;
 
-  uint64_t in_flight_ = 0;
-  uint64_t armed_ = 0;
+  Counter in_flight_;
+  Counter armed_;
 };
 
 inline OwnReactor::OwnReactor() : reactor_(&Reactor::Current()) {}
