@@ -40,6 +40,7 @@
 #include "core/runtime/runtime.h"          // IWYU pragma: export
 #include "core/runtime/shard.h"            // IWYU pragma: export
 #include "core/runtime/signal_listener.h"  // IWYU pragma: export
+#include "core/runtime/stop.h"             // IWYU pragma: export
 #include "core/sync/channel.h"             // IWYU pragma: export
 #include "core/sync/event.h"               // IWYU pragma: export
 #include "core/sync/mutex.h"               // IWYU pragma: export

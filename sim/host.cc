@@ -98,9 +98,11 @@ void Host::Start() {
   reactor_ = reactor.get();
   reactor_->set_wall_offset_ns(clock_offset_ns_);
   shard_ = std::make_unique<Shard>(std::move(reactor));
+  shard_->set_name(name_);
   shard_->set_schedule_policy(schedule_.get());
   ++starts_;
   shutting_down_ = false;
+  give_up_ = Instant::InfiniteFuture();
   main_status_.reset();
   status_.reset();
   {
@@ -112,7 +114,6 @@ void Host::Start() {
 
 void Host::BeginShutdown() {
   shutting_down_ = true;
-  give_up_ = world_.Now() + kGrace;
   shard_->RethrowMain();
   shard_->BeginShutdown();
 }
@@ -189,7 +190,7 @@ void Host::Pause(absl::Duration duration) {
 void Host::OnPauseEnd() {
   paused_ = false;
   // What could not run could not drain either.
-  if (shutting_down_) give_up_ = std::max(give_up_, world_.Now() + kGrace);
+  if (give_up_ != Instant::InfiniteFuture()) give_up_ = std::max(give_up_, world_.Now() + kGrace);
   if (HasWork()) return OnRunnable();
   ArmWakeUp();
 }
@@ -239,6 +240,7 @@ void Host::RunTurns() {
       if (!world_.CountTurn(*this)) return;
       CHECK(shard_->Turn(Instant::InfinitePast()));
       if (shard_->main_ended() && !shutting_down_) BeginShutdown();
+      if (give_up_ == Instant::InfiniteFuture()) give_up_ = shard_->cancelled_at() + kGrace;
       has_work = HasWork();
     }
   }
@@ -252,8 +254,7 @@ void Host::RunTurns() {
 }
 
 void Host::ArmWakeUp() {
-  Instant due = shard_->next_deadline();
-  if (shutting_down_) due = std::min(due, give_up_);
+  const Instant due = std::min(shard_->next_deadline(), give_up_);
   if (due == Instant::InfiniteFuture()) return;
   // A wake-up that is too early looks again: most timers are disarmed or moved before they are due.
   if (wake_up_.scheduled() && wake_up_.time_ns() <= due.nanoseconds()) return;
@@ -262,10 +263,10 @@ void Host::ArmWakeUp() {
 
 void Host::OnWakeUp() {
   if (paused_) return;
-  if (shutting_down_ && world_.Now() >= give_up_) {
+  if (world_.Now() >= give_up_) {
     return world_.Fail(
         absl::InternalError(absl::StrCat("host ", name_, " has not drained ", absl::FormatDuration(kGrace),
-                                         " after its main returned, with everything cancelled and ",
+                                         " after everything was cancelled, with ",
                                          reactor_->in_flight(), " operation(s) in flight:\n", DescribeTasks())));
   }
   if (HasWork()) return OnRunnable();

@@ -162,7 +162,7 @@ class Host final : private HostWaker {
   bool in_turn_ = false;
   bool paused_ = false;
   bool shutting_down_ = false;
-  Instant give_up_;  // When a process that shuts down has to have drained.
+  Instant give_up_ = Instant::InfiniteFuture();  // When a process that was cancelled has to have drained.
   uint32_t starts_ = 0;
   uint64_t turns_ = 0;
   int64_t last_turn_ns_ = -1;

@@ -101,6 +101,8 @@ INTERFACE_FILES = ["sim/interpose*", "sim/reexec*"]
 ALLOWED = {
     # (pattern of the path, rule): reason
     ("core/async/frame_pool_test.cc", "thread"): "shows what becomes of a frame that another thread made",
+    ("core/runtime/post_test.cc", "thread"): "shows what a call of Post() on another thread holds",
+    ("core/sync/own_shard_test.cc", "thread"): "shows what a thread without a shard is told",
     ("sim/world_test.cc", "clock"): "shows that a world serves the interposed clocks",
     ("sim/plain_reactor_test.cc", "clock"): "shows that a plain main's world serves the interposed clocks",
     ("sim/plain_reactor_test.cc", "sleep"): "shows that blocking work may sleep in a plain main's world",

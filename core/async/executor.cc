@@ -53,13 +53,21 @@ void Executor::RunReady() {
   ready_tail_ = nullptr;
   if (policy_ != nullptr && head != nullptr && head->next_ready_ != nullptr) {
     OrderByPolicy(head);
-    return;
+  } else {
+    while (head != nullptr) {
+      PromiseBase* promise = head;
+      head = promise->next_ready_;
+      Resume(*promise);
+    }
   }
-  while (head != nullptr) {
-    PromiseBase* promise = head;
-    head = promise->next_ready_;
-    Resume(*promise);
-  }
+  if (waits_to_be_alone_ != nullptr && (task_count_ == 1 || runs_alone_ == nullptr)) ResumeAlone();
+}
+
+// Not at once: those who turn the loop look at what is ready.
+void Executor::ResumeAlone() {
+  PromiseBase& promise = *std::exchange(waits_to_be_alone_, nullptr);
+  promise.is_ready_ = false;
+  Ready(promise);
 }
 
 void Executor::OrderByPolicy(PromiseBase* head) {
@@ -73,6 +81,10 @@ void Executor::OrderByPolicy(PromiseBase* head) {
 }
 
 void Executor::Resume(PromiseBase& promise) {
+  if (promise.task == runs_alone_ && task_count_ > 1) {
+    waits_to_be_alone_ = &promise;
+    return;
+  }
   promise.is_ready_ = false;
   running_ = promise.task;
   ++running_->resumes;
@@ -97,27 +109,32 @@ bool Executor::TimeSliceIsOver() {
   return now - slice_start_ >= TimeSlice();
 }
 
-std::string Executor::DescribeTasks() const {
+std::string Executor::DescribeTasks(size_t limit) const {
   std::string text;
   size_t number = 0;
   tasks_.ForEach([&](RootPromise& root) {
-    absl::StrAppend(&text, "  task ", ++number, " of ", task_count_, "\n");
+    if (++number > limit) return;
+    absl::StrAppend(&text, "  task ", number, " of ", task_count_, "\n");
     // The first frame is the library's own; it has nothing to say but when the task has not started.
     std::vector<const PromiseBase*> chain;
     for (const PromiseBase* frame = &root; frame != nullptr; frame = frame->child) chain.push_back(frame);
     const Leaf* leaf = chain.back()->leaf;
-    absl::StrAppend(&text, "    waits for: ", leaf != nullptr ? leaf->Describe() : "its turn to run", "\n");
+    const absl::string_view turn =
+        &root.context == runs_alone_ && task_count_ > 1 ? "the end of all other tasks" : "its turn to run";
+    absl::StrAppend(&text, "    waits for: ", leaf != nullptr ? leaf->Describe() : turn, "\n");
     for (size_t i = chain.size(); i-- > 1;) {
       absl::StrAppend(&text, "    at ", PlaceOf(chain[i]->await_location), " in ",
                       chain[i]->await_location.function_name(), "\n");
     }
   });
+  if (number > limit) absl::StrAppend(&text, "  and ", number - limit, " more\n");
   return text;
 }
 
 void Executor::Die() {
   dead_ = true;
   ready_head_ = ready_tail_ = nullptr;
+  waits_to_be_alone_ = nullptr;
 }
 
 void Executor::DestroyTasks() {

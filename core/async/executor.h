@@ -16,6 +16,8 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <source_location>
 #include <string>
 #include <utility>
@@ -158,14 +160,17 @@ class Executor {
   // Runs every coroutine that is in the ready queue now; those that become ready meanwhile wait for the next call.
   void RunReady();
 
+  // From now on `task` runs only while it is the one task there is; null: every task runs. See Shard::RequestStop().
+  void SetRunsAlone(const TaskContext* task) { runs_alone_ = task; }
+
   // The task that runs; null between tasks.
   TaskContext* running_task() const { return running_; }
   // The innermost coroutine of that task. CHECKs that there is one.
   const PromiseBase& running_coroutine() const;
 
   // One paragraph for each task that is suspended: its chain of awaits with file:line, outermost last, and what the
-  // innermost one waits for.
-  std::string DescribeTasks() const;
+  // innermost one waits for. At most `limit` paragraphs.
+  std::string DescribeTasks(size_t limit = std::numeric_limits<size_t>::max()) const;
 
   // The simulated host crashed: from now on nothing that is started will ever run.
   void Die();
@@ -180,6 +185,11 @@ class Executor {
 
   void set_schedule_policy(SchedulePolicy* policy) { policy_ = policy; }
 
+  // For messages: of the simulated host, or "main".
+  const std::string& name() const { return *name_; }
+  std::shared_ptr<const std::string> shared_name() const { return name_; }
+  void set_name(std::string name) { name_ = std::make_shared<const std::string>(std::move(name)); }
+
  protected:
   virtual Instant ReadClock() = 0;
   static Executor* ExchangeCurrent(Executor* executor) { return std::exchange(current_, executor); }
@@ -192,10 +202,12 @@ class Executor {
   };
 
   void Resume(PromiseBase& promise);
+  void ResumeAlone();
   void OrderByPolicy(PromiseBase* head);
 
   static inline thread_local Executor* current_ = nullptr;
 
+  std::shared_ptr<const std::string> name_ = std::make_shared<const std::string>("main");
   Instant now_;
   PromiseBase* ready_head_ = nullptr;
   PromiseBase* ready_tail_ = nullptr;
@@ -204,6 +216,8 @@ class Executor {
   Instant slice_start_ = Instant::InfiniteFuture();  // Infinite: nobody asked yet.
   bool dead_ = false;
   TaskContext* running_ = nullptr;
+  const TaskContext* runs_alone_ = nullptr;
+  PromiseBase* waits_to_be_alone_ = nullptr;  // Of that task: it was ready when there were others.
   TaskContext own_context_;  // The parent of tasks that no task spawned.
   SchedulePolicy* policy_ = nullptr;
   std::vector<Ranked> ranked_;  // Scratch space of OrderByPolicy().

@@ -17,6 +17,7 @@
 #ifndef TANDEM_CORE_NET_SERVE_H_
 #define TANDEM_CORE_NET_SERVE_H_
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +35,7 @@
 #include "core/base/instant.h"
 #include "core/base/intrusive_list.h"
 #include "core/net/stream.h"
+#include "core/runtime/stop.h"
 #include "core/sync/event.h"
 
 namespace tandem {
@@ -178,7 +180,7 @@ class Server {
     CancelScope& outer = co_await ThisScope{};
     // Handlers are not cancelled with the caller, but when the drain is over.
     ScopeEntry entry(handlers_.scope(), outer, Instant::InfiniteFuture(), ScopeEntry::Shielded::kYes);
-    absl::Status status = co_await accepting_.Run(AcceptAll());
+    absl::Status status = co_await UntilStop(accepting_.Run(AcceptAll()));
     absl::Status closed = co_await listener_.Close();
     closed.IgnoreError();  // Always OK.
     connections_.Drain();
@@ -244,8 +246,8 @@ class Server {
 }  // namespace internal
 
 // Accepts connections and calls `handler(stream)` or `handler(stream, idle)` for each, a coroutine that returns
-// Task<void> and owns the stream. Goes on until the call is cancelled, by a SIGTERM to the program for example. Then it
-// stops: closes the listener, cancels what runs in the `idle` scopes of the handlers, lets the handlers finish within
+// Task<void> and owns the stream. Goes on until the call is cancelled or a stop of the program is announced (stop.h), by
+// SIGTERM for example. Then it stops: closes the listener, cancels what runs in the `idle` scopes of the handlers, lets the handlers finish within
 // `options.drain_limit()`, cancels those that are left, and returns when all have ended.
 //
 // A handler runs in `idle` what need not go on when the server stops, which is to wait for the next request; a call
@@ -266,7 +268,9 @@ Task<absl::Status> Serve(Listener listener, Handler handler, ServeOptions option
   static_assert(std::is_trivially_copyable_v<Handler>,
                 "a handler of connections captures references or nothing; what it refers to outlives Serve()");
   internal::Server<Listener, Handler> server(std::move(listener), std::move(handler), options);
-  absl::Status status = co_await server.Run();
+  // What else was spawned goes on while the handlers finish.
+  const absl::Duration drain_limit = std::max(options.drain_limit(), absl::ZeroDuration());
+  absl::Status status = co_await WithDrain(drain_limit, server.Run());
   co_return status;
 }
 

@@ -55,7 +55,10 @@ class FakeReactor final : public Reactor {
     }
     return true;
   }
-  void Wake() override { wakes_.fetch_add(1); }
+  void Wake() override {
+    if (in_wake_) in_wake_();
+    wakes_.fetch_add(1);
+  }
   void SetSignalHandler(std::function<void(int signal)> handler) override { signal_ = std::move(handler); }
   int WatchSignal(int, SignalWatch) override { return 0; }
 
@@ -76,6 +79,9 @@ class FakeReactor final : public Reactor {
   // Notes, at the present time, that some of `operation` went.
   void Progress(Operation& operation) { NoteProgress(operation); }
   void DeliverSignal(int signal) { signal_(signal); }
+  // Called by each Wake() before it takes effect, on its thread.
+  void set_in_wake(std::function<void()> in_wake) { in_wake_ = std::move(in_wake); }
+  int wakes() const { return wakes_; }
   // Every operation that was submitted, in order.
   const std::vector<Operation*>& submitted() const { return submitted_; }
   // Every arming, in order. What a source reports comes at the next Poll().
@@ -103,6 +109,7 @@ class FakeReactor final : public Reactor {
 
   Instant clock_ = Instant::FromNanoseconds(1'000'000'000);
   std::atomic<int> wakes_{0};
+  std::function<void()> in_wake_;
   std::function<void(int signal)> signal_;
   std::vector<std::pair<Operation*, int64_t>> completions_;
   std::vector<Operation*> submitted_;

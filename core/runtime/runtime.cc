@@ -2,6 +2,9 @@
 
 #include "core/runtime/runtime.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -14,10 +17,18 @@
 namespace tandem {
 namespace {
 
-[[noreturn]] void Exit(int code, const std::string& message) {
-  std::fflush(stdout);
+// After so long a shutdown says what it waits for.
+constexpr absl::Duration kPatience = absl::Seconds(1);
+constexpr size_t kTasksInReport = 10;
+
+void Print(const std::string& message) {
   std::fputs(message.c_str(), stderr);
   std::fflush(stderr);
+}
+
+[[noreturn]] void Exit(int code, const std::string& message) {
+  std::fflush(stdout);
+  Print(message);
   std::_Exit(code);
 }
 
@@ -47,28 +58,40 @@ ReactorStatistics Runtime::statistics() const { return shard_->reactor().statist
 void Runtime::Run(Task<void> main) {
   Shard::Entered entered(*shard_);
   shard_->StartMain(std::move(main));
-  while (!shard_->main_ended()) {
-    if (!shard_->Turn(Instant::InfiniteFuture())) {
-      Exit(3, absl::StrCat("stuck: every task waits, and nothing can happen any more (in the simulated world nobody "
-                           "connects from outside: use several hosts in a SIM_TEST, or --config=uring)\n",
-                           shard_->DescribeTasks()));
-    }
-  }
+  while (!shard_->main_ended()) TurnOrExit();
   shard_->BeginShutdown();
-  const Instant give_up = shard_->reactor().ReadClock() + grace_;
   // One turn at least: it ends the HostLocals, which may close streams.
-  for (;;) {
-    const bool alive = shard_->Turn(give_up);
-    if (shard_->drained()) break;
-    if (!alive || shard_->now() >= give_up) {
-      Exit(2, absl::StrCat("shutdown: ", shard_->task_count(), " task(s) did not end within ",
-                           absl::FormatDuration(grace_), " of being cancelled, ", shard_->reactor().in_flight(),
-                           " operation(s) in flight",
-                           shard_->task_count() == 0 ? ": a stream or listener is open outside of any task" : "", "\n",
-                           shard_->DescribeTasks()));
-    }
-  }
+  do {
+    TurnOrExit();
+  } while (!shard_->drained());
+  shard_->CloseMailbox();
+  while (!shard_->drained()) TurnOrExit();
   shard_->RethrowMain();
+}
+
+void Runtime::TurnOrExit() {
+  const Instant cancelled_at = shard_->cancelled_at();
+  const Instant give_up = cancelled_at + grace_;
+  const Instant report = reported_ ? Instant::InfiniteFuture() : cancelled_at + std::min(kPatience, grace_);
+  const bool alive = shard_->Turn(std::min(give_up, report));
+  if (shard_->main_ended() && shard_->drained()) return;
+  if (!alive && cancelled_at == Instant::InfiniteFuture()) {
+    Exit(3, absl::StrCat("stuck: every task waits, and nothing can happen any more (in the simulated world nobody "
+                         "connects from outside: use several hosts in a SIM_TEST, or --config=uring)\n",
+                         shard_->DescribeTasks()));
+  }
+  const uint64_t in_flight = shard_->reactor().in_flight();
+  if (!alive || shard_->now() >= give_up) {
+    Exit(2, absl::StrCat("shutdown: ", shard_->task_count(), " task(s) did not end within ",
+                         absl::FormatDuration(grace_), " of being cancelled, ", in_flight, " operation(s) in flight",
+                         shard_->task_count() == 0 ? ": a stream or listener is open outside of any task" : "", "\n",
+                         shard_->DescribeTasks()));
+  }
+  if (shard_->now() < report) return;
+  reported_ = true;
+  Print(absl::StrCat("shutdown: waits for ", shard_->task_count(), " task(s) and ", in_flight,
+                     " operation(s) in flight, up to ", absl::FormatDuration(give_up - shard_->now()), " more\n",
+                     shard_->DescribeTasks(kTasksInReport)));
 }
 
 }  // namespace tandem

@@ -40,7 +40,7 @@ class RuntimeOptions {
     reactor_ = options;
     return *this;
   }
-  // How long tasks may take to end after the main coroutine has returned and they were cancelled.
+  // How long tasks may take to end after they were cancelled, because of a stop or because main has returned.
   absl::Duration grace() const { return grace_; }
   RuntimeOptions& set_grace(absl::Duration grace) {
     grace_ = grace;
@@ -77,20 +77,28 @@ class Runtime {
   ~Runtime();
 
   // Runs `main` until it ends, then cancels and joins every task that is left, and returns what `main` returned or
-  // throws what it threw. SIGINT and SIGTERM cancel `main`, and a SIGINT after either kills. May be called once.
+  // throws what it threw. May be called once.
   //
-  // Tasks that do not end within the grace time are named on standard error, and the process exits with code 2, without
-  // freeing memory that the kernel may still write to. In the simulator a program in which nothing can ever happen
-  // again exits with code 3 and a list of what its tasks wait for.
+  // SIGINT, SIGTERM and RequestStop() stop it: every task is cancelled, at once or after a drain (stop.h). `main` itself
+  // comes last: its coroutine, with those that it awaits, goes on with kCancelled when all other tasks have ended, so
+  // that what spawned tasks use may be a local variable of `main`. But when `main` returns by itself, its locals are
+  // gone before the others are cancelled. A further SIGTERM does nothing; a SIGINT after either kills.
+  //
+  // The grace time counts from the cancellation. When it takes longer than a second, what is waited for is said on
+  // standard error. Tasks that do not end within the grace time are named there, and the process exits with code 2,
+  // without freeing memory that the kernel may still write to. In the simulator a program in which nothing can ever
+  // happen again exits with code 3 and a list of what its tasks wait for.
   template <typename T>
   T BlockOn(Task<T> main);
 
-  // Cancels `main`, from any thread, as SIGTERM does.
+  // Stops `main` and all other tasks, from any thread, as SIGTERM does. Idempotent.
   void RequestStop() { shard_->RequestStop(); }
-  // Runs `function` on the runtime's thread, from any thread.
-  void Post(absl::AnyInvocable<void()> function) { shard_->Post(std::move(function)); }
+  // Runs `function` on the runtime's thread, from any thread; before BlockOn(), in its first turn. It must not throw.
+  // Returns false, and destroys `function` unrun, when BlockOn() has returned or is about to: what was accepted before
+  // is run, unless the process ends with the grace time. The runtime may be destroyed as soon as `function` has run.
+  bool Post(absl::AnyInvocable<void()> function) { return shard_->Post(std::move(function)); }
 
-  // Counters of the reactor, and a line that says which one it is and what it chose.
+  // Counters of the reactor, and a line that says which one it is and what it chose. From any thread.
   ReactorStatistics statistics() const;
   Shard& shard() { return *shard_; }
 
@@ -102,9 +110,11 @@ class Runtime {
     result->emplace(co_await std::move(main));
   }
   void Run(Task<void> main);
+  void TurnOrExit();
 
   const absl::Duration grace_;
   std::unique_ptr<Shard> shard_;
+  bool reported_ = false;  // That the shutdown takes long.
 };
 
 template <typename T>

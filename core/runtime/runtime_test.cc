@@ -125,6 +125,58 @@ TEST(RuntimeTest, PostRunsOnTheShardInOrder) {
   EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 4}));
 }
 
+// A thread that waits for its function to run would otherwise wait for ever.
+TEST(RuntimeTest, WhatIsAcceptedRunsAndWhatComesTooLateIsRefused) {
+  Runtime runtime;
+  auto destroyed = std::make_shared<int>(0);
+  int ran = 0;
+  bool late_accepted = true;
+  EXPECT_TRUE(runtime.Post([&] { ++ran; }));
+  runtime.BlockOn([](Runtime* runtime, int* ran, bool* late_accepted) -> Task<void> {
+    EXPECT_TRUE(runtime->Post([=] {
+      ++*ran;
+      // From here on by itself, after main and every task: as long as it is accepted.
+      struct Again {
+        static void Run(Runtime* runtime, int* ran, bool* accepted) {
+          ++*ran;
+          *accepted = runtime->Post([=] { Run(runtime, ran, accepted); });
+        }
+      };
+      Again::Run(runtime, ran, late_accepted);
+    }));
+    co_return;
+  }(&runtime, &ran, &late_accepted));
+  EXPECT_GE(ran, 3);
+  EXPECT_FALSE(late_accepted);
+  const int before = ran;
+  EXPECT_FALSE(runtime.Post([&ran, destroyed] { ++ran; }));
+  EXPECT_EQ(ran, before);
+  EXPECT_EQ(destroyed.use_count(), 1);  // Destroyed, unrun.
+  runtime.RequestStop();                // Does nothing any more.
+}
+
+// What the last letters start is joined.
+TEST(RuntimeTest, ATaskThatTheLastLetterSpawnsIsJoined) {
+  Runtime runtime;
+  bool ended = false;
+  struct Spawner {
+    static void Run(Runtime* runtime, bool* ended) {
+      if (runtime->Post([=] { Run(runtime, ended); })) return;
+      Spawn(
+          [](bool* ended) -> Task<void> {
+            static_cast<void>(co_await Sleep(absl::Hours(1)));
+            *ended = true;
+          },
+          ended);
+    }
+  };
+  runtime.BlockOn([](Runtime* runtime, bool* ended) -> Task<void> {
+    Spawner::Run(runtime, ended);
+    co_return;
+  }(&runtime, &ended));
+  EXPECT_TRUE(ended);
+}
+
 TEST(RuntimeTest, RandomStreamsAreNamed) {
   Runtime runtime;
   runtime.BlockOn([]() -> Task<void> {

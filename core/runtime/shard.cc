@@ -13,12 +13,17 @@
 namespace tandem {
 namespace {
 
-internal::RootCoroutine RunMain(Task<void> main, bool* ended) {
+// Clears `this_task` at its end.
+internal::RootCoroutine RunMain(Task<void> main, Shard* shard, const TaskContext** this_task) {
   struct AtEnd {
-    bool* ended;
-    ~AtEnd() { *ended = true; }
+    Shard* shard;
+    const TaskContext** this_task;
+    ~AtEnd() {
+      *this_task = nullptr;
+      shard->SetRunsAlone(nullptr);
+    }
   };
-  AtEnd at_end{ended};
+  AtEnd at_end{shard, this_task};
   co_await std::move(main);
 }
 
@@ -49,9 +54,9 @@ Shard::Shard(std::unique_ptr<Reactor> reactor) : reactor_(std::move(reactor)) {
 Shard::~Shard() {
   CHECK(drained()) << "a shard ended with " << task_count() << " tasks and " << reactor_->in_flight() << " in flight";
   reactor_->SetSignalHandler(nullptr);
-  for (Letter* letter = mailbox_.exchange(nullptr); letter != nullptr;) {
-    delete std::exchange(letter, letter->next);
-  }
+  Letter* letter = mailbox_.exchange(&closed_);
+  while (letter != nullptr && letter != &closed_) delete std::exchange(letter, letter->next);
+  for (int posting = posting_.load(); posting != 0; posting = posting_.load()) posting_.wait(posting);
 }
 
 bool Shard::drained() const { return task_count() == 0 && reactor_->in_flight() == 0; }
@@ -69,7 +74,7 @@ void Shard::OnSignal(int signal) {
   if (received || (signal != SIGINT && signal != SIGTERM)) return;
   stop_signalled_ = true;
   UpdateSignalWatch(SIGINT);
-  main_.scope().Cancel();
+  stop_control_.Request();
 }
 
 int Shard::UpdateSignalWatch(int signal) {
@@ -108,14 +113,17 @@ void Shard::StartMain(Task<void> main) {
   CHECK(!main_started_) << "BlockOn() was called twice";
   ReadNow();
   main_started_ = true;
-  main_.Start(RunMain(std::move(main), &main_ended_));
+  internal::RootCoroutine root = RunMain(std::move(main), this, &main_task_);
+  main_task_ = &root.context();
+  main_.Start(std::move(root));
 }
 
 bool Shard::Turn(Instant wait_until) {
-  DrainMailbox();
+  const Instant cancelled_before = cancelled_at_;
+  if (has_letters()) RunLetters(nullptr);
   RunReady();
-  // What the owner of the loop waits for has come: it is not to sleep on.
-  const bool done = shutting_down_ ? drained() : main_ended_;
+  // What the owner of the loop waits for has come, or a limit for it: it is not to sleep on.
+  const bool done = (shutting_down_ ? drained() : main_ended()) || cancelled_at_ != cancelled_before;
   Instant until = Instant::InfinitePast();
   if (!has_work() && !done) until = std::min(wait_until, timers().next_deadline());
   const bool alive = reactor_->Poll(until) || done;
@@ -127,6 +135,13 @@ bool Shard::Turn(Instant wait_until) {
 
 void Shard::BeginShutdown() {
   shutting_down_ = true;
+  CancelEverything();
+}
+
+void Shard::CancelEverything() {
+  if (cancelled_at_ != Instant::InfiniteFuture()) return;
+  cancelled_at_ = reactor_->ReadClock();
+  SetRunsAlone(main_task_);
   main_.scope().Cancel();
   root_scope().Cancel();
 }
@@ -156,24 +171,35 @@ RandomStream& Shard::Random(absl::string_view name, uint64_t entity) {
   return it->second;
 }
 
-void Shard::Post(absl::AnyInvocable<void()> function) {
-  auto* letter = new Letter{std::move(function), nullptr};
+bool Shard::Post(absl::AnyInvocable<void()> function) {
+  // With the letter in the mailbox the shard may run it, end and be destroyed, but for this.
+  struct Posting {
+    explicit Posting(std::atomic<int>& posting) : posting(posting) { posting.fetch_add(1); }
+    ~Posting() {
+      if (posting.fetch_sub(1) == 1) posting.notify_one();
+    }
+    std::atomic<int>& posting;
+  };
+  const Posting posting(posting_);
+  auto letter = std::make_unique<Letter>(Letter{std::move(function), nullptr});
   Letter* head = mailbox_.load(std::memory_order_relaxed);
   do {
+    if (head == &closed_) return false;
     letter->next = head;
-  } while (!mailbox_.compare_exchange_weak(head, letter, std::memory_order_release, std::memory_order_relaxed));
-  // Only the first letter needs to wake: the others find it there, and the shard takes them all.
-  if (head == nullptr) reactor_->Wake();
+  } while (!mailbox_.compare_exchange_weak(head, letter.get(), std::memory_order_release, std::memory_order_relaxed));
+  static_cast<void>(letter.release());
+  // Each for itself, although one would do for all: the thread that put the first one there may be held up right here.
+  reactor_->Wake();
+  return true;
 }
 
 void Shard::RequestStop() {
-  Post([this] { main_.scope().Cancel(); });
+  Post([this] { stop_control_.Request(); });
 }
 
-void Shard::DrainMailbox() noexcept {
-  if (mailbox_.load(std::memory_order_relaxed) == nullptr) return;
+void Shard::RunLetters(Letter* leave) noexcept {
   ReadNow();  // A letter may come long after the last turn.
-  Letter* newest = mailbox_.exchange(nullptr, std::memory_order_acquire);
+  Letter* newest = mailbox_.exchange(leave, std::memory_order_acquire);
   Letter* oldest = nullptr;
   while (newest != nullptr) {
     Letter* next = newest->next;

@@ -7,6 +7,10 @@
 // timers. So a completion beats a timeout of the same turn. The real runtime turns one shard until its main task ends;
 // the simulator turns the shards of all hosts, each when something has happened to it.
 //
+// The end of a shard: a stop is announced (stop.h) and cancels every task at once; main's coroutine goes on when all
+// other tasks have ended, so that they may use what it owns. Or main returns by itself, and then the others are
+// cancelled. Either way the loop is turned until nothing is left.
+//
 // Post() and RequestStop() may be called from any thread; everything else belongs to the shard's thread.
 
 #ifndef TANDEM_CORE_RUNTIME_SHARD_H_
@@ -31,6 +35,7 @@
 #include "core/base/instant.h"
 #include "core/base/intrusive_list.h"
 #include "core/base/random.h"
+#include "core/runtime/stop_control.h"
 
 namespace tandem {
 
@@ -76,10 +81,9 @@ class Shard final : public Executor {
 
   // --- The loop. REQUIRES an Entered for this shard, outside of any coroutine. ---
 
-  // Starts `main` as a task. It is told to stop by RequestStop() and by SIGINT and SIGTERM. REQUIRES that none was
-  // started before.
+  // Starts `main` as a task. REQUIRES that none was started before.
   void StartMain(Task<void> main);
-  bool main_ended() const { return main_ended_; }
+  bool main_ended() const { return main_started_ && main_task_ == nullptr; }
   // Throws what `main` threw, if it did. REQUIRES main_ended().
   void RethrowMain() { main_.RethrowFirst(); }
 
@@ -87,14 +91,22 @@ class Shard final : public Executor {
   // when a task is ready. Returns false when the reactor says that nothing can ever happen (in the simulator only).
   [[nodiscard]] bool Turn(Instant wait_until);
   // True when the next turn has something to do without waiting.
-  bool has_work() const { return has_ready() || mailbox_.load(std::memory_order_relaxed) != nullptr; }
+  bool has_work() const { return has_ready() || has_letters(); }
   // When the next timer is due.
   Instant next_deadline() { return timers().next_deadline(); }
 
-  // Cancels everything. The loop is to be turned until drained().
+  // Main has returned: cancels everything. The loop is to be turned until drained().
   void BeginShutdown();
+  // Cancels every task, those that are spawned later, too. If main has not ended, its own coroutine runs from now on
+  // only while there is no other task. Idempotent.
+  void CancelEverything();
+  // When CancelEverything() was called first; InfiniteFuture(): not yet.
+  Instant cancelled_at() const { return cancelled_at_; }
   // No task is left, and nothing is in flight.
   bool drained() const;
+
+  // From now on Post() refuses. Runs what was posted before.
+  void CloseMailbox() { RunLetters(&closed_); }
 
   // A simulated crash: Die() comes first, then the reactor abandons what is in flight, then this destroys every task
   // and after them the HostLocals.
@@ -125,11 +137,16 @@ class Shard final : public Executor {
   // From now on `signal` goes to `receiver`, and to no action of this process. 0 or -EINVAL.
   int ReceiveSignal(SignalReceiver& receiver, int signal);
 
+  // See stop.h.
+  internal::StopControl& stop_control() { return stop_control_; }
+
   // --- From any thread ---
 
-  // Runs `function` on the shard, at the start of its next turn. It must not throw.
-  void Post(absl::AnyInvocable<void()> function);
-  // Cancels the main task, as SIGTERM does.
+  // Runs `function` on the shard, at the start of its next turn. It must not throw. Returns false, and destroys the
+  // function unrun, when the shard has had its last turn. The shard's destructor waits for calls that are under way, so
+  // `function` may be what leads to it.
+  bool Post(absl::AnyInvocable<void()> function);
+  // Stops the shard, as SIGTERM does. Idempotent.
   void RequestStop();
 
   // The slot of one HostLocal; see host_local.h.
@@ -148,16 +165,25 @@ class Shard final : public Executor {
   };
 
   Instant ReadClock() override;
+  bool has_letters() const {
+    const Letter* newest = mailbox_.load(std::memory_order_relaxed);
+    return newest != nullptr && newest != &closed_;
+  }
   void OnSignal(int signal);
   int UpdateSignalWatch(int signal);
-  void DrainMailbox() noexcept;
+  // Leaves `leave`, nothing or &closed_, in the mailbox.
+  void RunLetters(Letter* leave) noexcept;
   void DestroyLocals();
 
   std::unique_ptr<Reactor> reactor_;
+  Letter closed_{nullptr, nullptr};        // What mailbox_ points to when it is closed.
   std::atomic<Letter*> mailbox_{nullptr};  // Newest first.
+  std::atomic<int> posting_{0};            // Calls of Post() under way.
+  internal::StopControl stop_control_{*this};
+  Instant cancelled_at_ = Instant::InfiniteFuture();
   internal::TaskSet main_;
+  const TaskContext* main_task_ = nullptr;  // Null before and after.
   bool main_started_ = false;
-  bool main_ended_ = false;
   std::map<std::pair<std::string, uint64_t>, RandomStream> streams_;
   std::vector<std::unique_ptr<Local>> locals_;
   IntrusiveList<SignalReceiver, SignalListTag> signal_receivers_;

@@ -2,21 +2,28 @@
 //
 // What a runtime does in the real world alone: other threads and signals.
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/async/combinators.h"
 #include "core/async/executor.h"
+#include "core/async/spawn.h"
 #include "core/async/task.h"
 #include "core/io/buffer.h"
 #include "core/io/reactor.h"
+#include "core/runtime/run_blocking.h"
 #include "core/runtime/runtime.h"
 #include "core/runtime/shard.h"
+#include "core/sync/channel.h"
 #include "gtest/gtest.h"
 
 namespace tandem {
@@ -88,6 +95,86 @@ TEST(RuntimeSignalDeathTest, SignalsCancelMain) {
         },
         ::testing::ExitedWithCode(0), "");
   }
+}
+
+struct Jobs {
+  std::vector<int> taken;
+  Channel<int> queue{16};
+};
+
+Task<void> Work(Jobs* jobs) {
+  for (;;) {
+    absl::StatusOr<int> job = co_await jobs->queue.Receive();
+    jobs->taken.push_back(job.ok() ? *job : -1);
+    if (!job.ok()) co_return;
+  }
+}
+
+// Before: CHECK at the channel, or a use after free.
+TEST(RuntimeSignalDeathTest, LocalsOfMainOutliveTheTasksThatUseThem) {
+  EXPECT_EXIT(
+      {
+        Runtime runtime;
+        const absl::Status status = runtime.BlockOn([]() -> Task<absl::Status> {
+          Jobs jobs;
+          for (int i = 0; i < 8; ++i) Spawn(&Work, &jobs);
+          static_cast<void>(co_await Yield());
+          static_cast<void>(co_await Yield());
+          std::raise(SIGTERM);
+          absl::Status stopped = co_await Sleep(absl::InfiniteDuration());
+          EXPECT_EQ(jobs.taken, std::vector<int>(8, -1));
+          co_return stopped;
+        }());
+        std::exit(absl::IsCancelled(status) && !::testing::Test::HasFailure() ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+// Blocking work cannot be stopped: the process ends without it, and says so.
+TEST(RuntimeSignalDeathTest, TheGraceTimeEndsAStopThatWaitsForBlockingWork) {
+  EXPECT_EXIT(
+      {
+        Runtime runtime(RuntimeOptions().set_grace(absl::Milliseconds(1100)));
+        runtime.BlockOn([]() -> Task<void> {
+          Spawn([]() -> Task<void> {
+            static_cast<void>(co_await Sleep(absl::Milliseconds(20)));
+            std::raise(SIGTERM);
+            std::raise(SIGTERM);
+          });
+          static_cast<void>(co_await RunBlocking([] { std::this_thread::sleep_for(std::chrono::hours(1)); }));
+        }());
+      },
+      ::testing::ExitedWithCode(2),
+      "shutdown: waits for 1 task\\(s\\) and 1 operation\\(s\\) in flight(.|\n)*waits for: blocking work(.|\n)*"
+      "1 task\\(s\\) did not end within 1.1s of being cancelled");
+}
+
+TEST(RuntimeThreadsTest, StatisticsMayBeReadByAnyThread) {
+  Runtime runtime;
+  std::atomic<bool> end = false;
+  uint64_t polls = 0;
+  std::thread reader([&] {
+    while (!end) polls = runtime.statistics().polls;
+  });
+  runtime.BlockOn([]() -> Task<void> {
+    for (int i = 0; i < 100; ++i) static_cast<void>(co_await Yield());
+  }());
+  end = true;
+  reader.join();
+  EXPECT_GE(runtime.statistics().polls, 100u);
+  EXPECT_LE(polls, runtime.statistics().polls);
+}
+
+TEST(RuntimeThreadsTest, PostIsRefusedAfterTheEndAndNothingAcceptedIsLost) {
+  Runtime runtime;
+  std::atomic<int> ran = 0;
+  int accepted = 0;
+  std::thread poster([&] {
+    while (runtime.Post([&] { ++ran; })) ++accepted;
+  });
+  runtime.BlockOn([]() -> Task<void> { static_cast<void>(co_await Sleep(absl::Milliseconds(5))); }());
+  poster.join();
+  EXPECT_EQ(ran, accepted);
 }
 
 // timeout(1) sends it to the process and to its group.

@@ -3,6 +3,7 @@
 // Cancellation races in channels, locks and semaphores, with the order of tasks and all timeouts drawn from the seed.
 
 #include <array>
+#include <csignal>
 #include <cstdint>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/async/combinators.h"
+#include "core/async/spawn.h"
 #include "core/async/task.h"
 #include "core/base/random.h"
 #include "core/runtime/shard.h"
@@ -164,7 +166,37 @@ Task<absl::Status> UseLocks() {
   co_return absl::OkStatus();
 }
 
+// --- A stop ---
+
+Task<void> ReceiveUntilStopped(Channel<Item>* channel, int* ended) {
+  while ((co_await channel->Receive()).ok()) {
+  }
+  const auto linger = [](uint64_t entity) -> Task<absl::Status> { co_return co_await Sleep(Draw(entity)); };
+  static_cast<void>(co_await Shield(absl::Seconds(1), linger(0)));
+  static_cast<void>(channel->TryReceive());
+  ++*ended;
+}
+
+Task<absl::Status> ShareLocalsWithTasks() {
+  Channel<Item> channel(1);
+  int ended = 0;
+  for (int i = 0; i < 5; ++i) Spawn(&ReceiveUntilStopped, &channel, &ended);
+  for (;;) {
+    absl::Status sent = co_await channel.Send(Item());
+    const absl::Duration pause = Draw(1);
+    if (sent.ok()) sent = co_await Sleep(pause);
+    if (sent.ok()) continue;
+    co_return ended == 5 ? absl::OkStatus() : absl::InternalError(absl::StrCat(5 - ended, " tasks still use it"));
+  }
+}
+
 }  // namespace
+
+SIM_TEST(Stop, LocalsOfMainOutliveTheTasksThatUseThem) {
+  sim::Host& host = world.AddHost("host", [] { return ShareLocalsWithTasks(); });
+  world.After(absl::Microseconds(100), [&] { host.DeliverSignal(SIGTERM); });
+  EXPECT_OK(world.RunUntilDone(host, absl::Hours(1)));
+}
 
 SIM_TEST(Channel, NoGapAndNoRepeatWhateverIsCancelledWhen) {
   sim::Host& host = world.AddHost("host", [] { return ExchangeNumbers(); });
