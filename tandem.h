@@ -41,12 +41,18 @@
 #include "core/runtime/shard.h"            // IWYU pragma: export
 #include "core/runtime/signal_listener.h"  // IWYU pragma: export
 #include "core/runtime/stop.h"             // IWYU pragma: export
+#include "core/sync/barrier.h"             // IWYU pragma: export
 #include "core/sync/channel.h"             // IWYU pragma: export
+#include "core/sync/condition.h"           // IWYU pragma: export
 #include "core/sync/event.h"               // IWYU pragma: export
 #include "core/sync/mutex.h"               // IWYU pragma: export
+#include "core/sync/promise.h"             // IWYU pragma: export
 #include "core/sync/rate_limiter.h"        // IWYU pragma: export
 #include "core/sync/semaphore.h"           // IWYU pragma: export
+#include "core/sync/shared_mutex.h"        // IWYU pragma: export
 #include "core/sync/ticker.h"              // IWYU pragma: export
 #include "core/sync/wait_group.h"          // IWYU pragma: export
+#include "core/sync/wait_list.h"           // IWYU pragma: export
+#include "core/sync/watch.h"               // IWYU pragma: export
 
 #endif  // TANDEM_TANDEM_H_

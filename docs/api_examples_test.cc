@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <fstream>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -368,7 +369,7 @@ class Connections {
   }
 
  private:
-  std::vector<Stream> streams_;
+  std::list<Stream> streams_;  // Not a vector: Add() must not move a stream that Broadcast() is writing to.
 };
 // [end]
 
@@ -642,26 +643,199 @@ TEST_F(ApiExamples, Event) {
 }
 
 // [WaitGroup]
-Task<void> Work(WaitGroup* group, int* done) {
+struct Background {
+  WaitGroup running;
+  int done = 0;
+};
+HostLocal<Background> background;  // Outlives every task; a local variable would not, when Wait() is cancelled.
+
+Task<void> Work() {
   static_cast<void>(co_await Sleep(absl::Milliseconds(1)));
-  ++*done;
-  group->Done();
+  ++background->done;
+  background->running.Done();
 }
 
-Task<absl::Status> SpawnAndWait(int* done) {
-  WaitGroup group;
+Task<absl::Status> SpawnAndWait() {
   for (int i = 0; i < 3; ++i) {
-    group.Add();
-    Spawn(&Work, &group, done);
+    background->running.Add();
+    Spawn(&Work);
   }
-  co_return co_await group.Wait();
+  co_return co_await background->running.Wait();
 }
 // [end]
 
 TEST_F(ApiExamples, WaitGroup) {
-  int done = 0;
-  EXPECT_OK(Run(SpawnAndWait(&done)));
-  EXPECT_EQ(done, 3);
+  EXPECT_OK(Run(SpawnAndWait()));
+  EXPECT_EQ(background->done, 3);
+}
+
+// The tasks go on, and what they use is still there.
+TEST_F(ApiExamples, WaitGroupThatIsCancelled) {
+  EXPECT_EQ(Run(WithTimeout(absl::Microseconds(1), SpawnAndWait())), DeadlineExceededStatus());
+  EXPECT_OK(Run(Sleep(absl::Milliseconds(20))));
+  EXPECT_EQ(background->done, 3);
+  EXPECT_EQ(background->running.pending(), 0u);
+}
+
+// [Promise]
+Task<void> Answer(Promise<int> promise) {
+  if ((co_await Sleep(absl::Milliseconds(1))).ok()) promise.Set(42);
+}
+
+Task<absl::StatusOr<int>> AskAnotherTask() {
+  auto [promise, future] = MakePromise<int>();
+  Spawn(&Answer, std::move(promise));
+  co_return co_await future.Get();
+}
+// [end]
+
+TEST_F(ApiExamples, Promise) {
+  EXPECT_THAT(Run(AskAnotherTask()), IsOkAndHolds(42));
+  EXPECT_EQ(Run(WithTimeout(absl::Microseconds(1), AskAnotherTask())).status(), DeadlineExceededStatus());
+  EXPECT_OK(Run(Sleep(absl::Milliseconds(5))));  // The other task sets its promise for nobody.
+}
+
+// [Watch]
+Task<absl::StatusOr<std::string>> FollowUntil(Watch<std::string>::Observer observer, std::string last) {
+  std::string seen;
+  for (;;) {
+    absl::StatusOr<std::string> value = co_await observer.Next();  // The current one first, then each change.
+    if (!value.ok()) co_return value.status();                     // kOutOfRange: the Watch is gone.
+    seen += *value + ";";
+    if (*value == last) co_return seen;
+  }
+}
+// [end]
+
+TEST_F(ApiExamples, Watch) {
+  Watch<std::string> word("one");
+  auto following = Start(FollowUntil(word.Observe(), "three"));
+  Settle();
+  word.Set("two");
+  Settle();
+  word.Set("three");
+  EXPECT_THAT(Wait(following), IsOkAndHolds("one;two;three;"));
+}
+
+// [Condition]
+struct CommitLog {
+  int length = 0;
+  Condition advanced;
+
+  void Append() {
+    ++length;
+    advanced.Notify();
+  }
+};
+
+Task<absl::Status> WaitForLength(CommitLog* log, int length) {
+  const auto reached = [&] { return log->length >= length; };
+  co_return co_await log->advanced.Wait(reached);
+}
+// [end]
+
+TEST_F(ApiExamples, Condition) {
+  CommitLog log;
+  auto waiting = Start(WaitForLength(&log, 2));
+  Settle();
+  log.Append();
+  Settle();
+  EXPECT_FALSE(waiting->done());
+  log.Append();
+  EXPECT_OK(Wait(waiting));
+}
+
+// [SharedMutex]
+Task<absl::Status> Publish(SharedMutex* mutex, std::string* page, std::string text) {
+  absl::StatusOr<SharedMutex::Guard> alone = co_await mutex->Lock();
+  if (!alone.ok()) co_return alone.status();
+  *page = text;
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> SendPage(SharedMutex* mutex, std::string* page, TcpStream* stream) {
+  absl::StatusOr<SharedMutex::Guard> shared = co_await mutex->LockShared();  // `page` stays as it is meanwhile.
+  if (!shared.ok()) co_return shared.status();
+  IoResult sent = co_await stream->WriteAll(*page);
+  co_return sent.status;
+}
+// [end]
+
+TEST_F(ApiExamples, SharedMutex) {
+  auto [client, server] = ConnectedPair();
+  SharedMutex mutex;
+  std::string page;
+  EXPECT_OK(Run(Publish(&mutex, &page, "news")));
+  EXPECT_OK(Run(SendPage(&mutex, &page, &server)));
+  EXPECT_THAT(Read(client), IsOkAndHolds("news"));
+  EXPECT_FALSE(mutex.locked());
+}
+
+// [Barrier]
+Task<absl::Status> WorkInRounds(Barrier* barrier, int* rounds) {
+  for (int i = 0; i < 3; ++i) {
+    ++*rounds;
+    absl::Status all = co_await barrier->Arrive();  // Waits for the others.
+    if (!all.ok()) co_return all;
+  }
+  co_return absl::OkStatus();
+}
+// [end]
+
+TEST_F(ApiExamples, Barrier) {
+  Barrier barrier(2);
+  int one = 0;
+  int two = 0;
+  auto first = Start(WorkInRounds(&barrier, &one));
+  Settle();
+  EXPECT_EQ(one, 1);
+  EXPECT_OK(Run(WorkInRounds(&barrier, &two)));
+  EXPECT_OK(Wait(first));
+  EXPECT_EQ(one + two, 6);
+}
+
+// [WaitList]
+class Gate {
+ public:
+  class PassOperation;
+  [[nodiscard]] PassOperation Pass();
+  void LetOnePass();
+
+ private:
+  WaitList<PassOperation> waiters_{"gate"};
+};
+
+class [[nodiscard]] Gate::PassOperation final : public WaitingOperation<PassOperation> {
+ public:
+  explicit PassOperation(Gate& gate) : gate_(gate) {}
+  std::string Describe() const override { return "a gate"; }
+  absl::Status TakeResult() { return granted() ? absl::OkStatus() : StopStatus(); }
+
+ private:
+  bool Start() override {
+    gate_.waiters_.PushBack(*this);
+    return false;
+  }
+  Gate& gate_;
+};
+
+Gate::PassOperation Gate::Pass() { return PassOperation(*this); }
+
+void Gate::LetOnePass() {
+  waiters_.CheckShard();
+  if (!waiters_.empty()) waiters_.PopFront().Grant();
+}
+// [end]
+
+Task<absl::Status> PassThrough(Gate* gate) { co_return co_await gate->Pass(); }
+
+TEST_F(ApiExamples, WaitList) {
+  Gate gate;
+  auto passing = Start(PassThrough(&gate));
+  Settle();
+  EXPECT_FALSE(passing->done());
+  gate.LetOnePass();
+  EXPECT_OK(Wait(passing));
 }
 
 // [Ticker]
@@ -806,6 +980,34 @@ Task<absl::StatusOr<std::string>> Load(std::string path) { co_return co_await Ru
 
 TEST_F(ApiExamples, RunBlocking) {
   EXPECT_EQ(Run(Load("/does/not/exist")).status().code(), absl::StatusCode::kNotFound);
+}
+
+// [Stop]
+Task<absl::Status> WorkUntilStopped(Channel<int>* jobs, int* sum) {
+  for (;;) {
+    absl::StatusOr<int> job = co_await UntilStop(jobs->Receive());
+    if (!job.ok()) co_return absl::OkStatus();  // No job was taken and left undone.
+    absl::Status worked = co_await Sleep(absl::Milliseconds(1));
+    if (!worked.ok()) co_return worked;  // The drain took too long.
+    *sum += *job;
+  }
+}
+
+Task<absl::Status> RunWorker(Channel<int>* jobs, int* sum) {
+  co_return co_await WithDrain(absl::Seconds(10), WorkUntilStopped(jobs, sum));
+}
+// [end]
+
+TEST_F(ApiExamples, Stop) {
+  Channel<int> jobs(10);
+  int sum = 0;
+  auto working = Start(RunWorker(&jobs, &sum));
+  EXPECT_OK(Run(jobs.Send(1)));
+  Settle();
+  EXPECT_OK(Run(jobs.Send(2)));
+  loop_.shard().RequestStop();
+  Wait(working).IgnoreError();  // Cancelled, together with everything, when the worker has drained.
+  EXPECT_EQ(sum + static_cast<int>(jobs.size()) * 2, 3);
 }
 
 // [Random]

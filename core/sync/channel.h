@@ -38,6 +38,8 @@ class Channel {
   explicit Channel(size_t capacity) : capacity_(capacity) { CHECK_GT(capacity, 0u) << "a channel of no capacity"; }
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
+  // An item whose move throws stays where it was, and the call that moved it throws: those that wait go on waiting.
+  //
   // REQUIRES that no call waits. Items that nobody received are destroyed.
   ~Channel() = default;
 
@@ -51,7 +53,10 @@ class Channel {
   [[nodiscard]] SendOperation Send(T&& item ABSL_ATTRIBUTE_LIFETIME_BOUND) { return SendOperation(*this, item); }
 
   // The same without waiting: returns false, and leaves `item` alone, when the channel is full or closed.
-  [[nodiscard]] bool TrySend(T&& item) { return !closed_ && Put(item); }
+  [[nodiscard]] bool TrySend(T&& item) {
+    receivers_.CheckShard();
+    return !closed_ && Put(item);
+  }
 
   // Takes the oldest item out of the channel, when there is one; those that were sent before Close() still come.
   //
@@ -63,6 +68,7 @@ class Channel {
 
   // The same without waiting; nothing when the channel is empty.
   [[nodiscard]] std::optional<T> TryReceive() {
+    receivers_.CheckShard();
     if (items_.empty()) return std::nullopt;
     return Take();
   }
@@ -85,15 +91,15 @@ class Channel {
   bool closed_ = false;
   internal::RingQueue<T> items_;
   // Senders wait only while the queue is full, receivers only while it is empty.
-  internal::WaitList<SendOperation> senders_{"channel"};
-  internal::WaitList<ReceiveOperation> receivers_{"channel"};
+  WaitList<SendOperation> senders_{"channel"};
+  WaitList<ReceiveOperation> receivers_{"channel"};
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 // Awaits to absl::Status. See Channel::Send().
 template <typename T>
-class [[nodiscard]] Channel<T>::SendOperation final : public internal::WaitingOperation<SendOperation> {
+class [[nodiscard]] Channel<T>::SendOperation final : public WaitingOperation<SendOperation> {
  public:
   SendOperation(Channel& channel, T& item) : channel_(channel), item_(item) {}
   std::string Describe() const override { return "room in a channel"; }
@@ -106,14 +112,11 @@ class [[nodiscard]] Channel<T>::SendOperation final : public internal::WaitingOp
  private:
   friend class Channel;
   bool Start() override {
+    channel_.receivers_.CheckShard();
     if (channel_.closed_) return refused_ = true;
     if (channel_.Put(item_)) return this->GrantAtOnce();
     channel_.senders_.PushBack(*this);
     return false;
-  }
-  void OnStop() override {
-    this->LeaveLine();
-    this->Finish();
   }
   void Refuse() {
     refused_ = true;
@@ -127,7 +130,7 @@ class [[nodiscard]] Channel<T>::SendOperation final : public internal::WaitingOp
 
 // Awaits to absl::StatusOr<T>. See Channel::Receive().
 template <typename T>
-class [[nodiscard]] Channel<T>::ReceiveOperation final : public internal::WaitingOperation<ReceiveOperation> {
+class [[nodiscard]] Channel<T>::ReceiveOperation final : public WaitingOperation<ReceiveOperation> {
  public:
   explicit ReceiveOperation(Channel& channel) : channel_(channel) {}
   std::string Describe() const override { return "an item from a channel"; }
@@ -140,14 +143,11 @@ class [[nodiscard]] Channel<T>::ReceiveOperation final : public internal::Waitin
  private:
   friend class Channel;
   bool Start() override {
+    channel_.receivers_.CheckShard();
     if (!channel_.items_.empty()) item_.emplace(channel_.Take());
     if (item_.has_value() || channel_.closed_) return this->GrantAtOnce();
     channel_.receivers_.PushBack(*this);
     return false;
-  }
-  void OnStop() override {
-    this->LeaveLine();
-    this->Finish();
   }
 
   Channel& channel_;
@@ -157,29 +157,27 @@ class [[nodiscard]] Channel<T>::ReceiveOperation final : public internal::Waitin
 template <typename T>
 bool Channel<T>::Put(T& item) {
   if (!receivers_.empty()) {
-    ReceiveOperation& receiver = receivers_.PopFront();
-    receiver.item_.emplace(std::move(item));
-    receiver.Grant();
+    receivers_.front().item_.emplace(std::move(item));
+    receivers_.PopFront().Grant();
     return true;
   }
-  if (items_.size() == capacity_) return false;
+  if (items_.size() >= capacity_) return false;
   items_.Push(std::move(item));
   return true;
 }
 
 template <typename T>
 T Channel<T>::Take() {
-  T item = items_.Pop();
   if (!senders_.empty()) {
-    SendOperation& sender = senders_.PopFront();
-    items_.Push(std::move(sender.item_));
-    sender.Grant();
+    items_.Push(std::move(senders_.front().item_));
+    senders_.PopFront().Grant();
   }
-  return item;
+  return items_.Pop();
 }
 
 template <typename T>
 void Channel<T>::Close() {
+  receivers_.CheckShard();
   closed_ = true;
   while (!senders_.empty()) senders_.PopFront().Refuse();
   receivers_.GrantAll();  // With nothing: the queue is empty.

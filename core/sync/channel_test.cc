@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -214,6 +215,55 @@ TEST_F(ChannelTest, APassedDeadlineDoesNothing) {
   EXPECT_TRUE(channel.TrySend("item"));
   EXPECT_EQ(Run(channel.Receive().By(loop_.shard().now())).status(), DeadlineExceededStatus());
   EXPECT_EQ(channel.size(), 1u);
+}
+
+// Throws when it is moved, once.
+struct ThrowsOnce {
+  explicit ThrowsOnce(int number, bool throws = false) : number(number), throws(throws) {}
+  // NOLINTNEXTLINE(performance-noexcept-move-constructor): that it may throw is the point.
+  ThrowsOnce(ThrowsOnce&& other) : number(other.number) {
+    if (std::exchange(other.throws, false)) throw std::runtime_error("move");
+  }
+  ThrowsOnce& operator=(ThrowsOnce&& other) {  // NOLINT(performance-noexcept-move-constructor): as above.
+    number = other.number;
+    if (std::exchange(other.throws, false)) throw std::runtime_error("move");
+    return *this;
+  }
+  int number;
+  bool throws = false;
+};
+
+Task<absl::StatusOr<int>> ReceiveNumber(Channel<ThrowsOnce>* channel) {
+  absl::StatusOr<ThrowsOnce> item = co_await channel->Receive();
+  if (!item.ok()) co_return item.status();
+  co_return item->number;
+}
+
+TEST_F(ChannelTest, AnItemThatThrowsWhenItIsHandedOverLeavesTheReceiverInLine) {
+  Channel<ThrowsOnce> channel(1);
+  auto receiving = Start(ReceiveNumber(&channel));
+  ThrowsOnce item(1, /*throws=*/true);
+  EXPECT_THROW(static_cast<void>(channel.TrySend(std::move(item))), std::runtime_error);
+  Settle();
+  EXPECT_FALSE(receiving->done());
+  EXPECT_TRUE(channel.TrySend(std::move(item)));
+  EXPECT_THAT(Wait(receiving), IsOkAndHolds(1));
+}
+
+TEST_F(ChannelTest, AnItemThatThrowsWhenItGetsRoomLeavesTheSenderInLine) {
+  Channel<ThrowsOnce> channel(1);
+  EXPECT_TRUE(channel.TrySend(ThrowsOnce(1)));
+  ThrowsOnce item(2, /*throws=*/true);
+  auto sending = Start([](Channel<ThrowsOnce>* channel, ThrowsOnce* item) -> Task<absl::Status> {
+    co_return co_await channel->Send(std::move(*item));
+  }(&channel, &item));
+  EXPECT_FALSE(sending->done());
+  EXPECT_THROW(static_cast<void>(channel.TryReceive()), std::runtime_error);
+  EXPECT_EQ(channel.size(), 1u);  // Nothing was lost.
+  EXPECT_FALSE(sending->done());
+  EXPECT_THAT(Run(ReceiveNumber(&channel)), IsOkAndHolds(1));
+  EXPECT_OK(Wait(sending));
+  EXPECT_THAT(Run(ReceiveNumber(&channel)), IsOkAndHolds(2));
 }
 
 TEST(ChannelDeathTest, ACapacityOfNoneIsABug) { EXPECT_DEATH(Channel<int>(0), "no capacity"); }

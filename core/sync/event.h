@@ -27,7 +27,10 @@ class Event {
   // Lets all calls that wait go on, and later ones pass at once. Idempotent.
   void Set();
   // Makes later calls wait again. Those that Set() has let go on still return OK.
-  void Reset() { set_ = false; }
+  void Reset() {
+    waiters_.CheckShard();
+    set_ = false;
+  }
   bool is_set() const { return set_; }
 
   // Waits until the event is set.
@@ -37,11 +40,11 @@ class Event {
 
  private:
   bool set_ = false;
-  internal::WaitList<WaitOperation> waiters_{"event"};
+  WaitList<WaitOperation> waiters_{"event"};
 };
 
 // Awaits to absl::Status. See Event::Wait().
-class [[nodiscard]] Event::WaitOperation final : public internal::WaitingOperation<WaitOperation> {
+class [[nodiscard]] Event::WaitOperation final : public WaitingOperation<WaitOperation> {
  public:
   explicit WaitOperation(Event& event) : event_(event) {}
   std::string Describe() const override { return "an event"; }
@@ -49,19 +52,17 @@ class [[nodiscard]] Event::WaitOperation final : public internal::WaitingOperati
 
  private:
   bool Start() override {
+    event_.waiters_.CheckShard();
     if (event_.set_) return GrantAtOnce();
     event_.waiters_.PushBack(*this);
     return false;
-  }
-  void OnStop() override {
-    LeaveLine();
-    Finish();
   }
 
   Event& event_;
 };
 
 inline void Event::Set() {
+  waiters_.CheckShard();
   set_ = true;
   waiters_.GrantAll();
 }

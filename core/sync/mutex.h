@@ -47,7 +47,7 @@ class Mutex {
   void Unlock();
 
   bool locked_ = false;
-  internal::WaitList<LockOperation> waiters_{"mutex"};
+  WaitList<LockOperation> waiters_{"mutex"};
 };
 
 // Holds the lock until it is destroyed or moved from.
@@ -65,7 +65,7 @@ class [[nodiscard]] Mutex::Guard {
 
   // Gives the lock back before the end of the guard's life. Idempotent.
   void Unlock() {
-    if (mutex_ != nullptr && !internal::ShardCrashed()) mutex_->Unlock();
+    if (mutex_ != nullptr && !ShardCrashed()) mutex_->Unlock();
     mutex_ = nullptr;
   }
 
@@ -77,7 +77,7 @@ class [[nodiscard]] Mutex::Guard {
 };
 
 // Awaits to absl::StatusOr<Mutex::Guard>. See Mutex::Lock().
-class [[nodiscard]] Mutex::LockOperation final : public internal::WaitingOperation<LockOperation> {
+class [[nodiscard]] Mutex::LockOperation final : public WaitingOperation<LockOperation> {
  public:
   explicit LockOperation(Mutex& mutex) : mutex_(mutex) {}
   std::string Describe() const override { return "the lock of a mutex"; }
@@ -88,10 +88,6 @@ class [[nodiscard]] Mutex::LockOperation final : public internal::WaitingOperati
 
  private:
   bool Start() override;
-  void OnStop() override {
-    LeaveLine();
-    Finish();
-  }
 
   Mutex& mutex_;
 };

@@ -37,6 +37,7 @@ uint64_t RateLimiter::available() {
 
 // Those who wait take their tokens as they come, so the bucket overflows only after them.
 void RateLimiter::Serve() {
+  waiters_.CheckShard();
   const Instant now = Now();
   level_ += Units{tokens_} * static_cast<uint64_t>(now.nanoseconds() - refilled_.nanoseconds());
   refilled_ = now;

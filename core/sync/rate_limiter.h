@@ -64,11 +64,11 @@ class RateLimiter {
   const uint64_t burst_;
   Units level_;
   Instant refilled_;
-  internal::WaitList<AcquireOperation> waiters_{"rate limiter"};
+  WaitList<AcquireOperation> waiters_{"rate limiter"};
 };
 
 // Awaits to absl::Status. See RateLimiter::Acquire().
-class [[nodiscard]] RateLimiter::AcquireOperation final : public internal::WaitingOperation<AcquireOperation> {
+class [[nodiscard]] RateLimiter::AcquireOperation final : public WaitingOperation<AcquireOperation> {
  public:
   AcquireOperation(RateLimiter& limiter, uint64_t count) : limiter_(limiter), count_(count) {}
   ~AcquireOperation() override { DisarmAlarm(); }

@@ -10,6 +10,7 @@
 namespace tandem {
 
 bool Semaphore::TryTake(size_t count) {
+  waiters_.CheckShard();
   if (!waiters_.empty() || available_ < count) return false;
   available_ -= count;
   return true;
@@ -21,6 +22,7 @@ std::optional<Semaphore::Guard> Semaphore::TryAcquire(size_t count) {
 }
 
 void Semaphore::Release(size_t count) {
+  waiters_.CheckShard();
   CHECK_LE(count, std::numeric_limits<size_t>::max() - available_) << "a semaphore has too many permits";
   available_ += count;
   Serve();

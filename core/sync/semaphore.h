@@ -54,7 +54,7 @@ class Semaphore {
   void Serve();
 
   size_t available_;
-  internal::WaitList<AcquireOperation> waiters_{"semaphore"};
+  WaitList<AcquireOperation> waiters_{"semaphore"};
 };
 
 // Gives the permits back when it is destroyed.
@@ -73,7 +73,7 @@ class [[nodiscard]] Semaphore::Guard {
 
   // Gives the permits back now. Idempotent.
   void Release() {
-    if (semaphore_ != nullptr && !internal::ShardCrashed()) semaphore_->Release(count_);
+    if (semaphore_ != nullptr && !ShardCrashed()) semaphore_->Release(count_);
     semaphore_ = nullptr;
   }
   // Keeps the permits: whoever gives them back calls Semaphore::Release().
@@ -88,7 +88,7 @@ class [[nodiscard]] Semaphore::Guard {
 };
 
 // Awaits to absl::StatusOr<Semaphore::Guard>. See Semaphore::Acquire().
-class [[nodiscard]] Semaphore::AcquireOperation final : public internal::WaitingOperation<AcquireOperation> {
+class [[nodiscard]] Semaphore::AcquireOperation final : public WaitingOperation<AcquireOperation> {
  public:
   AcquireOperation(Semaphore& semaphore, size_t count) : semaphore_(semaphore), count_(count) {}
   std::string Describe() const override;

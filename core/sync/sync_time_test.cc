@@ -18,13 +18,18 @@
 #include "core/base/random.h"
 #include "core/runtime/fake_reactor_for_test.h"
 #include "core/runtime/shard.h"
+#include "core/sync/barrier.h"
 #include "core/sync/channel.h"
+#include "core/sync/condition.h"
 #include "core/sync/event.h"
 #include "core/sync/mutex.h"
+#include "core/sync/promise.h"
 #include "core/sync/rate_limiter.h"
 #include "core/sync/semaphore.h"
+#include "core/sync/shared_mutex.h"
 #include "core/sync/ticker.h"
 #include "core/sync/wait_group.h"
+#include "core/sync/watch.h"
 #include "gtest/gtest.h"
 
 namespace tandem {
@@ -145,6 +150,10 @@ struct Everything {
   WaitGroup group;
   Ticker ticker{absl::Hours(1)};
   RateLimiter limiter{1, absl::Hours(1), 1};
+  Barrier barrier{100};
+  Condition condition;
+  SharedMutex shared_mutex;
+  Watch<int> watch{0};
 };
 
 Task<void> Own(Everything** place) {
@@ -161,6 +170,7 @@ Task<void> Hold(Everything** place) {
   while (*place == nullptr) (void)co_await Yield();
   absl::StatusOr<Mutex::Guard> lock = co_await (*place)->mutex.Lock();
   absl::StatusOr<Semaphore::Guard> permit = co_await (*place)->semaphore.Acquire();
+  absl::StatusOr<SharedMutex::Guard> shared = co_await (*place)->shared_mutex.LockShared();
   (void)co_await Sleep(absl::Hours(10));
 }
 
@@ -170,6 +180,17 @@ Task<void> WaitForAll(Everything** place) {
   std::string item = "item";
   (void)co_await WhenAll(all.empty.Receive(), all.full.Send(std::move(item)), all.mutex.Lock(), all.semaphore.Acquire(),
                          all.event.Wait(), all.group.Wait(), all.limiter.Acquire());
+}
+
+Task<void> WaitForMore(Everything** place) {
+  while (*place == nullptr) (void)co_await Yield();
+  Everything& all = **place;
+  auto [promise, future] = MakePromise<int>();
+  Watch<int>::Observer observer = all.watch.Observe();
+  (void)co_await observer.Next();
+  const auto never = [] { return false; };
+  (void)co_await WhenAll(all.barrier.Arrive(), all.condition.Wait(never), all.shared_mutex.Lock(),
+                         all.shared_mutex.LockShared(), observer.Next(), future.Get());
 }
 
 Task<void> WaitForTick(Everything** place) {
@@ -186,6 +207,7 @@ void CrashWith(bool owner_first) {
   Spawn(&WaitForAll, &everything);
   Spawn(&WaitForAll, &everything);
   Spawn(&WaitForTick, &everything);
+  Spawn(&WaitForMore, &everything);
   if (!owner_first) Spawn(&Own, &everything);
   for (int i = 0; i < 20; ++i) (void)shard.shard().Turn(Instant::InfinitePast());
 

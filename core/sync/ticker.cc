@@ -18,7 +18,7 @@ Ticker::Ticker(absl::Duration period, Instant first) : period_ns_(absl::ToInt64N
 
 Ticker::~Ticker() {
   if (waiter_ == nullptr) return;
-  CHECK(internal::ShardCrashed()) << "a ticker was destroyed while a call waits for it";
+  CHECK(ShardCrashed()) << "a ticker was destroyed while a call waits for it";
   waiter_->ticker_ = nullptr;
 }
 
@@ -36,6 +36,7 @@ std::string Ticker::NextOperation::Describe() const {
 }
 
 bool Ticker::NextOperation::Start() {
+  ticker_->own_shard_.Check();
   CHECK(ticker_->waiter_ == nullptr) << "two calls wait for one ticker";
   Executor& executor = Executor::Current();
   if (ticker_->next_ <= executor.now()) {

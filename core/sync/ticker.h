@@ -23,6 +23,7 @@
 #include "core/async/combinators.h"
 #include "core/async/timer_queue.h"
 #include "core/base/instant.h"
+#include "core/sync/own_shard.h"
 
 namespace tandem {
 
@@ -55,6 +56,7 @@ class Ticker {
   const int64_t period_ns_;
   Instant next_;  // The earliest tick that was not taken.
   NextOperation* waiter_ = nullptr;
+  OwnShard own_shard_{"ticker"};
 };
 
 // Awaits to absl::StatusOr<Instant>. See Ticker::Next().

@@ -2,8 +2,9 @@
 //
 // WaitGroup: waits until a number of things is done.
 //
-// For work that no scope joins; tasks that one function starts and waits for belong into WithTaskGroup(). Belongs to
-// one shard; outlives the calls on it (CHECKed).
+// For work that no scope joins; tasks that one function starts and waits for belong into WithTaskGroup(). A Wait() that
+// is stopped returns before the work is done, so the group must not be a local variable of the coroutine that waits: it
+// belongs where it outlives the work, in a HostLocal or in main. Belongs to one shard.
 
 #ifndef TANDEM_CORE_SYNC_WAIT_GROUP_H_
 #define TANDEM_CORE_SYNC_WAIT_GROUP_H_
@@ -26,11 +27,17 @@ class WaitGroup {
   WaitGroup() = default;
   WaitGroup(const WaitGroup&) = delete;
   WaitGroup& operator=(const WaitGroup&) = delete;
-  // REQUIRES that no call waits.
-  ~WaitGroup() = default;
+  // REQUIRES that nothing is to be done any more: pending() == 0 (CHECKed, but for a simulated crash). Somebody is about
+  // to call Done() otherwise.
+  ~WaitGroup() {
+    if (pending_ == 0) return;
+    CHECK(ShardCrashed()) << "a wait group was destroyed with " << pending_ << " pending: "
+                                    << kWhereSharedStateBelongs;
+  }
 
   // `count` more things are to be done. The sum must fit a size_t (CHECKed).
   void Add(size_t count = 1) {
+    waiters_.CheckShard();
     CHECK_LE(count, std::numeric_limits<size_t>::max() - pending_) << "a wait group counts too much";
     pending_ += count;
   }
@@ -46,11 +53,11 @@ class WaitGroup {
 
  private:
   size_t pending_ = 0;
-  internal::WaitList<WaitOperation> waiters_{"wait group"};
+  WaitList<WaitOperation> waiters_{"wait group"};
 };
 
 // Awaits to absl::Status. See WaitGroup::Wait().
-class [[nodiscard]] WaitGroup::WaitOperation final : public internal::WaitingOperation<WaitOperation> {
+class [[nodiscard]] WaitGroup::WaitOperation final : public WaitingOperation<WaitOperation> {
  public:
   explicit WaitOperation(WaitGroup& group) : group_(group) {}
   std::string Describe() const override { return absl::StrCat("a wait group with ", group_.pending(), " pending"); }
@@ -58,19 +65,17 @@ class [[nodiscard]] WaitGroup::WaitOperation final : public internal::WaitingOpe
 
  private:
   bool Start() override {
+    group_.waiters_.CheckShard();
     if (group_.pending_ == 0) return GrantAtOnce();
     group_.waiters_.PushBack(*this);
     return false;
-  }
-  void OnStop() override {
-    LeaveLine();
-    Finish();
   }
 
   WaitGroup& group_;
 };
 
 inline void WaitGroup::Done() {
+  waiters_.CheckShard();
   CHECK_GT(pending_, 0u) << "a wait group is done more often than was added";
   if (--pending_ == 0) waiters_.GrantAll();
 }

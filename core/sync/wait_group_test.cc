@@ -55,11 +55,22 @@ TEST_F(WaitGroupTest, ACancelledWaitEnds) {
   auto waiting = Start(WaitFor(&group));
   waiting->Cancel();
   EXPECT_EQ(Wait(waiting), CancelledStatus());
+  group.Done();
 }
 
 TEST(WaitGroupDeathTest, DoneMoreOftenThanAddedIsABug) {
   WaitGroup group;
   EXPECT_DEATH(group.Done(), "done more often than was added");
+}
+
+// Not at the Done() that comes later, to memory that is somebody else's.
+TEST(WaitGroupDeathTest, DestroyingOneWithSomethingPendingIsABugThatIsNamed) {
+  EXPECT_DEATH(
+      {
+        WaitGroup group;
+        group.Add(2);
+      },
+      "a wait group was destroyed with 2 pending: what spawned tasks use belongs into a HostLocal, into main");
 }
 
 }  // namespace
