@@ -234,6 +234,52 @@ TEST_F(ApiExamples, TcpStream) {
   EXPECT_OK(Wait(serving));
 }
 
+// [PeekAtLeast]
+Task<absl::StatusOr<bool>> SpeaksTls(TcpStream* stream) {
+  char record[5];  // A TLS record begins with its type, 22, the version and the length.
+  absl::StatusOr<size_t> count = co_await stream->PeekAtLeast(absl::MakeSpan(record), 5);
+  if (!count.ok()) co_return count.status();
+  co_return record[0] == 22 && record[1] == 3;  // Whoever reads the stream next gets these bytes, too.
+}
+// [end]
+
+TEST_F(ApiExamples, PeekAtLeast) {
+  auto [client, server] = ConnectedPair();
+  auto speaks = Start(SpeaksTls(&server));
+  Send(client, "\x16");
+  Send(client, absl::string_view("\x03\x01\x02\x00hello", 9));
+  EXPECT_THAT(Wait(speaks), IsOkAndHolds(true));
+  EXPECT_EQ(Read(server)->size(), 10u);
+}
+
+// [Unread]
+// Reads a line and leaves what came behind it, for CopyBidirectional() for example.
+Task<absl::StatusOr<std::string>> ReadFirstLine(TcpStream* stream) {
+  std::string line;
+  for (;;) {
+    absl::StatusOr<Buffer> buffer = co_await stream->Receive();
+    if (!buffer.ok()) co_return buffer.status();
+    if (buffer->empty()) co_return absl::OutOfRangeError("the stream ended in its first line");
+    const size_t end = buffer->view().find('\n');
+    line.append(buffer->view().substr(0, end));
+    if (end == absl::string_view::npos) continue;
+    buffer->RemovePrefix(end + 1);
+    absl::Status unread = stream->Unread(*std::move(buffer));  // Without a copy.
+    if (!unread.ok()) co_return unread;
+    co_return line;
+  }
+}
+// [end]
+
+TEST_F(ApiExamples, Unread) {
+  auto [client, server] = ConnectedPair();
+  auto line = Start(ReadFirstLine(&server));
+  Send(client, "CONNECT ");
+  Send(client, "example\nearly bytes");
+  EXPECT_THAT(Wait(line), IsOkAndHolds("CONNECT example"));
+  EXPECT_THAT(Read(server), IsOkAndHolds("early bytes"));
+}
+
 // [TcpSocket]
 Task<absl::StatusOr<TcpStream>> ConnectFrom(SocketAddress local, SocketAddress server) {
   absl::StatusOr<TcpSocket> socket = TcpSocket::Open(AddressFamily::kIpv4);

@@ -75,6 +75,15 @@ Buffer BufferQueue::Pop() {
   return Buffer(block);
 }
 
+void BufferQueue::PushFront(Buffer buffer) {
+  CHECK(!buffer.empty());
+  bytes_ += buffer.size();
+  BufferBlock* block = buffer.ReleaseBlock();
+  block->next = head_;
+  head_ = block;
+  if (tail_ == nullptr) tail_ = block;
+}
+
 size_t BufferQueue::Drain(absl::Span<char> target) {
   size_t done = 0;
   while (done < target.size() && head_ != nullptr) {

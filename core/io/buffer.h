@@ -127,6 +127,8 @@ class BufferQueue {
   // small the pieces are in which the bytes come, blocks of one size are half full on the average. REQUIRES
   // !buffer.empty().
   void PushCompact(Buffer buffer);
+  // Puts `buffer` before the oldest. REQUIRES !buffer.empty().
+  void PushFront(Buffer buffer);
   // Removes the oldest buffer. REQUIRES !empty().
   Buffer Pop();
   // Copies up to `target.size()` bytes out, removes them and returns their count.

@@ -187,6 +187,18 @@ TEST_F(BufferQueueTest, PeekConsumesNothing) {
   EXPECT_EQ(queue_.bytes(), 6u);
 }
 
+TEST_F(BufferQueueTest, PushFrontPutsBytesBeforeAllOthers) {
+  queue_.PushFront(pool_.Copy("c"));  // Into an empty queue.
+  queue_.Push(pool_.Copy("d"));
+  queue_.PushFront(pool_.Copy("ab"));
+  queue_.PushCompact(pool_.Copy("e"));
+  EXPECT_EQ(queue_.bytes(), 5u);
+  char target[10];
+  EXPECT_EQ(queue_.Drain(absl::MakeSpan(target)), 5u);
+  EXPECT_EQ(absl::string_view(target, 5), "abcde");
+  EXPECT_TRUE(queue_.empty());
+}
+
 TEST_F(BufferQueueTest, PopGivesTheOldestWithWhatIsLeftOfIt) {
   queue_.Push(pool_.Copy("abc"));
   queue_.Push(pool_.Copy("def"));

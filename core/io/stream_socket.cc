@@ -81,15 +81,16 @@ void StreamSocket::BeginReading(Reader& reader) {
   reader_ = &reader;
 }
 
-void StreamSocket::WaitForInput() {
-  reader_waits_ = true;
+void StreamSocket::WaitForInput(size_t wanted) {
+  CHECK(reader_ != nullptr && wanted > 0);
+  wanted_ = wanted;
   ArmIfWanted();
 }
 
 void StreamSocket::EndReading(Reader& reader) {
   if (reader_ != &reader) return;
   reader_ = nullptr;
-  reader_waits_ = false;
+  wanted_ = 0;
 }
 
 void StreamSocket::set_high_water_mark(size_t bytes) {
@@ -98,23 +99,23 @@ void StreamSocket::set_high_water_mark(size_t bytes) {
 }
 
 // Receiving begins with the first reader. It goes on while nobody waits, up to the mark; after a pause it begins again
-// when less than half of the mark is unread.
+// when less than half of the mark is unread, or less than the reader wants.
 void StreamSocket::ArmIfWanted() {
-  if (closing_ || source_.armed() || end_of_stream_ || read_error_ != 0) return;
-  if (!reader_waits_ && !paused_by_budget_) return;
-  if (unread_.bytes() > high_water_mark_ / 2) return;
+  if (source_.armed() || input_ended()) return;
+  if (wanted_ == 0 && !paused_by_budget_) return;
+  if (unread_.bytes() > high_water_mark_ / 2 && unread_.bytes() >= wanted_) return;
   Arm();
 }
 
 void StreamSocket::Arm() {
   paused_by_budget_ = false;
-  source_.budget = high_water_mark_ - unread_.bytes();
+  source_.budget = std::max(high_water_mark_, wanted_) - unread_.bytes();
   AddRef();
   reactor_->Arm(source_);
 }
 
 void StreamSocket::NotifyReader() {
-  if (reader_waits_ && reader_->OnReadable()) reader_waits_ = false;
+  if (wanted_ > 0 && reader_->OnReadable()) wanted_ = 0;
 }
 
 void StreamSocket::ReceiveSource::OnDescriptors(std::vector<OwnedDescriptor> descriptors) {
@@ -186,9 +187,9 @@ absl::StatusOr<Buffer> StreamSocket::TakeBuffer() {
   return buffer;
 }
 
-absl::StatusOr<size_t> StreamSocket::PeekBytes(absl::Span<char> target) const {
+absl::StatusOr<size_t> StreamSocket::PeekBytes(absl::Span<char> target, size_t min) const {
   if (closing_) return ClosedStatus("peek");
-  if (unread_.empty() && read_error_ != 0) return StatusFor(read_error_, "peek");
+  if (unread_.bytes() < min && read_error_ != 0) return StatusFor(read_error_, "peek");
   return unread_.Peek(target);
 }
 
@@ -208,6 +209,15 @@ absl::StatusOr<std::optional<size_t>> StreamSocket::TryTakeBytes(absl::Span<char
   received_bytes_ += static_cast<size_t>(result);
   return static_cast<size_t>(result);
 }
+
+absl::Status StreamSocket::Unread(Buffer buffer) {
+  CHECK(reader_ == nullptr) << "bytes are pushed back under a read that waits (" << peer_.ToString() << ")";
+  if (closing_) return ClosedStatus("unread");
+  if (!buffer.empty()) unread_.PushFront(std::move(buffer));
+  return absl::OkStatus();
+}
+
+absl::Status StreamSocket::Unread(absl::string_view bytes) { return Unread(reactor_->heap_buffers().Copy(bytes)); }
 
 absl::Status StreamSocket::ShutdownRead() {
   if (closing_) return ClosedStatus("shutdown");
@@ -533,7 +543,7 @@ void StreamSocket::Close(CloseMode mode) {
     return;
   }
   NotifyReader();
-  CHECK(!reader_waits_);
+  CHECK_EQ(wanted_, 0u);
   StopQueued(EBADF);
   StopConnecting();
   reactor_->Disarm(source_);

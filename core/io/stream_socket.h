@@ -84,8 +84,9 @@ class StreamSocket final : public Counted<StreamSocket> {
   // From here to EndReading() nobody but `reader` may read: CHECKed, since what the one was promised the other would
   // take.
   void BeginReading(Reader& reader);
-  // The reader waits until it says that it is done. REQUIRES that it has begun.
-  void WaitForInput();
+  // The reader waits until it says that it is done, for `wanted` unread bytes (1 or more), be they more than the
+  // high-water mark. REQUIRES that it has begun.
+  void WaitForInput(size_t wanted = 1);
   // Does nothing when `reader` has not begun, or has ended.
   void EndReading(Reader& reader);
 
@@ -93,11 +94,17 @@ class StreamSocket final : public Counted<StreamSocket> {
   // REQUIRES readable().
   absl::StatusOr<size_t> TakeBytes(absl::Span<char> target);
   absl::StatusOr<Buffer> TakeBuffer();
-  // As TakeBytes(), but nothing is consumed, an error neither. REQUIRES readable().
-  absl::StatusOr<size_t> PeekBytes(absl::Span<char> target) const;
+  // As TakeBytes(), but nothing is consumed, an error neither, which is the result when fewer than `min` bytes (1 or
+  // more) are before it. REQUIRES readable(), or that there are `min` bytes.
+  absl::StatusOr<size_t> PeekBytes(absl::Span<char> target, size_t min = 1) const;
+  // Whether nothing more will be received.
+  bool input_ended() const { return closing_ || read_error_ != 0 || end_of_stream_; }
   // As TakeBytes() when readable(). Else, when no receive is armed, what the kernel has; nullopt when that is nothing,
   // or when a receive is armed, which delivers from Poll(). REQUIRES that nobody reads and that `target` is not empty.
   absl::StatusOr<std::optional<size_t>> TryTakeBytes(absl::Span<char> target);
+  // Puts bytes before those that wait to be read. REQUIRES that nobody reads.
+  absl::Status Unread(Buffer buffer);
+  absl::Status Unread(absl::string_view bytes);
   // Ends the receiving half: what has arrived can still be read, then the end of the stream.
   absl::Status ShutdownRead();
 
@@ -309,9 +316,9 @@ class StreamSocket final : public Counted<StreamSocket> {
   bool poisoned_ = false;
   bool shutdown_when_sent_ = false;
   bool paused_by_budget_ = false;
-  bool reader_waits_ = false;
   int read_error_ = 0;
   size_t high_water_mark_ = kDefaultHighWaterMark;
+  size_t wanted_ = 0;  // How many unread bytes the reader waits for; 0: nobody waits.
   BufferQueue unread_;
   uint64_t received_bytes_ = 0;
   std::vector<ArrivedDescriptors> descriptors_;  // In the order of their positions.

@@ -38,7 +38,8 @@ namespace tandem {
 namespace internal {
 
 // What all reading calls share: waiting for input. `Derived` has NeedsInput(), whether the call waits at all, and
-// Progress(), which looks at what is there and says whether the call is done.
+// Progress(), which looks at what is there and says whether the call is done; Wanted() is how many unread bytes it
+// waits for.
 template <typename Derived>
 class StreamInputOperation : public WithDeadline<Derived>, protected StreamSocket::Reader {
  public:
@@ -54,6 +55,8 @@ class StreamInputOperation : public WithDeadline<Derived>, protected StreamSocke
     return this->cause() != StopCause::kNone && !ready_;
   }
 
+  size_t Wanted() const { return 1; }
+
   Ref<StreamSocket> socket_;
   bool ready_ = false;
 
@@ -62,7 +65,7 @@ class StreamInputOperation : public WithDeadline<Derived>, protected StreamSocke
     socket_->BeginReading(*this);
     const bool needs_input = static_cast<Derived*>(this)->NeedsInput();
     if ((!needs_input || socket_->readable()) && OnReadable()) return true;
-    socket_->WaitForInput();
+    socket_->WaitForInput(static_cast<Derived*>(this)->Wanted());
     return false;
   }
   void OnStop() override {
@@ -165,6 +168,22 @@ class [[nodiscard]] PeekOperation final : public internal::StreamInputOperation<
   bool NeedsInput() const { return !target_.empty(); }
   bool Progress() { return true; }
   absl::Span<char> target_;
+};
+
+// Awaits to absl::StatusOr<size_t>. See ReadingCalls::PeekAtLeast().
+class [[nodiscard]] PeekAtLeastOperation final : public internal::StreamInputOperation<PeekAtLeastOperation> {
+ public:
+  PeekAtLeastOperation(Ref<StreamSocket> socket, absl::Span<char> target, size_t min)
+      : StreamInputOperation(std::move(socket)), target_(target), min_(min) {}
+  absl::StatusOr<size_t> TakeResult();
+
+ private:
+  friend class internal::StreamInputOperation<PeekAtLeastOperation>;
+  bool NeedsInput() const { return min_ > 0 && min_ <= target_.size(); }
+  bool Progress() const { return !NeedsInput() || socket_->unread_bytes() >= min_ || socket_->input_ended(); }
+  size_t Wanted() const { return min_; }
+  absl::Span<char> target_;
+  const size_t min_;
 };
 
 // Awaits to IoResult. See ReadingCalls::ReadExactly() and ReadAtLeast().
@@ -363,6 +382,25 @@ class ReadingCalls {
   // As Read(), but consumes nothing: a later call gets the same bytes again, and behind them what came meanwhile, up to
   // the high-water mark. 0 at the end of the stream. An error, too, is left for the next Read().
   PeekOperation Peek(absl::Span<char> target) { return PeekOperation(socket(), target); }
+
+  // As Peek(), but waits until `min` bytes are there, be they more than the high-water mark: for code that decides by
+  // the first bytes who reads the stream. With `min` 0 it never waits. Lossless, however it ends: what came stays to be
+  // read. Errors are those of Read(), left for the next Read(), and:
+  //   kOutOfRange       The peer closed its sending half before; Peek() tells what it had sent.
+  //   kInvalidArgument  `min` is more than `target.size()`. An empty `target` is no error here.
+  PeekAtLeastOperation PeekAtLeast(absl::Span<char> target, size_t min) {
+    return PeekAtLeastOperation(socket(), target, min);
+  }
+
+  // Pushes bytes back: the next reading calls get them, before what is unread already and before the end of the stream
+  // or an error. They need not have come from this stream. The first form takes over a buffer, what is left of one that
+  // Receive() returned for example; the other one copies. They count as unread bytes, for the high-water mark and at
+  // Close(). REQUIRES that no reading call is pending (CHECKed).
+  //
+  // Errors:
+  //   kFailedPrecondition  EBADF: Close() was called.
+  absl::Status Unread(Buffer buffer) { return socket()->Unread(std::move(buffer)); }
+  absl::Status Unread(absl::string_view bytes) { return socket()->Unread(bytes); }
 
   // As Read(), but never waits: nullopt where Read() would. 0 is the end of the stream. A program that repeats it must
   // let time pass in between (co_await Sleep(), for example; a Yield() takes next to none in the simulator): after a

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Peek and ReadAtLeast.
+// Peek, PeekAtLeast and ReadAtLeast.
 
 #include <cerrno>
 #include <string>
@@ -11,7 +11,16 @@
 namespace tandem::testing {
 namespace {
 
+Task<absl::StatusOr<std::string>> PeekMin(TcpStream* stream, size_t size, size_t min) {
+  std::string data(size, '\0');
+  absl::StatusOr<size_t> count = co_await stream->PeekAtLeast(absl::MakeSpan(data), min);
+  if (!count.ok()) co_return count.status();
+  data.resize(*count);
+  co_return data;
+}
+
 class PeekTest : public TcpConformanceTest {};
+class PeekAtLeastTest : public TcpConformanceTest {};
 class ReadAtLeastTest : public TcpConformanceTest {};
 
 // --- Peek ---
@@ -97,6 +106,136 @@ TEST_F(PeekTest, SeesSeveralSegmentsAsOne) {
   EXPECT_OK(Wait(write));
   EXPECT_TRUE(peeked == data);
   EXPECT_TRUE(Read(server, data.size()).value() == data);
+}
+
+// --- PeekAtLeast ---
+
+TEST_F(PeekAtLeastTest, WaitsForTheMinimumAndLeavesWhatIsThere) {
+  auto [client, server] = ConnectedPair();
+  auto peek = Start(PeekMin(&server, 100, 5));
+  Send(client, "abc");
+  Settle();
+  EXPECT_FALSE(peek->done());
+  Send(client, "defg");
+  EXPECT_THAT(Wait(peek), IsOkAndHolds("abcdefg"));
+  EXPECT_EQ(server.unread_bytes(), 7u);
+  EXPECT_THAT(Run(PeekMin(&server, 6, 5)), IsOkAndHolds("abcdef"));
+  EXPECT_THAT(Read(server), IsOkAndHolds("abcdefg"));
+}
+
+// With Peek() alone the coroutine would run again and again: it is ready at once as long as a byte is there.
+TEST_F(PeekAtLeastTest, WaitingTakesNoTurns) {
+  auto [client, server] = ConnectedPair();
+  Send(client, "abc");
+  EXPECT_THAT(Peek(server), IsOkAndHolds("abc"));
+  auto peek = Start(PeekMin(&server, 100, 5));
+  Settle();
+  const uint64_t before = loop_.shard().reactor().statistics().polls;
+  EXPECT_OK(Run(Sleep(absl::Milliseconds(50))));
+  EXPECT_LT(loop_.shard().reactor().statistics().polls - before, 20u);
+  EXPECT_FALSE(peek->done());
+  Send(client, "de");
+  EXPECT_THAT(Wait(peek), IsOkAndHolds("abcde"));
+}
+
+TEST_F(PeekAtLeastTest, StoppedCallsConsumeNothing) {
+  auto [client, server] = ConnectedPair();
+  Send(client, "abc");
+  auto peek = Start(PeekMin(&server, 100, 5));
+  Settle();
+  peek->Cancel();
+  EXPECT_EQ(Wait(peek).status(), CancelledStatus());
+  char target[8];
+  EXPECT_EQ(Run(server.PeekAtLeast(absl::MakeSpan(target), 5).By(Now() + absl::Milliseconds(5))).status(),
+            DeadlineExceededStatus());
+  EXPECT_THAT(Read(server), IsOkAndHolds("abc"));
+}
+
+TEST_F(PeekAtLeastTest, EndOfStreamBeforeTheMinimumIsOutOfRange) {
+  auto [client, server] = ConnectedPair();
+  auto peek = Start(PeekMin(&server, 100, 5));
+  Send(client, "abc");
+  Settle();
+  EXPECT_OK(Run(client.Close()));
+  EXPECT_THAT(Wait(peek), StatusIs(kOutOfRange));
+  EXPECT_THAT(Run(PeekMin(&server, 100, 3)), IsOkAndHolds("abc"));
+  EXPECT_THAT(Run(PeekMin(&server, 100, 4)), StatusIs(kOutOfRange));
+  EXPECT_THAT(Peek(server), IsOkAndHolds("abc"));
+  EXPECT_THAT(Read(server), IsOkAndHolds("abc"));
+  EXPECT_THAT(Run(PeekMin(&server, 100, 1)), StatusIs(kOutOfRange));
+  EXPECT_THAT(Read(server), IsOkAndHolds(""));
+}
+
+TEST_F(PeekAtLeastTest, AResetBeforeTheMinimumIsLeftForTheNextRead) {
+  auto [client, server] = ConnectedPair();
+  auto peek = Start(PeekMin(&server, 100, 5));
+  Send(client, "abc");
+  Settle();
+  client.Abort();
+  EXPECT_EQ(ErrnoOf(Wait(peek).status()), ECONNRESET);
+  EXPECT_THAT(Run(PeekMin(&server, 100, 3)), IsOkAndHolds("abc"));
+  EXPECT_EQ(ErrnoOf(Run(PeekMin(&server, 100, 4)).status()), ECONNRESET);
+  EXPECT_THAT(Read(server), IsOkAndHolds("abc"));
+  EXPECT_EQ(ErrnoOf(Read(server).status()), ECONNRESET);
+}
+
+TEST_F(PeekAtLeastTest, MoreThanTheTargetIsAnInvalidArgument) {
+  auto [client, server] = ConnectedPair();
+  EXPECT_THAT(Run(PeekMin(&server, 4, 5)), StatusIs(kInvalidArgument));
+  EXPECT_THAT(Run(PeekMin(&server, 0, 1)), StatusIs(kInvalidArgument));
+}
+
+TEST_F(PeekAtLeastTest, MinimumZeroNeverWaits) {
+  auto [client, server] = ConnectedPair();
+  EXPECT_THAT(Run(PeekMin(&server, 10, 0)), IsOkAndHolds(""));
+  EXPECT_THAT(Run(PeekMin(&server, 0, 0)), IsOkAndHolds(""));
+  Send(client, "abc");
+  EXPECT_THAT(Peek(server), IsOkAndHolds("abc"));
+  EXPECT_THAT(Run(PeekMin(&server, 10, 0)), IsOkAndHolds("abc"));
+}
+
+TEST_F(PeekAtLeastTest, TheMinimumMayBeMoreThanTheHighWaterMark) {
+  auto [client, server] = ConnectedPair();
+  server.set_high_water_mark(1000);
+  const std::string data = Pattern(50'000);
+  auto write = Start(WriteAllOf(&client, data));
+  EXPECT_TRUE(Run(PeekMin(&server, 20'000, 20'000)).value() == data.substr(0, 20'000));
+  // And more, when receiving has paused with much unread.
+  EXPECT_TRUE(Run(PeekMin(&server, 50'000, 50'000)).value() == data);
+  EXPECT_OK(Wait(write));
+  std::string read;
+  while (read.size() < data.size()) read += Read(server).value();
+  EXPECT_TRUE(read == data);
+}
+
+// Receiving pauses at the mark, and goes on below half of it when nobody asks for more.
+TEST_F(PeekAtLeastTest, WaitsForMoreAlthoughReceivingHasPaused) {
+  auto [client, server] = ConnectedPair();
+  server.set_high_water_mark(1000);
+  const std::string data = Pattern(1200);
+  auto write = Start(WriteAllOf(&client, data));
+  EXPECT_TRUE(Run(PeekMin(&server, 1000, 1000)).value() == data.substr(0, 1000));
+  EXPECT_TRUE(Read(server, 300).value() == data.substr(0, 300));
+  EXPECT_TRUE(Run(PeekMin(&server, 900, 900)).value() == data.substr(300));
+  EXPECT_OK(Wait(write));
+}
+
+TEST_F(PeekAtLeastTest, CloseEndsACallThatWaits) {
+  auto [client, server] = ConnectedPair();
+  auto peek = Start(PeekMin(&server, 100, 5));
+  Send(client, "abc");
+  Settle();
+  EXPECT_OK(Run(server.Close()));
+  EXPECT_EQ(ErrnoOf(Wait(peek).status()), EBADF);
+  EXPECT_EQ(ErrnoOf(Run(PeekMin(&server, 100, 0)).status()), EBADF);
+}
+
+TEST_F(PeekAtLeastTest, HalvesPeekToo) {
+  auto [client, server] = ConnectedPair();
+  auto [reader, writer] = std::move(server).Split();
+  Send(client, "abcdef");
+  char target[10];
+  EXPECT_THAT(Run(reader.PeekAtLeast(absl::MakeSpan(target), 6)), IsOkAndHolds(6u));
 }
 
 // --- ReadAtLeast ---

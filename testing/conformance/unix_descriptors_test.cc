@@ -142,6 +142,22 @@ TEST_F(UnixDescriptorsTest, DescriptorsStayWithTheirBytes) {
   EXPECT_EQ(counts, (std::vector<size_t>{1, 2}));
 }
 
+TEST_F(UnixDescriptorsTest, BytesThatArePushedBackMoveNone) {
+  auto [sender, receiver] = ReceivingPair();
+  Pipe pipe;
+  Write(sender, "ab");
+  EXPECT_EQ(ReadBoth(receiver, absl::MakeSpan(target_)).bytes, 2u);
+  Pass(sender, "one", {pipe.writing()});
+  Settle();
+  EXPECT_OK(receiver.Unread("more than came before"));
+  BytesAndDescriptors read = ReadBoth(receiver, absl::MakeSpan(target_));
+  EXPECT_EQ(absl::string_view(target_, read.bytes), "more than came before");
+  EXPECT_TRUE(read.descriptors.empty());
+  read = ReadBoth(receiver, absl::MakeSpan(target_));
+  EXPECT_EQ(absl::string_view(target_, read.bytes), "one");
+  EXPECT_EQ(read.descriptors.size(), 1u);
+}
+
 TEST_F(UnixDescriptorsTest, PlainReadClosesThem) {
   auto [sender, receiver] = ReceivingPair();
   Pipe pipe;
