@@ -18,6 +18,7 @@
 #include "core/io/errors.h"                // IWYU pragma: export
 #include "core/io/reactor_options.h"       // IWYU pragma: export
 #include "core/io/reactor_statistics.h"    // IWYU pragma: export
+#include "core/net/await_descriptor.h"     // IWYU pragma: export
 #include "core/net/buffered.h"             // IWYU pragma: export
 #include "core/net/connect.h"              // IWYU pragma: export
 #include "core/net/connection_pool.h"      // IWYU pragma: export
@@ -27,6 +28,7 @@
 #include "core/net/pipe.h"                 // IWYU pragma: export
 #include "core/net/resolver.h"             // IWYU pragma: export
 #include "core/net/serve.h"                // IWYU pragma: export
+#include "core/net/socket_activation.h"    // IWYU pragma: export
 #include "core/net/stream.h"               // IWYU pragma: export
 #include "core/net/tcp_listener.h"         // IWYU pragma: export
 #include "core/net/tcp_socket.h"           // IWYU pragma: export

@@ -5,6 +5,7 @@
 // What is between a name in brackets and the next end is in the document word for word: api_doc_test holds the two
 // against each other.
 
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -91,6 +92,47 @@ TEST_F(RealApiExamples, Descriptors) {
   ASSERT_OK(descriptor.status());
   EXPECT_TRUE(descriptor->valid());
   EXPECT_NE(descriptor->get(), 1);
+}
+
+// [Adopt]
+absl::StatusOr<TcpListener> ListenOrTakeOver(const SocketAddress& address) {
+  absl::StatusOr<std::vector<ActivatedSocket>> sockets = TakeActivatedSockets();  // LISTEN_FDS; none without systemd.
+  if (!sockets.ok()) return sockets.status();
+  for (ActivatedSocket& socket : *sockets) {
+    if (socket.name == "http") return TcpListener::Adopt(std::move(socket.descriptor));
+  }
+  return TcpListener::Listen(address);
+}
+// [end]
+
+TEST_F(RealApiExamples, Adopt) {
+  absl::StatusOr<TcpListener> listener = ListenOrTakeOver(SocketAddress::LoopbackIpv4(0));
+  ASSERT_OK(listener.status());
+  TcpStream client = Connect(listener->LocalAddress());
+  EXPECT_OK(Run(listener->Accept()).status());
+}
+
+// [AwaitReadable]
+Task<absl::StatusOr<uint64_t>> NextCount(int event_descriptor) {
+  for (;;) {
+    absl::Status ready = co_await AwaitReadable(event_descriptor);
+    if (!ready.ok()) co_return ready;
+    uint64_t count = 0;
+    // Somebody else may have been faster, so the descriptor had better be non-blocking.
+    if (read(event_descriptor, &count, sizeof(count)) == sizeof(count)) co_return count;
+  }
+}
+// [end]
+
+TEST_F(RealApiExamples, AwaitReadable) {
+  const int counter = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  ASSERT_GE(counter, 0);
+  auto next = Start(NextCount(counter));
+  Settle();
+  const uint64_t three = 3;
+  ASSERT_EQ(write(counter, &three, sizeof(three)), static_cast<ssize_t>(sizeof(three)));
+  EXPECT_THAT(Wait(next), IsOkAndHolds(3u));
+  close(counter);
 }
 
 // [UnixDatagram]

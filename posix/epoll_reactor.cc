@@ -108,6 +108,7 @@ void EpollReactor::SubmitOperation(Operation& operation) {
   ++statistics_.submissions;
   if (operation.kind == OperationKind::kClose) return Close(operation);
   if (NeedsThread(operation)) return blocking().Submit(operation);
+  if (DescriptorWaits::IsWait(operation)) return waits_.Submit(operation);
   Descriptor& descriptor = At(operation.socket);
   Side& side = descriptor.out;
   CHECK(side.operation == nullptr) << "two operations at once on one socket";
@@ -120,6 +121,7 @@ void EpollReactor::SubmitOperation(Operation& operation) {
 
 void EpollReactor::CancelOperation(Operation& operation) {
   if (NeedsThread(operation)) return blocking().Cancel(operation);
+  if (DescriptorWaits::IsWait(operation)) return waits_.Cancel(operation);
   if (operation.kind == OperationKind::kClose) return;  // Always short, and to be done in any case.
   Descriptor& descriptor = At(operation.socket);
   CHECK(descriptor.out.operation == &operation);
@@ -227,11 +229,19 @@ bool EpollReactor::Poll(Instant until) {
   RunQueue();
   const bool waits = statistics_.completions == completions && !busy() && !has_side_reports();
   Wait(waits ? LimitWait(until) : Instant::InfinitePast());
+  if (waits_.has_done()) ReportWaits();
   if (WakeUp()) ++statistics_.wakes;
   statistics_.completions += ReportBlocking();
   ReportSignals();
   polling_ = false;
   return true;
+}
+
+void EpollReactor::ReportWaits() {
+  for (const DescriptorWaits::Done& done : waits_.TakeDone()) {
+    ++statistics_.completions;
+    ReportComplete(*done.operation, done.result);
+  }
 }
 
 void EpollReactor::RunCloses() {
@@ -306,6 +316,10 @@ void EpollReactor::TakeEvents(int count) {
 
 void EpollReactor::TakeEvent(const epoll_event& event) {
   if (event.data.u64 == kWakeEvent) return;
+  if (DescriptorWaits::IsEvent(event.data.u64)) {
+    if (!waits_.OnEvent(event.data.u64)) ++late_events_;
+    return;
+  }
   Descriptor& descriptor = At(static_cast<SocketId>(event.data.u64 & 0xffffffff));
   if (!descriptor.registered || descriptor.generation != event.data.u64 >> 32) {
     ++late_events_;
@@ -440,6 +454,8 @@ void EpollReactor::StepOut(Descriptor& descriptor) {
     case OperationKind::kClose:
     case OperationKind::kRunBlocking:
     case OperationKind::kResolve:
+    case OperationKind::kAwaitReadable:
+    case OperationKind::kAwaitWritable:
       break;
   }
   CHECK(false) << "not an operation of a side";

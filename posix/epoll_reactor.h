@@ -32,6 +32,7 @@
 #include "core/base/instant.h"
 #include "core/io/datagram.h"
 #include "core/io/reactor.h"
+#include "posix/descriptor_waits.h"
 #include "posix/posix_reactor.h"
 
 struct epoll_event;
@@ -107,7 +108,10 @@ class EpollReactor final : public PosixReactor {
   void Close(Operation& operation);
 
   // --- The loop ---
-  bool busy() const { return next_in_work_ < in_work_.size() || !queue_.empty() || !closes_.empty(); }
+  bool busy() const {
+    return next_in_work_ < in_work_.size() || !queue_.empty() || !closes_.empty() || waits_.has_done();
+  }
+  void ReportWaits();
   void RunCloses();
   void RunQueue();
   void Wait(Instant until);
@@ -138,6 +142,7 @@ class EpollReactor final : public PosixReactor {
   Instant LimitWait(Instant until) const;
 
   const int epoll_descriptor_;
+  DescriptorWaits waits_{epoll_descriptor_};
   // By number; they never move.
   std::vector<std::unique_ptr<Descriptor[]>> chunks_;
 

@@ -15,6 +15,7 @@
 
 #include "absl/log/check.h"
 #include "posix/accept_errors.h"
+#include "posix/adopted_sockets.h"
 #include "posix/clock.h"
 #include "posix/random_seed.h"
 #include "posix/sockets.h"
@@ -206,6 +207,22 @@ int PosixReactor::GetPeerCredentials(SocketId socket, PeerCredentials* credentia
 void PosixReactor::CloseDescriptor(int descriptor) {
   CloseNow(descriptor);
   OnDescriptorFreed();
+}
+
+int PosixReactor::DescribeSocket(int descriptor, SocketDescription* description) {
+  return posix::DescribeSocket(descriptor, description);
+}
+
+int64_t PosixReactor::AdoptSocket(int descriptor) {
+  const int result = PrepareSocket(descriptor);
+  if (result < 0) return result;
+  // Datagrams are not made to coalesce: others who have the socket open may not expect it.
+  multicast_interfaces_.erase(descriptor);
+  return descriptor;
+}
+
+int PosixReactor::TakeActivatedSockets(std::vector<ActivatedSocket>* sockets) {
+  return posix::TakeActivatedSockets(sockets);
 }
 
 int64_t PosixReactor::TryAccept(SocketId socket) {

@@ -59,6 +59,11 @@ class PosixReactor : public Reactor {
   int GetPeerCredentials(SocketId socket, PeerCredentials* credentials) final;
   void CloseDescriptor(int descriptor) final;
 
+  int DescribeSocket(int descriptor, SocketDescription* description) final;
+  int64_t AdoptSocket(int descriptor) final;
+  int TakeActivatedSockets(std::vector<ActivatedSocket>* sockets) final;
+  bool awaits_descriptors() const final { return true; }
+
   int64_t TryAccept(SocketId socket) final;
   int64_t TryReceive(SocketId socket, absl::Span<char> target) final;
   int64_t TrySend(SocketId socket, absl::Span<const IoSlice> slices) final;

@@ -333,6 +333,9 @@ void SimReactor::SubmitOperation(Operation& operation) {
     case OperationKind::kResolve:
       StartLookup(operation);
       return;
+    case OperationKind::kAwaitReadable:
+    case OperationKind::kAwaitWritable:
+      CHECK(false) << "a simulated process has no descriptors";
   }
 }
 

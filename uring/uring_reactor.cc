@@ -268,6 +268,10 @@ void UringReactor::SubmitOperation(Operation& operation) {
     case OperationKind::kSendDatagrams:
       kind = Kind::kSendDatagrams;
       break;
+    case OperationKind::kAwaitReadable:
+    case OperationKind::kAwaitWritable:
+      kind = Kind::kAwait;
+      break;
     case OperationKind::kRunBlocking:
     case OperationKind::kResolve:
       CHECK(false) << "these need a thread";
@@ -326,6 +330,8 @@ void UringReactor::Start(Slot& slot) {
     }
     case Kind::kReceive:
       return StartReceive(slot);
+    case Kind::kAwait:
+      return WaitFor(slot, slot.operation->kind == OperationKind::kAwaitReadable ? POLLIN : POLLOUT);
     case Kind::kSendDescriptors:
     case Kind::kSendFile:
     case Kind::kSendDatagrams:
@@ -537,6 +543,7 @@ void UringReactor::OnWaited(Slot& slot, int32_t result) {
     return Complete(slot, failed < 0 ? failed : -error);
   }
   if (stop) return Complete(slot, ResultOf(slot, -ECANCELED));
+  if (slot.kind == Kind::kAwait) return Complete(slot, std::min(result, 0));
   // Should the wait have failed, the step fails too and says why.
   if (GoesBySteps(slot.kind)) return Step(slot, static_cast<uint32_t>(std::max(result, 0)));
   slot.found_room = slot.kind == Kind::kSend;

@@ -89,6 +89,7 @@ class UringReactor final : public posix::PosixReactor {
     kClose,
     kAccept,
     kReceive,
+    kAwait,  // A poll request and nothing else: always kWaiting.
     kCancel,
     kWake,
     // By steps.

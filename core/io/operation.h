@@ -67,6 +67,10 @@ enum class OperationKind : uint8_t {
   kResolve,        // Looks `*lookup` up. Result 0; -ENOENT: there is no such name, or it has no address; -EAGAIN: the
                    // name servers failed for now, or the system refuses a thread to ask on; -EIO: they failed.
                    // Cancelling ends it at once.
+  kAwaitReadable,  // Waits until the descriptor `socket`, which may be of any open file, is readable (poll(2), POLLIN),
+                   // has an error or has been hung up. Result 0. Any number may wait for one descriptor. Only with
+                   // Reactor::awaits_descriptors().
+  kAwaitWritable,  // Likewise for POLLOUT.
 };
 
 // One call in flight. The owner fills in the arguments while the operation is not in flight and keeps it, and what it

@@ -5,7 +5,7 @@
 // A reactor moves bytes and tells the time; it knows nothing of coroutines. It deals in two things:
 //
 //   Operation  (operation.h) one start, exactly one terminal completion: connect, send, send a file, send datagrams,
-//              close, run blocking work, look up a name.
+//              close, run blocking work, look up a name, wait for a descriptor.
 //   Source     (source.h) armed once, any number of items, exactly one end per arming: accept, receive, receive
 //              datagrams.
 //
@@ -33,6 +33,7 @@
 #include "absl/log/check.h"
 #include "absl/types/span.h"
 #include "core/base/instant.h"
+#include "core/io/activated_socket.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
 #include "core/io/datagram.h"
@@ -136,6 +137,18 @@ class Reactor {
   virtual int GetPeerCredentials(SocketId, PeerCredentials*) { return -EOPNOTSUPP; }
   // Closes a descriptor that came over a Unix socket.
   virtual void CloseDescriptor(int /*descriptor*/) {}
+
+  // --- Descriptors from elsewhere. A simulated process has none. ---
+
+  // -EBADF: it is not open. -ENOTSOCK. -EPROTONOSUPPORT: a socket of another protocol than TCP, UDP and Unix sockets.
+  virtual int DescribeSocket(int /*descriptor*/, SocketDescription*) { return -EOPNOTSUPP; }
+  // Takes over an open socket: makes it non-blocking and close-on-exec. Its SocketId; or -errno, and it stays as it is.
+  virtual int64_t AdoptSocket(int /*descriptor*/) { return -EOPNOTSUPP; }
+  // Those that this process was started with (sd_listen_fds(3)), the first time; later none. -EINVAL: the environment
+  // is malformed. -EBADF: a descriptor that it names is not open.
+  virtual int TakeActivatedSockets(std::vector<ActivatedSocket>*) { return 0; }
+  // Whether there are kAwaitReadable and kAwaitWritable here.
+  virtual bool awaits_descriptors() const { return false; }
 
   // What is possible at once; -EAGAIN when that is nothing. REQUIRES that no source is armed and nothing is in flight
   // in that direction.

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "core/io/address.h"
+
 namespace tandem {
 
 // Names an open socket within its reactor: the descriptor in real reactors. Never negative when valid.
@@ -16,6 +18,14 @@ inline constexpr SocketId kNoSocket = -1;
 enum class SocketType : uint8_t {
   kStream,    // TCP, or a Unix stream socket.
   kDatagram,  // UDP, or a Unix datagram socket.
+};
+
+// What a descriptor that the program has from elsewhere is.
+struct SocketDescription {
+  AddressFamily family = AddressFamily::kNone;
+  SocketType type = SocketType::kStream;
+  bool listening = false;
+  bool connected = false;  // It has a peer.
 };
 
 enum class SocketOption : uint8_t {

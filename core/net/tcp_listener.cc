@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
+#include "core/net/adopt.h"
 
 namespace tandem {
 
@@ -34,6 +35,12 @@ absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address, co
   if (result < 0) return ErrnoStatus(-result, operation);
   listener.socket()->set_local(local);
   return listener;
+}
+
+absl::StatusOr<TcpListener> TcpListener::Adopt(OwnedDescriptor&& descriptor) {
+  absl::StatusOr<Ref<ListenerSocket>> socket = internal::AdoptListener(descriptor, internal::SocketKind::kInternet);
+  if (!socket.ok()) return socket.status();
+  return TcpListener(*std::move(socket));
 }
 
 }  // namespace tandem

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
+#include "core/io/datagram.h"
 #include "core/io/listener_socket.h"
 #include "core/net/socket_listener.h"
 #include "core/net/tcp_stream.h"
@@ -73,6 +74,16 @@ class TcpListener final : public SocketListener<TcpStream> {
   //   kInvalidArgument     `address` is none or of a Unix socket.
   static absl::StatusOr<TcpListener> Listen(const SocketAddress& address,
                                             const ListenOptions& options = ListenOptions());
+
+  // Takes over a listening socket that the program has from elsewhere, from systemd for example: see
+  // TakeActivatedSockets(). Sets O_NONBLOCK, which all who have the socket open share, and TCP_NODELAY, which
+  // connections that come from then on inherit. On an error the descriptor stays the caller's, as it was.
+  //
+  // Errors:
+  //   kInvalidArgument     `descriptor` is none, or of something else: the message says of what.
+  //   kFailedPrecondition  EBADF: the descriptor is not open.
+  //   kUnimplemented       In the simulator, where no process has a socket from elsewhere.
+  static absl::StatusOr<TcpListener> Adopt(OwnedDescriptor&& descriptor);
 };
 
 }  // namespace tandem

@@ -3,8 +3,15 @@
 #include "core/net/tcp_stream.h"
 
 #include "absl/log/check.h"
+#include "core/net/adopt.h"
 
 namespace tandem {
+
+absl::StatusOr<TcpStream> TcpStream::Adopt(OwnedDescriptor&& descriptor) {
+  absl::StatusOr<Ref<StreamSocket>> socket = internal::AdoptStream(descriptor, internal::SocketKind::kInternet);
+  if (!socket.ok()) return socket.status();
+  return TcpStream(*std::move(socket));
+}
 
 std::pair<TcpReader, TcpWriter> TcpStream::Split() && {
   CHECK(valid()) << "no stream to split";

@@ -7,8 +7,10 @@
 
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
+#include "core/io/datagram.h"
 #include "core/io/stream_socket.h"
 #include "core/net/socket_stream.h"
 #include "core/net/tcp_options.h"
@@ -37,6 +39,17 @@ class TcpStream final : public SocketStream, public TcpOptions<TcpStream> {
   static ConnectOperation<TcpStream> Connect(const SocketAddress& address) {
     return ConnectOperation<TcpStream>(address, internal::AddressKind::kInternet);
   }
+
+  // Takes over a connected socket that the program has from elsewhere: it was passed over a Unix socket, inherited, or
+  // made by another library. Sets O_NONBLOCK, which all who have the socket open share, and TCP_NODELAY; what has
+  // arrived is there to be read. On an error the descriptor stays the caller's, as it was.
+  //
+  // Errors:
+  //   kInvalidArgument     `descriptor` is none, or of something else: the message says of what.
+  //   kFailedPrecondition  EBADF: the descriptor is not open.
+  //                        ENOTCONN: there is no connection (any more).
+  //   kUnimplemented       In the simulator, where no process has a socket from elsewhere.
+  static absl::StatusOr<TcpStream> Adopt(OwnedDescriptor&& descriptor);
 
   // Makes two handles of one, for two owners; `std::move(stream).Split()`. REQUIRES that no call is pending.
   std::pair<TcpReader, TcpWriter> Split() &&;

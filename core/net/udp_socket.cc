@@ -5,10 +5,12 @@
 #include <cerrno>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
+#include "core/net/adopt.h"
 
 namespace tandem {
 
@@ -32,6 +34,12 @@ absl::StatusOr<UdpSocket> UdpSocket::Bind(const SocketAddress& address, const Ud
   if (status.ok()) status = socket->BindTo(address);
   if (!status.ok()) return status;
   return socket;
+}
+
+absl::StatusOr<UdpSocket> UdpSocket::Adopt(OwnedDescriptor&& descriptor) {
+  absl::StatusOr<Ref<DatagramSocket>> socket = internal::AdoptDatagrams(descriptor, internal::SocketKind::kInternet);
+  if (!socket.ok()) return socket.status();
+  return UdpSocket(*std::move(socket));
 }
 
 absl::Status UdpSocket::SetNumber(SocketOption option, int64_t value, int min, int max, absl::string_view name) {

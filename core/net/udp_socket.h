@@ -108,6 +108,15 @@ class UdpSocket final : public DatagramHandle {
   //
   // Errors: kResourceExhausted, kUnimplemented and kInvalidArgument as for Bind().
   static absl::StatusOr<UdpSocket> Open(AddressFamily family);
+
+  // Takes over a socket that the program has from elsewhere, bound and connected or not. Sets O_NONBLOCK, which all who
+  // have the socket open share, and no other option. On an error the descriptor stays the caller's, as it was.
+  //
+  // Errors:
+  //   kInvalidArgument     `descriptor` is none, or of something else: the message says of what.
+  //   kFailedPrecondition  EBADF: the descriptor is not open.
+  //   kUnimplemented       In the simulator, where no process has a socket from elsewhere.
+  static absl::StatusOr<UdpSocket> Adopt(OwnedDescriptor&& descriptor);
   // Binds an open socket. Errors: those of Bind(), and kInvalidArgument with EINVAL when it is bound already.
   absl::Status BindTo(const SocketAddress& address) { return BindSocket(address); }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
+#include "core/net/adopt.h"
 
 namespace tandem {
 
@@ -32,6 +33,12 @@ absl::StatusOr<std::pair<UnixDatagram, UnixDatagram>> UnixDatagram::Pair() {
   UnixDatagram first(DatagramSocket::Adopt(ids[0], AddressFamily::kUnix));
   UnixDatagram second(DatagramSocket::Adopt(ids[1], AddressFamily::kUnix));
   return std::make_pair(std::move(first), std::move(second));
+}
+
+absl::StatusOr<UnixDatagram> UnixDatagram::Adopt(OwnedDescriptor&& descriptor) {
+  absl::StatusOr<Ref<DatagramSocket>> socket = internal::AdoptDatagrams(descriptor, internal::SocketKind::kUnix);
+  if (!socket.ok()) return socket.status();
+  return UnixDatagram(*std::move(socket));
 }
 
 }  // namespace tandem

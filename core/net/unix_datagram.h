@@ -52,6 +52,15 @@ class UnixDatagram final : public DatagramHandle {
   // Two sockets that are connected to each other, without names (socketpair(2)). Errors: those of Open().
   static absl::StatusOr<std::pair<UnixDatagram, UnixDatagram>> Pair();
 
+  // Takes over a socket that the program has from elsewhere, bound and connected or not. Sets O_NONBLOCK, which all who
+  // have the socket open share, and no other option. On an error the descriptor stays the caller's, as it was.
+  //
+  // Errors:
+  //   kInvalidArgument     `descriptor` is none, or of something else: the message says of what.
+  //   kFailedPrecondition  EBADF: the descriptor is not open.
+  //   kUnimplemented       In the simulator, where no process has a socket from elsewhere.
+  static absl::StatusOr<UnixDatagram> Adopt(OwnedDescriptor&& descriptor);
+
   // Sends `data` and duplicates of `descriptors`, which stay the caller's and must stay open until the call has
   // returned, to `destination` or, when that is none, to the connected peer. `data` may be empty. Errors: those of
   // SendTo(), and

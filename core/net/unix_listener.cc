@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
+#include "core/net/adopt.h"
 
 namespace tandem {
 
@@ -24,6 +25,12 @@ absl::StatusOr<UnixListener> UnixListener::Listen(const SocketAddress& address, 
   if (result == 0) result = reactor.Listen(id, backlog);
   if (result < 0) return ErrnoStatus(-result, operation);
   return listener;
+}
+
+absl::StatusOr<UnixListener> UnixListener::Adopt(OwnedDescriptor&& descriptor) {
+  absl::StatusOr<Ref<ListenerSocket>> socket = internal::AdoptListener(descriptor, internal::SocketKind::kUnix);
+  if (!socket.ok()) return socket.status();
+  return UnixListener(*std::move(socket));
 }
 
 }  // namespace tandem

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
+#include "core/io/datagram.h"
 #include "core/io/listener_socket.h"
 #include "core/net/socket_listener.h"
 #include "core/net/unix_stream.h"
@@ -41,6 +42,16 @@ class UnixListener final : public SocketListener<UnixStream> {
   //   kInvalidArgument     `address` is not of a Unix socket.
   //   kUnimplemented       In the simulator.
   static absl::StatusOr<UnixListener> Listen(const SocketAddress& address, int backlog = kDefaultBacklog);
+
+  // Takes over a listening socket that the program has from elsewhere, from systemd for example: see
+  // TakeActivatedSockets(). Sets O_NONBLOCK, which all who have the socket open share. On an error the
+  // descriptor stays the caller's, as it was.
+  //
+  // Errors:
+  //   kInvalidArgument     `descriptor` is none, or of something else: the message says of what.
+  //   kFailedPrecondition  EBADF: the descriptor is not open.
+  //   kUnimplemented       In the simulator, where no process has a socket from elsewhere.
+  static absl::StatusOr<UnixListener> Adopt(OwnedDescriptor&& descriptor);
 };
 
 }  // namespace tandem

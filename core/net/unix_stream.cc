@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
+#include "core/net/adopt.h"
 
 namespace tandem {
 
@@ -49,6 +50,12 @@ absl::StatusOr<std::pair<UnixStream, UnixStream>> UnixStream::Pair() {
   UnixStream first(StreamSocket::Adopt(ids[0], SocketAddress()));
   UnixStream second(StreamSocket::Adopt(ids[1], SocketAddress()));
   return std::make_pair(std::move(first), std::move(second));
+}
+
+absl::StatusOr<UnixStream> UnixStream::Adopt(OwnedDescriptor&& descriptor) {
+  absl::StatusOr<Ref<StreamSocket>> socket = internal::AdoptStream(descriptor, internal::SocketKind::kUnix);
+  if (!socket.ok()) return socket.status();
+  return UnixStream(*std::move(socket));
 }
 
 absl::StatusOr<tandem::PeerCredentials> UnixStream::PeerCredentials() const {

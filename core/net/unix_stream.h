@@ -91,6 +91,17 @@ class UnixStream final : public SocketStream {
   // Errors: kResourceExhausted and kUnimplemented as for Connect().
   static absl::StatusOr<std::pair<UnixStream, UnixStream>> Pair();
 
+  // Takes over a connected socket that the program has from elsewhere: it was passed over a Unix socket, inherited, or
+  // made by another library. Sets O_NONBLOCK, which all who have the socket open share; what has
+  // arrived is there to be read. On an error the descriptor stays the caller's, as it was.
+  //
+  // Errors:
+  //   kInvalidArgument     `descriptor` is none, or of something else: the message says of what.
+  //   kFailedPrecondition  EBADF: the descriptor is not open.
+  //                        ENOTCONN: there is no connection (any more).
+  //   kUnimplemented       In the simulator, where no process has a socket from elsewhere.
+  static absl::StatusOr<UnixStream> Adopt(OwnedDescriptor&& descriptor);
+
   // Who had the other end when the connection was made (SO_PEERCRED): who connected, or who called Listen() or Pair().
   //
   // Errors: kFailedPrecondition (EBADF) after Close().

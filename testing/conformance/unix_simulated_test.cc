@@ -6,6 +6,11 @@
 
 #include "absl/status/status.h"
 #include "core/io/address.h"
+#include "core/net/await_descriptor.h"
+#include "core/net/socket_activation.h"
+#include "core/net/tcp_listener.h"
+#include "core/net/tcp_stream.h"
+#include "core/net/udp_socket.h"
 #include "core/net/unix_datagram.h"
 #include "core/net/unix_listener.h"
 #include "core/net/unix_stream.h"
@@ -26,6 +31,22 @@ TEST_F(UnixSimulatedTest, EveryCallThatMakesASocketIsUnimplemented) {
   EXPECT_THAT(UnixStream::Pair(), StatusIs(kUnimplemented));
   EXPECT_THAT(UnixDatagram::Open(), StatusIs(kUnimplemented));
   EXPECT_THAT(UnixDatagram::Pair(), StatusIs(kUnimplemented));
+}
+
+TEST_F(UnixSimulatedTest, ASimulatedProcessHasNoDescriptorsFromElsewhere) {
+  constexpr absl::StatusCode kUnimplemented = absl::StatusCode::kUnimplemented;
+  EXPECT_THAT(TcpStream::Adopt(OwnedDescriptor(0)), StatusIs(kUnimplemented));
+  EXPECT_THAT(TcpListener::Adopt(OwnedDescriptor(0)), StatusIs(kUnimplemented));
+  EXPECT_THAT(UdpSocket::Adopt(OwnedDescriptor(0)), StatusIs(kUnimplemented));
+  EXPECT_THAT(UnixStream::Adopt(OwnedDescriptor(0)), StatusIs(kUnimplemented));
+  EXPECT_THAT(UnixListener::Adopt(OwnedDescriptor(0)), StatusIs(kUnimplemented));
+  EXPECT_THAT(UnixDatagram::Adopt(OwnedDescriptor(0)), StatusIs(kUnimplemented));
+  EXPECT_THAT(Run(AwaitReadable(0)), StatusIs(kUnimplemented));
+  EXPECT_THAT(Run(AwaitWritable(0)), StatusIs(kUnimplemented));
+  // Whatever the environment of the process that simulates.
+  const auto sockets = TakeActivatedSockets();
+  ASSERT_OK(sockets);
+  EXPECT_TRUE(sockets->empty());
 }
 
 }  // namespace

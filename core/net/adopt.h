@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Taking over sockets that the program has from elsewhere: what the Adopt() of every handle is made of.
+
+#ifndef TANDEM_CORE_NET_ADOPT_H_
+#define TANDEM_CORE_NET_ADOPT_H_
+
+#include "absl/status/statusor.h"
+#include "core/base/ref.h"
+#include "core/io/datagram.h"
+#include "core/io/datagram_socket.h"
+#include "core/io/listener_socket.h"
+#include "core/io/stream_socket.h"
+
+namespace tandem::internal {
+
+enum class SocketKind : bool { kInternet, kUnix };
+
+// Each checks that `descriptor` is of such a socket and takes it over. On an error it stays the caller's, as it was.
+// What the kernel knows of the socket, its addresses and SO_LINGER, is read; what others may share, its options, is
+// left alone, but for TCP_NODELAY, which all of Tandem's sockets have.
+absl::StatusOr<Ref<StreamSocket>> AdoptStream(OwnedDescriptor& descriptor, SocketKind kind);
+absl::StatusOr<Ref<ListenerSocket>> AdoptListener(OwnedDescriptor& descriptor, SocketKind kind);
+absl::StatusOr<Ref<DatagramSocket>> AdoptDatagrams(OwnedDescriptor& descriptor, SocketKind kind);
+
+}  // namespace tandem::internal
+
+#endif  // TANDEM_CORE_NET_ADOPT_H_
