@@ -40,8 +40,9 @@ absl::Status StreamSocket::ClosedStatus(absl::string_view operation) const { ret
 
 absl::Status StreamSocket::StatusFor(int error, absl::string_view operation) const {
   if (error == Writer::kPoisoned) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        operation, " ", peer_.ToString(), ": an earlier WriteAll was cut short; call AcceptPartial() to go on"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(operation, " ", peer_.ToString(),
+                     ": an earlier WriteAll was cut short; go on with WriteRest() or AcceptPartial()"));
   }
   if (error == Writer::kFileEnded) {
     return absl::OutOfRangeError(absl::StrCat(operation, " ", peer_.ToString(), ": the file ended before"));
@@ -482,7 +483,8 @@ void StreamSocket::FinishWriter(Writer& writer, int error) {
   writer.in_flight_ = false;
   writer.error_ = error;
   // A half-sent message must not be followed by another one by accident. On a dead connection nothing follows anyway.
-  const bool cut = error != 0 && CodeForErrno(error) != absl::StatusCode::kUnavailable && writer.written_ > 0;
+  const bool begun = writer.written_ > 0 || writer.resumes_;
+  const bool cut = error != 0 && CodeForErrno(error) != absl::StatusCode::kUnavailable && begun;
   if (cut && writer.kind_ != Writer::Kind::kSome) poisoned_ = true;
   writer.Unlink();
   writer.OnWritten();

@@ -157,6 +157,8 @@ class StreamSocket final : public Counted<StreamSocket> {
     absl::Span<const IoSlice> slices_;  // For kSome and kAll: at least one byte in all.
     absl::Span<const int> descriptors_;
     FileRange file_;  // For kFile: what is still to be sent.
+    // The rest of a message: cut short again, even before anything went, it leaves the message half sent.
+    bool resumes_ = false;
 
    private:
     friend class StreamSocket;

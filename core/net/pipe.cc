@@ -61,7 +61,7 @@ absl::Status PipeHalf::WriteError() const {
   if (ended_ || reading_closed_) return ErrnoStatus(EPIPE, "write to a pipe");
   if (poisoned_) {
     return absl::FailedPreconditionError(
-        "write to a pipe: an earlier WriteAll was cut short; call AcceptPartial() to go on");
+        "write to a pipe: an earlier WriteAll was cut short; go on with WriteRest() or AcceptPartial()");
   }
   return absl::OkStatus();
 }
@@ -88,7 +88,7 @@ bool PipeHalf::Progress(Writer& writer) {
 
 void PipeHalf::StopWriting(Writer& writer) {
   writer.Unlink();
-  if (writer.written_ > 0) poisoned_ = true;
+  if (writer.written_ > 0 || writer.resumes_) poisoned_ = true;
   Pump();
 }
 

@@ -85,6 +85,8 @@ class PipeHalf final : public Counted<PipeHalf> {
     size_t written_ = 0;
     absl::Status error_;
     bool done_ = false;
+    // The rest of a message: cut short again, even before anything went, it leaves the message half sent.
+    bool resumes_ = false;
 
    private:
     friend class PipeHalf;
@@ -162,6 +164,7 @@ class PipeStream {
   ReadOperation Read(absl::Span<char> target);
   WriteOperation Write(absl::string_view data);
   WriteAllOperation WriteAll(absl::string_view data);
+  WriteAllOperation WriteRest(absl::string_view data);
   void AcceptPartial() { output_->AcceptPartial(); }
   FlushOperation Flush();
   ShutdownWriteOperation ShutdownWrite();
@@ -223,6 +226,7 @@ class PipeStream::OutputOperation : public WithDeadline<Derived>, protected inte
 
  private:
   bool Start() override {
+    if (resumes_) half_->AcceptPartial();
     half_->StartWriting(*this);
     return done_;
   }
@@ -252,8 +256,11 @@ class [[nodiscard]] PipeStream::WriteOperation final : public OutputOperation<Wr
 // Awaits to IoResult.
 class [[nodiscard]] PipeStream::WriteAllOperation final : public OutputOperation<WriteAllOperation> {
  public:
-  WriteAllOperation(Ref<internal::PipeHalf> half, absl::string_view data)
-      : OutputOperation(std::move(half), Kind::kAll, data) {}
+  enum class Begins : bool { kAtTheStart, kInTheMiddle };
+  WriteAllOperation(Ref<internal::PipeHalf> half, absl::string_view data, Begins begins)
+      : OutputOperation(std::move(half), Kind::kAll, data) {
+    resumes_ = begins == Begins::kInTheMiddle;
+  }
   IoResult TakeResult() { return IoResult{EndStatus(), written_}; }
 };
 
@@ -295,7 +302,10 @@ class [[nodiscard]] PipeStream::CloseOperation final : public Leaf {
 inline PipeStream::ReadOperation PipeStream::Read(absl::Span<char> target) { return ReadOperation(input_, target); }
 inline PipeStream::WriteOperation PipeStream::Write(absl::string_view data) { return WriteOperation(output_, data); }
 inline PipeStream::WriteAllOperation PipeStream::WriteAll(absl::string_view data) {
-  return WriteAllOperation(output_, data);
+  return WriteAllOperation(output_, data, WriteAllOperation::Begins::kAtTheStart);
+}
+inline PipeStream::WriteAllOperation PipeStream::WriteRest(absl::string_view data) {
+  return WriteAllOperation(output_, data, WriteAllOperation::Begins::kInTheMiddle);
 }
 inline PipeStream::FlushOperation PipeStream::Flush() { return FlushOperation(); }
 inline PipeStream::ShutdownWriteOperation PipeStream::ShutdownWrite() { return ShutdownWriteOperation(output_); }

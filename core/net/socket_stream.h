@@ -106,6 +106,7 @@ class StreamOutputOperation : public WithDeadline<Derived>, protected StreamSock
 
  private:
   bool Start() override {
+    if (resumes_) socket_->AcceptPartial();
     refusal_ = socket_->write_error();
     if (refusal_ != 0) return true;
     if (empty()) return true;
@@ -216,7 +217,7 @@ class [[nodiscard]] WriteOperation final : public internal::StreamOutputOperatio
   const IoSlice slice_;
 };
 
-// Awaits to IoResult. See WritingCalls::WriteAll(), WriteV() and Write(Buffer).
+// Awaits to IoResult. See WritingCalls::WriteAll(), WriteRest(), WriteV() and Write(Buffer).
 class [[nodiscard]] WriteAllOperation final : public internal::StreamOutputOperation<WriteAllOperation> {
  public:
   WriteAllOperation(Ref<StreamSocket> socket, absl::string_view data, absl::Span<const int> descriptors = {})
@@ -232,6 +233,11 @@ class [[nodiscard]] WriteAllOperation final : public internal::StreamOutputOpera
   }
   WriteAllOperation(Ref<StreamSocket> socket, Buffer buffer) : WriteAllOperation(std::move(socket), buffer.view()) {
     buffer_ = std::move(buffer);  // The block's memory stays where it is.
+  }
+  struct Rest {};
+  WriteAllOperation(Ref<StreamSocket> socket, absl::string_view data, Rest)
+      : WriteAllOperation(std::move(socket), data) {
+    resumes_ = true;
   }
   IoResult TakeResult();
 
@@ -445,14 +451,22 @@ class WritingCalls {
   //   kDeadlineExceeded, kCancelled  The call was stopped and nothing was sent; see also set_stall_timeout().
   //   kUnavailable         EPIPE, ECONNRESET: the peer is gone, or ShutdownWrite() was called. ETIMEDOUT.
   //   kFailedPrecondition  EBADF: Close() was called. Without an errno: an earlier WriteAll was cut short, see
-  //                        AcceptPartial().
+  //                        WriteRest() and AcceptPartial().
   WriteOperation Write(absl::string_view data) { return WriteOperation(socket(), data); }
 
   // Writes all of `data`. `bytes` is how many were sent; they are all of `data` exactly when the status is OK. A call
   // that is cut short after some bytes (cancelled, timed out) poisons the sending half: later writes, and those already
-  // queued, fail with kFailedPrecondition until AcceptPartial(), because a half-sent message must not be followed by
-  // another by accident. Errors are those of Write().
+  // queued, fail with kFailedPrecondition until WriteRest() or AcceptPartial(), because a half-sent message must not be
+  // followed by another by accident. Errors are those of Write().
   WriteAllOperation WriteAll(absl::string_view data) { return WriteAllOperation(socket(), data); }
+
+  // As WriteAll(), for the rest of one that was cut short: of its data, what follows the first `bytes`. Is not refused
+  // by the poison, and lifts it; writes that are made meanwhile go out behind the rest. When it is cut short as well,
+  // also before anything was sent, they fail, and the sending half is poisoned as before: a message is sent to its end
+  // by calling this until it is OK.
+  WriteAllOperation WriteRest(absl::string_view data) {
+    return WriteAllOperation(socket(), data, WriteAllOperation::Rest());
+  }
 
   // As WriteAll(), for several pieces. `slices` and what they point to must stay valid until the call has returned.
   WriteAllOperation WriteV(absl::Span<const IoSlice> slices) { return WriteAllOperation(socket(), slices); }

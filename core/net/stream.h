@@ -13,6 +13,7 @@
 //   Write(data)      Writes at least one byte and returns how many. Stopped means that nothing was written.
 //   WriteAll(data)   Writes all; IoResult says how many bytes went when it was cut short. When some did, the writing
 //                    half is poisoned: later writes fail with kFailedPrecondition, until...
+//   WriteRest(data)  ...has sent the rest of the WriteAll (what was `data` there, without the bytes that went); or...
 //   AcceptPartial()  ...says that the peer can make sense of what was sent.
 //   Flush()          Sends what the stream holds back. Most hold nothing back.
 //   ShutdownWrite()  Ends the writing half, after the writes before it: the peer reads the end of the stream.
@@ -58,6 +59,7 @@ template <typename T>
 concept AsyncWriter = requires(T& stream, absl::string_view data) {
   { stream.Write(data) } -> AwaitsTo<absl::StatusOr<size_t>>;
   { stream.WriteAll(data) } -> AwaitsTo<IoResult>;
+  { stream.WriteRest(data) } -> AwaitsTo<IoResult>;
   stream.AcceptPartial();
   { stream.Flush() } -> AwaitsTo<absl::Status>;
   { stream.ShutdownWrite() } -> AwaitsTo<absl::Status>;
@@ -101,6 +103,7 @@ class Stream {
   Task<absl::StatusOr<size_t>> Read(absl::Span<char> target) { return holder_->Read(target); }
   Task<absl::StatusOr<size_t>> Write(absl::string_view data) { return holder_->Write(data); }
   Task<IoResult> WriteAll(absl::string_view data) { return holder_->WriteAll(data); }
+  Task<IoResult> WriteRest(absl::string_view data) { return holder_->WriteRest(data); }
   void AcceptPartial() { holder_->AcceptPartial(); }
   Task<absl::Status> Flush() { return holder_->Flush(); }
   Task<absl::Status> ShutdownWrite() { return holder_->ShutdownWrite(); }
@@ -114,6 +117,7 @@ class Stream {
     virtual Task<absl::StatusOr<size_t>> Read(absl::Span<char> target) = 0;
     virtual Task<absl::StatusOr<size_t>> Write(absl::string_view data) = 0;
     virtual Task<IoResult> WriteAll(absl::string_view data) = 0;
+    virtual Task<IoResult> WriteRest(absl::string_view data) = 0;
     virtual void AcceptPartial() = 0;
     virtual Task<absl::Status> Flush() = 0;
     virtual Task<absl::Status> ShutdownWrite() = 0;
@@ -130,6 +134,7 @@ class Stream {
     Task<absl::StatusOr<size_t>> Read(absl::Span<char> target) override { co_return co_await stream_.Read(target); }
     Task<absl::StatusOr<size_t>> Write(absl::string_view data) override { co_return co_await stream_.Write(data); }
     Task<IoResult> WriteAll(absl::string_view data) override { co_return co_await stream_.WriteAll(data); }
+    Task<IoResult> WriteRest(absl::string_view data) override { co_return co_await stream_.WriteRest(data); }
     void AcceptPartial() override { stream_.AcceptPartial(); }
     Task<absl::Status> Flush() override { co_return co_await stream_.Flush(); }
     Task<absl::Status> ShutdownWrite() override { co_return co_await stream_.ShutdownWrite(); }

@@ -176,6 +176,73 @@ TYPED_TEST(StreamTest, CutShortWriteAllPoisonsUntilAcceptPartial) {
   EXPECT_THAT(this->Wait(reading), IsOkAndHolds(data.substr(0, result.bytes) + "x"));
 }
 
+TYPED_TEST(StreamTest, WriteRestSendsTheRestAndLiftsThePoison) {
+  auto [left, right] = this->MakePair();
+  const std::string data = Pattern(this->kTooMuch);
+  const size_t sent = this->CutShort(WriteWhole(&left, data)).bytes;
+  ASSERT_GT(sent, 0u);
+
+  auto rest = this->Start(WriteRestOf(&left, data.substr(sent)));
+  this->Settle();
+  auto behind = this->Start(WriteWhole(&left, "behind"));
+  auto reading = this->Start(ReadCount(&right, data.size() + 6));
+
+  const IoResult written = this->Wait(rest);
+  EXPECT_OK(written.status);
+  EXPECT_EQ(written.bytes, data.size() - sent);
+  EXPECT_OK(this->Wait(behind).status);
+  EXPECT_TRUE(*this->Wait(reading) == data + "behind");
+}
+
+// Else the next message would stand in the middle of the first.
+TYPED_TEST(StreamTest, WriteRestThatIsStoppedBeforeAnythingWentKeepsThePoison) {
+  auto [left, right] = this->MakePair();
+  const std::string data = Pattern(this->kTooMuch);
+  const size_t sent = this->FillUp(left, data);
+
+  EXPECT_EQ(this->Run(left.WriteAll("x")).status.code(), kFailedPrecondition);
+  EXPECT_EQ(this->Run(left.Write("x")).status().code(), kFailedPrecondition);
+
+  auto reading = this->Start(ReadCount(&right, data.size() + 1));
+  EXPECT_OK(this->Run(left.WriteRest(absl::string_view(data).substr(sent))).status);
+  EXPECT_OK(this->Run(left.WriteAll("x")).status);
+  EXPECT_TRUE(*this->Wait(reading) == data + "x");
+}
+
+TYPED_TEST(StreamTest, WritesBehindARestThatIsCutShortFailWithIt) {
+  auto [left, right] = this->MakePair();
+  const std::string data = Pattern(this->kTooMuch);
+  const size_t sent = this->FillUp(left, data);
+  auto rest = this->Start(WriteRestOf(&left, data.substr(sent)));
+  this->Settle();
+  auto behind = this->Start(WriteWhole(&left, "behind"));
+  this->Settle();
+  EXPECT_FALSE(behind->done());
+
+  rest->Cancel();
+
+  EXPECT_EQ(this->Wait(rest).status, CancelledStatus());
+  const IoResult refused = this->Wait(behind);
+  EXPECT_EQ(refused.status.code(), kFailedPrecondition);
+  EXPECT_EQ(refused.bytes, 0u);
+}
+
+TYPED_TEST(StreamTest, WriteRestOfNothingLiftsThePoison) {
+  auto [left, right] = this->MakePair();
+  const std::string data = Pattern(this->kTooMuch);
+  const size_t sent = this->CutShort(WriteWhole(&left, data)).bytes;
+  EXPECT_OK(this->Run(left.WriteRest("")).status);
+  auto reading = this->Start(ReadCount(&right, sent + 1));
+  EXPECT_OK(this->Run(left.WriteAll("x")).status);
+  EXPECT_TRUE(*this->Wait(reading) == data.substr(0, sent) + "x");
+}
+
+TYPED_TEST(StreamTest, WriteRestOnAClosedStreamFails) {
+  auto [left, right] = this->MakePair();
+  EXPECT_OK(this->Run(CloseStream(&left)));
+  EXPECT_EQ(ErrnoOf(this->Run(left.WriteRest("x")).status), EBADF);
+}
+
 TYPED_TEST(StreamTest, StoppedBeforeAnythingWentPoisonsNothing) {
   auto [left, right] = this->MakePair();
   const std::string data = Pattern(this->kTooMuch);

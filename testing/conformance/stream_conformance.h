@@ -5,7 +5,9 @@
 #ifndef TANDEM_TESTING_CONFORMANCE_STREAM_CONFORMANCE_H_
 #define TANDEM_TESTING_CONFORMANCE_STREAM_CONFORMANCE_H_
 
+#include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -51,7 +53,7 @@ template <AsyncReader S>
 Task<absl::StatusOr<std::string>> ReadCount(S* stream, size_t count) {
   std::string data;
   while (data.size() < count) {
-    absl::StatusOr<std::string> more = co_await ReadOnce(stream, count - data.size());
+    absl::StatusOr<std::string> more = co_await ReadOnce(stream, std::min(count - data.size(), size_t{64} * 1024));
     if (!more.ok()) co_return more.status();
     if (more->empty()) co_return absl::OutOfRangeError("the stream ended");
     data.append(*more);
@@ -62,6 +64,12 @@ Task<absl::StatusOr<std::string>> ReadCount(S* stream, size_t count) {
 template <AsyncWriter S>
 Task<IoResult> WriteWhole(S* stream, std::string data) {
   IoResult result = co_await stream->WriteAll(data);
+  co_return result;
+}
+
+template <AsyncWriter S>
+Task<IoResult> WriteRestOf(S* stream, std::string data) {
+  IoResult result = co_await stream->WriteRest(data);
   co_return result;
 }
 
@@ -107,12 +115,13 @@ class StreamTest : public SocketConformanceTest {
  protected:
   using S = typename Kind::Type;
 
+  static constexpr bool kIsTcp = std::same_as<Kind, Tcp> || std::same_as<Kind, AnyTcp>;
   static constexpr size_t kPipeCapacity = 4096;
   // More than the buffers of a connection take.
-  static constexpr size_t kTooMuch = size_t{24} << 20;
+  static constexpr size_t kTooMuch = kIsTcp ? size_t{24} << 20 : 60 * kPipeCapacity;
 
   std::pair<S, S> MakePair() {
-    if constexpr (std::same_as<Kind, Tcp> || std::same_as<Kind, AnyTcp>) {
+    if constexpr (kIsTcp) {
       auto [left, right] = ConnectedPair();
       return {S(std::move(left)), S(std::move(right))};
     } else {
@@ -128,6 +137,18 @@ class StreamTest : public SocketConformanceTest {
     EXPECT_OK(Run(Sleep(absl::Milliseconds(10))));
     background->Cancel();
     return Wait(background);
+  }
+
+  // Writes `data`, which is too much, until nothing more goes: the writing half is then cut short, and full. Returns
+  // the number of bytes that went.
+  size_t FillUp(S& stream, const std::string& data) {
+    size_t sent = CutShort(WriteWhole(&stream, data)).bytes;
+    for (;;) {
+      const IoResult rest = CutShort(WriteRestOf(&stream, data.substr(sent)));
+      EXPECT_EQ(rest.status, CancelledStatus());
+      if (rest.bytes == 0) return sent;
+      sent += rest.bytes;
+    }
   }
 
   absl::StatusOr<std::string> ReadFrom(S& stream, size_t size = 64 * 1024) { return Run(ReadOnce(&stream, size)); }
