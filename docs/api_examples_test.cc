@@ -16,6 +16,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/log/check.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "tandem.h"
 #include "testing/conformance/socket_conformance.h"
@@ -458,6 +462,66 @@ TEST_F(ApiExamples, BufferedReader) {
   auto [client, server] = ConnectedPair();
   Send(client, "GET / HTTP/1.1\r\n\r\nbody");
   EXPECT_THAT(Run(ReadHeader(&server)), IsOkAndHolds("GET / HTTP/1.1\r\n\r\n"));
+}
+
+size_t ContentLength(absl::string_view head) {
+  size_t length = 0;
+  const size_t begin = head.find("Content-Length: ");
+  CHECK(begin != absl::string_view::npos);
+  CHECK(absl::SimpleAtoi(head.substr(begin + 16, head.find("\r\n", begin) - begin - 16), &length));
+  return length;
+}
+std::string Answer(absl::string_view head, absl::string_view body) {
+  return absl::StrCat(head.substr(0, head.find(' ')), ":", body);
+}
+
+// [FillUntil]
+// A head that says how long the body is, and the body.
+Task<absl::Status> HandleRequest(BufferedReader<TcpStream>* reader, std::string* answer) {
+  absl::StatusOr<size_t> head = co_await reader->FillUntil("\r\n\r\n", 8192);
+  if (!head.ok()) co_return head.status();
+  const size_t size = *head + ContentLength(reader->buffered().substr(0, *head));
+  absl::Status filled = co_await reader->FillAtLeast(size);
+  if (!filled.ok()) co_return filled;
+  *answer = Answer(/*head=*/reader->buffered().substr(0, *head),
+                   /*body=*/reader->buffered().substr(*head, size - *head));
+  reader->Consume(size);
+  co_return absl::OkStatus();
+}
+// [end]
+
+TEST_F(ApiExamples, FillUntil) {
+  auto [client, server] = ConnectedPair();
+  BufferedReader reader(server);
+  std::string answer;
+  auto handling = Start(HandleRequest(&reader, &answer));
+  Send(client, "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n");
+  Settle();
+  Send(client, "bodynext");
+  EXPECT_OK(Wait(handling));
+  EXPECT_EQ(answer, "POST:body");
+  EXPECT_THAT(Run(reader.ReadExactly(4)), IsOkAndHolds("next"));
+}
+
+// [BufferedWriter]
+Task<absl::Status> Publish(BufferedWriter<TcpStream>* writer, std::string message) {
+  // Waits while the buffer is full; a message that was not taken within a second was not taken at all.
+  IoResult written = co_await WithTimeout(absl::Seconds(1), writer->WriteAll(message));
+  if (!written.ok()) co_return written.status;
+  co_return co_await writer->Flush();  // OK: it is sent, by this call or by another that flushed meanwhile.
+}
+// [end]
+
+TEST_F(ApiExamples, BufferedWriter) {
+  auto [client, server] = ConnectedPair();
+  BufferedWriter writer(client);
+  auto one = Start(Publish(&writer, "one;"));
+  auto two = Start(Publish(&writer, "two;"));
+  EXPECT_OK(Wait(one));
+  EXPECT_OK(Wait(two));
+  std::string received(8, '\0');
+  EXPECT_OK(Run(server.ReadExactly(absl::MakeSpan(received))).status);
+  EXPECT_EQ(received, "one;two;");
 }
 
 // [LineReader]

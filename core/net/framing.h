@@ -14,7 +14,7 @@
 // They stand on a BufferedReader or BufferedWriter, which must outlive them, and keep nothing themselves: calls of
 // several framings may be mixed, as in protocols that send a header of lines and then binary data. All calls are
 // lossless: a call that is stopped leaves what came of a message in the reader's buffer, and what was not sent in the
-// writer's, so no message is torn.
+// writer's, so no message is torn. Any number of coroutines may write frames through one writer.
 
 #ifndef TANDEM_CORE_NET_FRAMING_H_
 #define TANDEM_CORE_NET_FRAMING_H_
@@ -27,9 +27,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/async/combinators.h"
 #include "core/async/task.h"
+#include "core/base/result.h"
 #include "core/net/buffered.h"
 #include "core/net/stream.h"
 
@@ -123,9 +125,9 @@ class FrameWriter {
   //   kResourceExhausted  The frame is longer than the limit, or its length does not fit the prefix. Nothing was added.
   absl::Status Append(absl::string_view frame);
 
-  // Adds a frame, and flushes when more than the writer's capacity waits. Errors: those of Append(), when
-  // nothing was added; and those of the writer's Flush(), when it was, and the rest of it goes out with the next.
-  Task<absl::Status> Write(std::string frame);
+  // Adds a frame as WriteAll() of the writer does: when there is room, and whole or not at all. Errors: those of
+  // Append() and of the writer's WriteAll(); nothing was added then.
+  Task<absl::Status> Write(absl::string_view frame);
 
  private:
   BufferedWriter<Sink>& writer_;
@@ -144,6 +146,7 @@ absl::Status EndedWithinFrameError(size_t bytes);
 template <AsyncReader Source>
 Task<absl::StatusOr<std::optional<absl::string_view>>> LineReader<Source>::Next() {
   using Line = std::optional<absl::string_view>;
+  reader_.EndViews();
   if (absl::Status status = co_await Checkpoint(); !status.ok()) co_return status;
   size_t searched = 0;  // No LF stands before this.
   bool ended = false;
@@ -171,6 +174,7 @@ Task<absl::StatusOr<std::optional<absl::string_view>>> LineReader<Source>::Next(
 template <AsyncReader Source>
 Task<absl::StatusOr<std::optional<absl::string_view>>> FrameReader<Source>::Next() {
   using Frame = std::optional<absl::string_view>;
+  reader_.EndViews();
   if (absl::Status status = co_await Checkpoint(); !status.ok()) co_return status;
   const size_t prefix = format_.prefix_bytes();
   for (;;) {
@@ -200,10 +204,11 @@ absl::Status FrameWriter<Sink>::Append(absl::string_view frame) {
 }
 
 template <AsyncWriter Sink>
-Task<absl::Status> FrameWriter<Sink>::Write(std::string frame) {
-  absl::Status status = Append(frame);
-  if (!status.ok() || !writer_.full()) co_return status;
-  co_return co_await writer_.Flush();
+Task<absl::Status> FrameWriter<Sink>::Write(absl::string_view frame) {
+  if (absl::Status status = format_.Check(frame.size()); !status.ok()) co_return status;
+  const std::string framed = absl::StrCat(format_.Encode(frame.size()), frame);
+  IoResult written = co_await writer_.WriteAll(framed);
+  co_return std::move(written.status);
 }
 
 }  // namespace tandem

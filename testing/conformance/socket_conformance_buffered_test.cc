@@ -160,7 +160,7 @@ TEST_F(BufferedWriterTest, HoldsBytesBackUntilFlush) {
   auto [client, server] = ConnectedPair();
   BufferedWriter writer(client);
   writer.Append("a");
-  EXPECT_OK(Run(writer.Write("b")));
+  EXPECT_THAT(Run(writer.Write("b")), IsOkAndHolds(1u));
   EXPECT_EQ(writer.pending(), 2u);
   EXPECT_OK(Run(writer.Flush()));
   EXPECT_EQ(writer.pending(), 0u);
@@ -168,14 +168,20 @@ TEST_F(BufferedWriterTest, HoldsBytesBackUntilFlush) {
   EXPECT_OK(Run(writer.Flush()));
 }
 
-TEST_F(BufferedWriterTest, FlushesAboveItsCapacity) {
+TEST_F(BufferedWriterTest, FlushesToMakeRoom) {
   auto [client, server] = ConnectedPair();
   BufferedWriter writer(client, 4);
-  EXPECT_OK(Run(writer.Write("abcd")));
+  EXPECT_OK(Run(writer.WriteAll("ab")).status);
+  EXPECT_OK(Run(writer.WriteAll("cd")).status);
   EXPECT_EQ(writer.pending(), 4u);
-  EXPECT_OK(Run(writer.Write("e")));
-  EXPECT_EQ(writer.pending(), 0u);
-  EXPECT_THAT(Read(server), IsOkAndHolds("abcde"));
+  EXPECT_FALSE(writer.full());
+  EXPECT_OK(Run(writer.WriteAll("larger")).status);
+  EXPECT_EQ(writer.pending(), 6u);
+  EXPECT_TRUE(writer.full());
+  EXPECT_THAT(Read(server), IsOkAndHolds("abcd"));
+  EXPECT_OK(Run(writer.WriteAll("e")).status);
+  EXPECT_THAT(Read(server), IsOkAndHolds("larger"));
+  EXPECT_EQ(writer.pending(), 1u);
 }
 
 TEST_F(BufferedWriterTest, GoesOnAfterACutWithoutGapOrRepeat) {

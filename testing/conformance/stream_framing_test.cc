@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// BufferedReader, BufferedWriter, lines and frames over every stream.
+// Lines and frames over every stream.
 
 #include <algorithm>
 #include <cstdint>
@@ -38,64 +38,12 @@ Task<absl::StatusOr<std::string>> NextOf(Reader* reader) {
 }
 
 template <typename Kind>
-class BufferedStreamTest : public StreamTest<Kind> {};
-TYPED_TEST_SUITE(BufferedStreamTest, AllStreams, StreamNames);
-
-template <typename Kind>
 class LineReaderTest : public StreamTest<Kind> {};
 TYPED_TEST_SUITE(LineReaderTest, AllStreams, StreamNames);
 
 template <typename Kind>
 class FrameTest : public StreamTest<Kind> {};
 TYPED_TEST_SUITE(FrameTest, AllStreams, StreamNames);
-
-TYPED_TEST(BufferedStreamTest, ReadsRecordsAndKeepsTheRest) {
-  auto [left, right] = this->MakePair();
-  BufferedReader reader(right);
-  this->SendTo(left, "one;two;thr");
-  EXPECT_THAT(this->Run(reader.ReadUntil(";", 10)), IsOkAndHolds("one;"));
-  EXPECT_THAT(this->Run(reader.ReadExactly(2)), IsOkAndHolds("tw"));
-  auto stopped = this->Run(WithTimeout(absl::Milliseconds(2), reader.ReadExactly(6)));
-  EXPECT_EQ(stopped.status(), DeadlineExceededStatus());
-  EXPECT_EQ(reader.buffered(), "o;thr");
-  this->SendTo(left, "ee;");
-  EXPECT_THAT(this->Run(reader.ReadExactly(8)), IsOkAndHolds("o;three;"));
-}
-
-TYPED_TEST(BufferedStreamTest, IsAReaderItself) {
-  auto [left, right] = this->MakePair();
-  BufferedReader inner(right);
-  BufferedReader<decltype(inner)> outer(inner);
-  this->SendTo(left, "a line\n");
-  EXPECT_THAT(this->Run(outer.ReadUntil("\n", 10)), IsOkAndHolds("a line\n"));
-}
-
-TYPED_TEST(BufferedStreamTest, HoldsBytesBackUntilFlush) {
-  auto [left, right] = this->MakePair();
-  BufferedWriter writer(left);
-  writer.Append("held ");
-  EXPECT_OK(this->Run(writer.Write("back")));
-  EXPECT_EQ(writer.pending(), 9u);
-  EXPECT_OK(this->Run(writer.Flush()));
-  EXPECT_EQ(writer.pending(), 0u);
-  EXPECT_THAT(this->ReadCountFrom(right, 9), IsOkAndHolds("held back"));
-}
-
-TYPED_TEST(BufferedStreamTest, AFlushThatIsCutShortGoesOnWithoutGapOrRepeat) {
-  auto [left, right] = this->MakePair();
-  BufferedWriter writer(left);
-  const std::string data = Pattern(this->kTooMuch);
-  writer.Append(data);
-  EXPECT_EQ(this->CutShort(writer.Flush()), CancelledStatus());
-  EXPECT_GT(writer.pending(), 0u);
-  EXPECT_LT(writer.pending(), data.size());
-  std::string received;
-  auto reading = this->Start(AppendUntilEnd(&right, &received));
-  EXPECT_OK(this->Run(writer.Flush()));
-  this->EndOf(left);
-  EXPECT_OK(this->Wait(reading));
-  EXPECT_TRUE(received == data);
-}
 
 // --- Lines ---
 
@@ -219,16 +167,28 @@ TYPED_TEST(FrameTest, ACutShortWriteDoesNotTearTheFrame) {
   const FrameFormat format = FrameFormat().set_limit(2 * this->kTooMuch);
   FrameWriter writer(output, format);
   const std::string large = Pattern(this->kTooMuch);
-  EXPECT_EQ(this->CutShort(writer.Write(large)), CancelledStatus());
+  EXPECT_OK(this->Run(writer.Write(large)));
+  // No room: whole or not at all.
+  EXPECT_EQ(this->CutShort(writer.Write("not added")), CancelledStatus());
 
   BufferedReader input(right);
   FrameReader reader(input, format);
   auto first = this->Start(NextOf(&reader));
   EXPECT_OK(this->Run(writer.Write("next")));
+  EXPECT_OK(this->Run(output.Flush()));
   auto received = this->Wait(first);
   ASSERT_OK(received.status());
   EXPECT_TRUE(*received == large);
   EXPECT_THAT(this->Run(NextOf(&reader)), IsOkAndHolds("next"));
+}
+
+TYPED_TEST(FrameTest, WritesTooLongAFrameNeverInPart) {
+  auto [left, right] = this->MakePair();
+  BufferedWriter output(left);
+  FrameWriter writer(output, FrameFormat().set_limit(3));
+  EXPECT_EQ(this->Run(writer.Write("long")).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(writer.Append("long").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(output.pending(), 0u);
 }
 
 TYPED_TEST(FrameTest, LinesAndFramesMayBeMixed) {
