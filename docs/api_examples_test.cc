@@ -586,6 +586,34 @@ TEST_F(ApiExamples, Copy) {
   EXPECT_OK(Wait(proxy));
 }
 
+// [Duplex]
+// "backend:80\n", and then whatever is for the backend.
+Task<absl::Status> ProxyByName(TcpStream client) {
+  BufferedReader reader(client);
+  absl::StatusOr<absl::string_view> line = co_await reader.ReadUntil("\n", 300);
+  if (!line.ok()) co_return line.status();
+  absl::StatusOr<TcpStream> server = co_await Connect(std::string(line->substr(0, line->size() - 1)));
+  if (!server.ok()) co_return server.status();
+  Duplex front(reader, client);
+  BidirectionalCopyResult result = co_await CopyBidirectional(front, *server);
+  co_return result.status;
+}
+// [end]
+
+TEST_F(ApiExamples, Duplex) {
+  TcpListener backend = Listen();
+  auto [client, proxied] = ConnectedPair();
+  auto proxy = Start(ProxyByName(std::move(proxied)));
+  Send(client, "localhost:" + std::to_string(backend.LocalAddress().port()) + "\nquestion");
+  EXPECT_OK(Run(client.ShutdownWrite()));
+  TcpStream server = Accept(backend);
+  EXPECT_THAT(ReadAll(server), IsOkAndHolds("question"));
+  Send(server, "answer");
+  EXPECT_OK(Run(server.ShutdownWrite()));
+  EXPECT_THAT(ReadAll(client), IsOkAndHolds("answer"));
+  EXPECT_OK(Wait(proxy));
+}
+
 // [LingeringClose]
 Task<void> RefuseAndClose(TcpStream stream) {
   IoResult refused = co_await stream.WriteAll("-ERR the request is too large\r\n");

@@ -4,9 +4,16 @@
 //
 //   BidirectionalCopyResult result = co_await CopyBidirectional(client, backend);
 //
-// What a reader hands over without a copy goes on without a copy to a writer that takes it (TcpStream does both);
-// between others it goes through one block of memory. At most one block is on its way in each direction, so a slow
-// receiver slows the sender down.
+// What a reader hands over without a copy (TcpStream does) is written without a copy; from others it goes through one
+// block of memory. At most one block is on its way in each direction, so a slow receiver slows the sender down.
+//
+// A proxy that has read a head through a BufferedReader goes on with what the reader has buffered when it copies from
+// the reader. Duplex puts a reader and a writer together:
+//
+//   BufferedReader reader(client);
+//   ...
+//   Duplex front(reader, client);
+//   BidirectionalCopyResult result = co_await CopyBidirectional(front, backend);
 
 #ifndef TANDEM_CORE_NET_COPY_H_
 #define TANDEM_CORE_NET_COPY_H_
@@ -26,9 +33,40 @@
 #include "core/base/instant.h"
 #include "core/base/result.h"
 #include "core/io/buffer.h"
+#include "core/io/errors.h"
 #include "core/net/stream.h"
 
 namespace tandem {
+
+// What CopyBidirectional() copies between.
+template <typename T>
+concept TwoWay = AsyncReader<T> && AsyncWriter<T>;
+
+// A reader and a writer put together: the two directions of one connection, of which one or both go through a buffer.
+// Refers to both, which must outlive it.
+template <AsyncReader Reader, AsyncWriter Writer>
+class Duplex {
+ public:
+  Duplex(Reader& reader, Writer& writer) : reader_(reader), writer_(writer) {}
+
+  // See core/net/stream.h.
+  auto Read(absl::Span<char> target) { return reader_.Read(target); }
+  auto Receive()
+    requires BufferReader<Reader>
+  {
+    return reader_.Receive();
+  }
+  auto Write(absl::string_view data) { return writer_.Write(data); }
+  auto WriteAll(absl::string_view data) { return writer_.WriteAll(data); }
+  auto WriteRest(absl::string_view data) { return writer_.WriteRest(data); }
+  void AcceptPartial() { writer_.AcceptPartial(); }
+  auto Flush() { return writer_.Flush(); }
+  auto ShutdownWrite() { return writer_.ShutdownWrite(); }
+
+ private:
+  Reader& reader_;
+  Writer& writer_;
+};
 
 class CopyOptions {
  public:
@@ -40,8 +78,8 @@ class CopyOptions {
     block_bytes_ = bytes;
     return *this;
   }
-  // How long nothing may be read or written, in either direction, before the copy gives up with kDeadlineExceeded.
-  // Default: for ever.
+  // How long no byte may be read or written, in either direction, before the copy gives up with kDeadlineExceeded. A
+  // byte is written when the writer has taken it (a BufferedWriter: with the whole block). Default: for ever.
   absl::Duration idle_timeout() const { return idle_timeout_; }
   CopyOptions& set_idle_timeout(absl::Duration timeout) {
     idle_timeout_ = timeout;
@@ -82,24 +120,30 @@ struct CopyProgress {
 template <AsyncReader From, AsyncWriter To>
 Task<absl::Status> CopyUntilEnd(From* from, To* to, size_t block_bytes, CopyProgress* progress) {
   [[maybe_unused]] std::string block;
+  [[maybe_unused]] Buffer buffer;
   for (;;) {
-    IoResult written;
-    if constexpr (BufferReader<From> && BufferWriter<To>) {
+    absl::string_view data;
+    if constexpr (BufferReader<From>) {
       absl::StatusOr<Buffer> received = co_await from->Receive();
       if (!received.ok()) co_return received.status();
-      if (received->empty()) co_return absl::OkStatus();
-      progress->Note(0);
-      written = co_await to->Write(*std::move(received));
+      buffer = *std::move(received);
+      data = buffer.view();
     } else {
       block.resize(block_bytes);
       absl::StatusOr<size_t> count = co_await from->Read(absl::MakeSpan(block));
       if (!count.ok()) co_return count.status();
-      if (*count == 0) co_return absl::OkStatus();
-      progress->Note(0);
-      written = co_await to->WriteAll(absl::string_view(block.data(), *count));
+      data = absl::string_view(block).substr(0, *count);
     }
-    progress->Note(written.bytes);
-    if (!written.ok()) co_return written.status;
+    if (data.empty()) co_return absl::OkStatus();
+    progress->Note(0);
+    // In pieces, so that each that goes is noted.
+    while (!data.empty()) {
+      absl::StatusOr<size_t> count = co_await to->Write(data);
+      if (!count.ok()) co_return count.status();
+      progress->Note(*count);
+      data.remove_prefix(*count);
+    }
+    buffer.Reset();
     absl::Status flushed = co_await to->Flush();
     if (!flushed.ok()) co_return flushed;
   }
@@ -131,32 +175,33 @@ Task<IoResult> CopyOneWay(From* from, To* to, CopyOptions options) {
   co_return IoResult{std::move(status), static_cast<size_t>(progress.written)};
 }
 
-// One direction, and the end of it: the other side is told. When it cannot be told it is gone, which the other
-// direction finds out if it matters.
+// One direction, and the end of it: the other side is told. When it cannot be told because it is gone, the other
+// direction finds that out if it matters. (Without an errno it is not gone, but poisoned: it will never be told.)
 template <AsyncReader From, AsyncWriter To>
 Task<absl::Status> CopyAndShutDown(From* from, To* to, size_t block_bytes, CopyProgress* progress) {
   absl::Status status = co_await CopyUntilEnd(from, to, block_bytes, progress);
   if (!status.ok()) co_return status;
   status = co_await to->ShutdownWrite();
-  if (absl::IsUnavailable(status) || absl::IsFailedPrecondition(status)) co_return absl::OkStatus();
+  const bool gone = absl::IsUnavailable(status) || (absl::IsFailedPrecondition(status) && ErrnoOf(status) != 0);
+  if (gone) co_return absl::OkStatus();
   co_return status;
 }
 
 // Both directions; the first error ends both.
-template <AsyncStream A, AsyncStream B>
+template <TwoWay A, TwoWay B>
 Task<absl::Status> SpawnBothWays(TaskGroup* group, A* a, B* b, size_t block_bytes, CopyProgress* a_to_b,
                                  CopyProgress* b_to_a) {
   group->Spawn(&CopyAndShutDown<A, B>, a, b, block_bytes, a_to_b);
   group->Spawn(&CopyAndShutDown<B, A>, b, a, block_bytes, b_to_a);
   co_return absl::OkStatus();
 }
-template <AsyncStream A, AsyncStream B>
+template <TwoWay A, TwoWay B>
 Task<absl::Status> CopyBothWays(A* a, B* b, size_t block_bytes, CopyProgress* a_to_b, CopyProgress* b_to_a) {
   const auto body = [=](TaskGroup& group) { return SpawnBothWays(&group, a, b, block_bytes, a_to_b, b_to_a); };
   return WithTaskGroup(body);
 }
 
-template <AsyncStream A, AsyncStream B>
+template <TwoWay A, TwoWay B>
 Task<BidirectionalCopyResult> CopyBetween(A* a, B* b, CopyOptions options) {
   Instant last_activity = Now();
   CopyProgress a_to_b;
@@ -180,9 +225,10 @@ Task<BidirectionalCopyResult> CopyBetween(A* a, B* b, CopyOptions options) {
 // Copies from `from` to `to` until the end of `from`. Ends neither of them. Both must stay valid until the call has
 // returned.
 //
-// `bytes` is how many were written. Not lossless: a call that is cut short may have read up to a block more than that.
+// `bytes` is how many were written. Not lossless: a call that is cut short may have read up to a block more than that,
+// which is lost, and so cannot be made again. `to` can still be written to, wherever in the input it was cut.
 //
-// Errors: those of Read() and WriteAll(), and
+// Errors: those of Read(), Write() and Flush(), and
 //   kDeadlineExceeded  Also when the idle timeout of `options` passed.
 template <AsyncReader From, AsyncWriter To>
 Task<IoResult> Copy(From& from, To& to, const CopyOptions& options = CopyOptions()) {
@@ -191,11 +237,14 @@ Task<IoResult> Copy(From& from, To& to, const CopyOptions& options = CopyOptions
 
 // Copies from `a` to `b` and from `b` to `a` until both have ended: the end of one's input becomes ShutdownWrite() on
 // the other, and the other direction goes on. The first error ends both directions; it is for the caller to close or
-// abort the streams then. Both must stay valid until the call has returned.
+// abort the streams then. Both must stay valid until the call has returned. Not lossless, as Copy().
 //
-// Errors: those of Read() and WriteAll(), and
-//   kDeadlineExceeded  Also when the idle timeout of `options` passed.
-template <AsyncStream A, AsyncStream B>
+// Errors: those of Read(), Write() and Flush(), and
+//   kDeadlineExceeded    Also when the idle timeout of `options` passed.
+//   kFailedPrecondition  Without an errno, also when the end could not be passed on because an earlier WriteAll() on
+//   the
+//                        other stream was cut short.
+template <TwoWay A, TwoWay B>
 Task<BidirectionalCopyResult> CopyBidirectional(A& a, B& b, const CopyOptions& options = CopyOptions()) {
   return internal::CopyBetween(&a, &b, options);
 }

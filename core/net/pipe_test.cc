@@ -5,6 +5,8 @@
 
 #include "core/net/pipe.h"
 
+#include <string>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -104,6 +106,50 @@ TEST(CopyTimeTest, TheCallersDeadlineIsNotTheIdleTimeout) {
     BidirectionalCopyResult copied = co_await WithTimeout(absl::Seconds(3), CopyBidirectional(front, back, options));
     EXPECT_EQ(copied.status, DeadlineExceededStatus());
     EXPECT_EQ(Now() - start, absl::Seconds(3));
+  }());
+}
+
+// Reads a byte every 100 ms, forty of them.
+Task<absl::Status> ReadSlowly(PipeStream* stream) {
+  for (int i = 0; i < 40; ++i) {
+    absl::Status slept = co_await Sleep(absl::Milliseconds(100));
+    if (!slept.ok()) co_return slept;
+    absl::StatusOr<size_t> read = co_await ReadOne(stream);
+    if (!read.ok()) co_return read.status();
+  }
+  co_return absl::OkStatus();
+}
+
+// It takes four times the idle timeout to write the one block.
+TEST(CopyTimeTest, AReceiverThatTakesAByteNowAndThenIsNotIdle) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto [client, front] = MakePipe(1000);
+    auto [back, backend] = MakePipe(1);
+    EXPECT_TRUE((co_await client.WriteAll(std::string(1000, 'x'))).ok());
+    const Instant start = Now();
+    const CopyOptions options = CopyOptions().set_idle_timeout(absl::Seconds(1));
+    auto [copied, read] = co_await WhenAll(Copy(front, back, options), ReadSlowly(&backend));
+    EXPECT_TRUE(read.ok()) << read;
+    EXPECT_EQ(copied.status, DeadlineExceededStatus());
+    EXPECT_EQ(copied.bytes, 41u);  // One waits in the pipe.
+    EXPECT_EQ(Now() - start, absl::Seconds(4) + absl::Seconds(1));
+  }());
+}
+
+TEST(CopyTimeTest, AClientThatTakesAByteNowAndThenKeepsItsProxy) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    auto [client, front] = MakePipe(1);
+    auto [back, backend] = MakePipe(1000);
+    EXPECT_TRUE((co_await backend.WriteAll(std::string(1000, 'x'))).ok());
+    const Instant start = Now();
+    const CopyOptions options = CopyOptions().set_idle_timeout(absl::Seconds(1));
+    auto [copied, read] = co_await WhenAll(CopyBidirectional(front, back, options), ReadSlowly(&client));
+    EXPECT_TRUE(read.ok()) << read;
+    EXPECT_EQ(copied.status, DeadlineExceededStatus());
+    EXPECT_EQ(copied.b_to_a, 41u);
+    EXPECT_EQ(Now() - start, absl::Seconds(4) + absl::Seconds(1));
   }());
 }
 

@@ -77,12 +77,6 @@ concept BufferReader = AsyncReader<T> && requires(T& stream) {
   { stream.Receive() } -> AwaitsTo<absl::StatusOr<Buffer>>;
 };
 
-// A writer that sends a buffer without a copy.
-template <typename T>
-concept BufferWriter = AsyncWriter<T> && requires(T& stream, Buffer buffer) {
-  { stream.Write(std::move(buffer)) } -> AwaitsTo<IoResult>;
-};
-
 // Owns a stream of any type, itself an AsyncStream. A handle: move it. Each waiting call costs a virtual call and a
 // coroutine frame (from the shard's pool) more than the stream's own, and gives a Task: a deadline on it is
 // `co_await WithTimeout(duration, stream.Read(span))`.

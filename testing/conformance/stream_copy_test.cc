@@ -12,6 +12,8 @@
 #include "core/async/combinators.h"
 #include "core/async/task.h"
 #include "core/base/result.h"
+#include "core/io/errors.h"
+#include "core/net/buffered.h"
 #include "core/net/copy.h"
 #include "core/net/pipe.h"
 #include "core/net/stream.h"
@@ -173,6 +175,77 @@ TYPED_TEST(CopyTest, CancellingTheProxyLeavesTheStreams) {
   EXPECT_THAT(this->ReadCountFrom(this->front_, 10), IsOkAndHolds("still here"));
 }
 
+// The client would wait for the end of the answer for ever.
+TYPED_TEST(CopyTest, AnEndThatCannotBePassedOnIsAnError) {
+  const std::string data = Pattern(this->kTooMuch);
+  const IoResult cut = this->CutShort(WriteWhole(&this->front_, data));
+  ASSERT_GT(cut.bytes, 0u);
+  auto proxy = this->StartProxy();
+  this->EndOf(this->backend_);
+  BidirectionalCopyResult result = this->Wait(proxy);
+  EXPECT_EQ(result.status.code(), kFailedPrecondition);
+  EXPECT_EQ(ErrnoOf(result.status), 0);
+}
+
+TYPED_TEST(CopyTest, AClientThatIsGoneNeedNotBeToldTheEnd) {
+  auto proxy = this->StartProxy();
+  this->EndOf(this->client_);
+  std::string request;
+  EXPECT_OK(this->Run(AppendUntilEnd(&this->backend_, &request)));
+  EXPECT_OK(this->Run(this->client_.Close()));
+  this->EndOf(this->backend_);
+  EXPECT_OK(this->Wait(proxy).status);
+}
+
+TYPED_TEST(CopyTest, GoesOnWithWhatAReaderHasBuffered) {
+  this->SendTo(this->client_, "CONNECT backend\nfirst bytes ");
+  BufferedReader reader(this->front_);
+  EXPECT_THAT(this->Run(reader.ReadUntil("\n", 100)), IsOkAndHolds("CONNECT backend\n"));
+  EXPECT_OK(this->Run(reader.FillAtLeast(12)));
+
+  auto copying = this->Start(Copy(reader, this->back_));
+  this->SendTo(this->client_, "and more");
+  this->EndOf(this->client_);
+
+  IoResult copied = this->Wait(copying);
+  EXPECT_OK(copied.status);
+  EXPECT_EQ(copied.bytes, 20u);
+  EXPECT_THAT(this->ReadCountFrom(this->backend_, 20), IsOkAndHolds("first bytes and more"));
+}
+
+TYPED_TEST(CopyTest, GoesThroughABufferedWriterBehindWhatWaits) {
+  BufferedWriter writer(this->back_);
+  writer.Append("head;");
+  auto copying = this->Start(Copy(this->front_, writer));
+  this->SendTo(this->client_, "body");
+  EXPECT_THAT(this->ReadCountFrom(this->backend_, 9), IsOkAndHolds("head;body"));
+  this->EndOf(this->client_);
+  IoResult copied = this->Wait(copying);
+  EXPECT_OK(copied.status);
+  EXPECT_EQ(copied.bytes, 4u);
+}
+
+TYPED_TEST(CopyTest, ADuplexJoinsAReaderAndAWriter) {
+  this->SendTo(this->client_, "CONNECT backend\nfirst bytes");
+  BufferedReader reader(this->front_);
+  BufferedWriter writer(this->front_);
+  EXPECT_THAT(this->Run(reader.ReadUntil("\n", 100)), IsOkAndHolds("CONNECT backend\n"));
+  EXPECT_OK(this->Run(reader.FillAtLeast(11)));
+  writer.Append("OK;");
+  Duplex front(reader, writer);
+  auto proxy = this->Start(CopyBidirectional(front, this->back_));
+  EXPECT_THAT(this->ReadCountFrom(this->backend_, 11), IsOkAndHolds("first bytes"));
+  this->SendTo(this->backend_, "answer");
+  EXPECT_THAT(this->ReadCountFrom(this->client_, 9), IsOkAndHolds("OK;answer"));
+  this->EndOf(this->client_);
+  this->EndOf(this->backend_);
+  BidirectionalCopyResult result = this->Wait(proxy);
+  EXPECT_OK(result.status);
+  EXPECT_EQ(result.a_to_b, 11u);
+  EXPECT_EQ(result.b_to_a, 6u);
+  EXPECT_THAT(this->ReadFrom(this->client_), IsOkAndHolds(""));
+}
+
 class MixedCopyTest : public SocketConformanceTest {};
 
 TEST_F(MixedCopyTest, StreamsOfDifferentTypes) {
@@ -189,9 +262,10 @@ TEST_F(MixedCopyTest, StreamsOfDifferentTypes) {
   EXPECT_OK(Wait(proxy).status);
 }
 
-static_assert(BufferReader<TcpStream> && BufferWriter<TcpStream>);
+static_assert(BufferReader<TcpStream>);
 static_assert(AsyncStream<TcpStream> && AsyncStream<UnixStream> && AsyncStream<PipeStream> && AsyncStream<Stream>);
 static_assert(AsyncReader<TcpReader> && AsyncWriter<TcpWriter>);
+static_assert(TwoWay<Duplex<TcpReader, TcpWriter>> && BufferReader<Duplex<TcpReader, TcpWriter>>);
 
 }  // namespace
 }  // namespace tandem::testing
