@@ -12,33 +12,34 @@
 // was cancelled, threw) closes the connection, since an answer may still be on its way, which the next request would
 // take for its own.
 //
-// Waiters are served in order. Belongs to one shard.
+// Waiters are served in order: those of one host in the order in which they asked, and where the limit of the whole
+// pool is what they wait for, those of all hosts. What a call, a return or a timeout costs does not depend on how many
+// wait. Belongs to one shard.
 
 #ifndef TANDEM_CORE_NET_CONNECTION_POOL_H_
 #define TANDEM_CORE_NET_CONNECTION_POOL_H_
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "absl/log/check.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "core/async/combinators.h"
 #include "core/async/task.h"
 #include "core/async/timer_queue.h"
 #include "core/base/instant.h"
 #include "core/base/intrusive_list.h"
 #include "core/base/ref.h"
-#include "core/net/tcp_stream.h"
 
 namespace tandem {
 
@@ -64,10 +65,18 @@ class PoolOptions {
     idle_timeout_ = timeout;
     return *this;
   }
+  // How many calls may wait for a connection; more are refused at once. Default 2^20: coroutines that wait take a
+  // kilobyte or so each, and one that waits behind a million is better told so.
+  size_t max_waiting() const { return max_waiting_; }
+  PoolOptions& set_max_waiting(size_t count) {
+    max_waiting_ = count;
+    return *this;
+  }
 
  private:
   size_t max_per_host_ = 32;
   size_t max_total_ = 1024;
+  size_t max_waiting_ = size_t{1} << 20;
   absl::Duration idle_timeout_ = absl::Seconds(90);
 };
 
@@ -83,27 +92,42 @@ struct PoolStatistics {
 namespace internal {
 
 // What of a pool does not depend on the type of its connections: slots, idle connections, waiters.
+//
+// A host whose waiters could be served if only the pool had room is *ready*: it has an idle connection, or fewer than
+// the limit for one host. Ready hosts are sorted by the time when the first of their waiters asked. Whenever something
+// is given back, the first ready host is served, until that is impossible: then it is for all of them, since any idle
+// connection would make room. Between two events no ready host can be served.
 class PoolState final : public Counted<PoolState>, private Timer {
  public:
-  class AnyConnection {
+  struct Host;
+  struct HostIdleTag;
+  struct IdleTag;
+  struct WaitListTag;
+
+  class AnyConnection : public ListLink<HostIdleTag>, public ListLink<IdleTag> {
    public:
     virtual ~AnyConnection() = default;
-    // False: it is of no use any more.
+    // False: it is of no use any more. Throws nothing.
     virtual bool IsHealthy() = 0;
+
+   private:
+    friend class PoolState;
+    Host* host_ = nullptr;
+    Instant idle_until_;
   };
 
   // The right to one connection, which it may hold.
   class Slot {
    public:
     Slot() = default;
-    Slot(Ref<PoolState> pool, std::string host, std::unique_ptr<AnyConnection> connection)
-        : pool_(std::move(pool)), host_(std::move(host)), connection_(std::move(connection)) {}
+    Slot(Ref<PoolState> pool, Host& host, std::unique_ptr<AnyConnection> connection)
+        : pool_(std::move(pool)), host_(&host), connection_(std::move(connection)) {}
     Slot(Slot&& other) noexcept = default;
     Slot& operator=(Slot&& other) noexcept {
       if (this != &other) {
         Free();
         pool_ = std::move(other.pool_);
-        host_ = std::move(other.host_);
+        host_ = other.host_;
         connection_ = std::move(other.connection_);
       }
       return *this;
@@ -120,24 +144,28 @@ class PoolState final : public Counted<PoolState>, private Timer {
 
    private:
     Ref<PoolState> pool_;
-    std::string host_;
+    Host* host_ = nullptr;  // Stays while it has slots.
     std::unique_ptr<AnyConnection> connection_;
   };
 
-  struct WaitListTag;
   class [[nodiscard]] TakeSlotOperation final : public WithDeadline<TakeSlotOperation>, public ListLink<WaitListTag> {
    public:
-    TakeSlotOperation(PoolState& pool, std::string host) : pool_(pool), host_(std::move(host)) {}
+    TakeSlotOperation(PoolState& pool, std::string name) : pool_(pool), name_(std::move(name)) {}
     ~TakeSlotOperation() override;
     std::string Describe() const override;
+    // kResourceExhausted when too many wait.
     absl::StatusOr<Slot> TakeResult();
 
    private:
     friend class PoolState;
     bool Start() override;
     void OnStop() override;
+
     PoolState& pool_;
-    const std::string host_;
+    const std::string name_;
+    Host* host_ = nullptr;  // While it waits.
+    uint64_t arrival_ = 0;  // Counts those that have waited before.
+    bool refused_ = false;
     std::optional<Slot> slot_;
   };
 
@@ -151,50 +179,76 @@ class PoolState final : public Counted<PoolState>, private Timer {
   void Close();
   PoolStatistics statistics() const { return statistics_; }
 
+  // For tests: how many times a host was looked at to find out whom to serve.
+  uint64_t steps() const { return steps_; }
+
  private:
   friend class Counted<PoolState>;
-
-  struct Idle {
-    std::unique_ptr<AnyConnection> connection;
-    Instant until;
-  };
-  struct Host {
-    size_t total = 0;       // Idle and in use.
-    std::deque<Idle> idle;  // Longest idle first.
-  };
 
   ~PoolState();
 
   void OnTimer() override;
   void ArmTimer();
+  // The host of that name, made when there is none.
+  Host& HostNamed(const std::string& name);
+  // Forgets the host when it has neither connections nor waiters.
+  void ForgetIfUnused(Host& host);
+  // A connection for a waiter of `host`, when there can be one: an idle one, or the right to make one.
+  std::optional<Slot> TryTake(Host& host);
+  // Brings the host's place among the ready ones up to date after any change of it.
+  void UpdateReady(Host& host);
   // Gives slots to waiters, in order, as far as there are any to give.
   void Serve();
-  std::optional<Slot> TryTake(const std::string& host);
+  // Takes an idle connection out of the lists. It still counts for its host, until DropSlot().
+  std::unique_ptr<AnyConnection> TakeIdle(AnyConnection& connection);
+  void DropSlot(Host& host);
+  // Closes the connection that is idle for the longest time. Returns false when none is.
   bool EvictIdle();
-  void DropIdle(Host& host);
-  void FreeSlot(const std::string& host);
-  void KeepIdle(const std::string& host, std::unique_ptr<AnyConnection> connection);
+  void FreeSlot(Host& host);
+  void KeepIdle(Host& host, std::unique_ptr<AnyConnection> connection);
 
   const PoolOptions options_;
   std::map<std::string, Host> hosts_;
+  std::map<uint64_t, Host*> ready_;             // By the arrival of the host's first waiter.
+  IntrusiveList<AnyConnection, IdleTag> idle_;  // Owns its elements. Longest idle first.
   size_t total_ = 0;
+  uint64_t arrivals_ = 0;
+  uint64_t steps_ = 0;
   bool closed_ = false;
-  IntrusiveList<TakeSlotOperation, WaitListTag> waiters_;
   PoolStatistics statistics_;
+};
+
+struct PoolState::Host {
+  std::string name;
+  size_t total = 0;                                // Idle and in use.
+  IntrusiveList<AnyConnection, HostIdleTag> idle;  // Newest first. PoolState::idle_ owns them.
+  IntrusiveList<TakeSlotOperation, WaitListTag> waiters;
+  std::optional<uint64_t> ready_as;  // The key in PoolState::ready_.
 };
 
 }  // namespace internal
 
+// A stream that can tell, without waiting, what has come: TcpStream, UnixStream.
+template <typename T>
+concept TryReader = requires(T& stream, absl::Span<char> target) {
+  { stream.TryRead(target) } -> std::same_as<absl::StatusOr<std::optional<size_t>>>;
+};
+
 // True when `stream` waits for nothing: a peer that has closed it, an error, or bytes that nobody asked for make it
 // useless for another request.
-bool IsIdle(TcpStream& stream);
+template <TryReader Stream>
+bool IsIdle(Stream& stream) {
+  char byte;
+  const absl::StatusOr<std::optional<size_t>> read = stream.TryRead(absl::MakeSpan(&byte, 1));
+  return read.ok() && !read->has_value();
+}
 
 template <typename Connection>
 class ConnectionPool {
  public:
   // Makes a connection to `host`, the name that Acquire() was called with.
   using Connector = std::function<Task<absl::StatusOr<Connection>>(std::string host)>;
-  // Says, without waiting, whether an idle connection can be used.
+  // Says, without waiting, whether an idle connection can be used. When it throws, it cannot.
   using IdleCheck = std::function<bool(Connection& connection)>;
   // Says whether an idle connection can be used, for example by a PING and its answer.
   using HealthCheck = std::function<Task<absl::Status>(Connection* connection)>;
@@ -221,14 +275,15 @@ class ConnectionPool {
 
   explicit ConnectionPool(Connector connector, const PoolOptions& options = PoolOptions())
       : connector_(std::move(connector)), state_(Ref<internal::PoolState>::Adopt(new internal::PoolState(options))) {
-    if constexpr (std::is_base_of_v<TcpStream, Connection>) idle_check_ = &IsIdle;
+    if constexpr (TryReader<Connection>) idle_check_ = &IsIdle<Connection>;
   }
   ConnectionPool(const ConnectionPool&) = delete;
   ConnectionPool& operator=(const ConnectionPool&) = delete;
   // Closes the idle connections. REQUIRES that no Acquire() is pending.
   ~ConnectionPool() { state_->Close(); }
 
-  // Asked when a connection is returned and before an idle one is lent; the default for TcpStream is IsIdle().
+  // Asked when a connection is returned and before an idle one is lent. The default is IsIdle() for streams that can
+  // tell, and else none: connections that have died while they were idle are lent then.
   void set_idle_check(IdleCheck check) { idle_check_ = std::move(check); }
   // Asked before an idle connection is lent; when it fails, another connection is made.
   void set_health_check(HealthCheck check) { health_check_ = std::move(check); }
@@ -239,6 +294,7 @@ class ConnectionPool {
   //
   // Errors:
   //   kDeadlineExceeded, kCancelled  The call was stopped.
+  //   kResourceExhausted             As many calls wait as PoolOptions::max_waiting() allows.
   //   Others                         Those of the connector.
   Task<absl::StatusOr<Lease>> Acquire(std::string host) {
     absl::StatusOr<internal::PoolState::Slot> slot = co_await state_->TakeSlot(host);
@@ -263,7 +319,14 @@ class ConnectionPool {
  private:
   struct Held final : internal::PoolState::AnyConnection {
     Held(Connection connection, const IdleCheck* check) : connection(std::move(connection)), check(check) {}
-    bool IsHealthy() override { return *check == nullptr || (*check)(connection); }
+    // The caller may be a destructor or a timer, where an exception has nowhere to go.
+    bool IsHealthy() override {
+      try {
+        return *check == nullptr || (*check)(connection);
+      } catch (...) {
+        return false;
+      }
+    }
     Connection connection;
     const IdleCheck* check;  // The pool's; not asked once the pool is gone.
   };

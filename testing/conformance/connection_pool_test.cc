@@ -368,6 +368,44 @@ TEST_F(ConnectionPoolTest, ALeaseMayOutliveThePool) {
   EXPECT_EQ(*ReadAll(servers[1]), "");
 }
 
+// The check runs in the return of the lease and, for one that waits, in whatever gave a connection back.
+TEST_F(ConnectionPoolTest, ACheckThatThrowsClosesTheConnectionAndServesTheNext) {
+  Pool pool(&ConnectTo, PoolOptions().set_max_per_host(1));
+  bool throws = true;
+  pool.set_idle_check([&throws](TcpStream&) -> bool {
+    if (throws) throw std::runtime_error("no answer");
+    return true;
+  });
+  std::optional<Pool::Lease> held = Lend(pool, host());
+  auto first = Start(AcquireFrom(&pool, host()));
+  auto second = Start(AcquireFrom(&pool, host()));
+  Settle();
+
+  held->ReturnToPool();
+
+  LeaseOr lease = Wait(first);
+  ASSERT_OK(lease.status());
+  EXPECT_EQ(pool.statistics().made, 2u);
+  throws = false;
+  lease->ReturnToPool();
+  EXPECT_OK(Wait(second).status());
+  EXPECT_EQ(pool.statistics().made, 2u);
+  EXPECT_EQ(pool.statistics().in_use, 0u);
+}
+
+TEST_F(ConnectionPoolTest, MoreThanTheLimitMayNotWait) {
+  Pool pool(&ConnectTo, PoolOptions().set_max_per_host(1).set_max_waiting(1));
+  std::optional<Pool::Lease> held = Lend(pool, host());
+  auto waiting = Start(AcquireFrom(&pool, host()));
+  Settle();
+
+  EXPECT_EQ(Run(pool.Acquire(host())).status().code(), absl::StatusCode::kResourceExhausted);
+  Pool::Lease other = Lend(pool, other_host());  // Need not wait.
+
+  held->ReturnToPool();
+  EXPECT_OK(Wait(waiting).status());
+}
+
 TEST_F(ConnectionPoolTest, CloseIdleClosesThemAll) {
   Pool pool(&ConnectTo);
   Pool::Lease first = Lend(pool, host());

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "core/net/connection_pool.h"
 #include "testing/conformance/unix_conformance.h"
 
 namespace tandem::testing {
@@ -284,6 +285,33 @@ TEST_F(UnixNameTest, InternetAddressIsAnInvalidArgumentEverywhere) {
     EXPECT_THAT(Run(socket->SendTo("x", address)), StatusIs(kInvalidArgument));
     EXPECT_THAT(socket->TrySendTo("x", address), StatusIs(kInvalidArgument));
   }
+}
+
+// --- In a pool ---
+
+Task<absl::StatusOr<UnixStream>> ConnectToUnix(SocketAddress address) {
+  absl::StatusOr<UnixStream> stream = co_await UnixStream::Connect(address);
+  co_return stream;
+}
+
+TEST_F(UnixStreamTest, APoolDoesNotLendOneThatDiedWhileItWasIdle) {
+  UnixListener listener = ListenUnix(Path("socket"));
+  const SocketAddress address = Path("socket");
+  ConnectionPool<UnixStream> pool([address](const std::string&) { return ConnectToUnix(address); });
+  auto lease = Run(pool.Acquire("socket"));
+  ASSERT_OK(lease.status());
+  auto server = Run(listener.Accept());
+  ASSERT_OK(server.status());
+  lease->ReturnToPool();
+  EXPECT_EQ(pool.statistics().idle, 1u);
+  EXPECT_OK(Run(server->Close()));
+  Settle();
+
+  auto next = Run(pool.Acquire("socket"));
+
+  ASSERT_OK(next.status());
+  EXPECT_EQ(pool.statistics().made, 2u);
+  EXPECT_EQ(pool.statistics().reused, 0u);
 }
 
 }  // namespace
