@@ -297,7 +297,7 @@ class BufferedWriter {
     explicit Turn(BufferedWriter& writer) : writer_(writer) {}
     Turn(const Turn&) = delete;
     ~Turn() {
-      if (!internal::ShardCrashed()) (writer_.*kPass)();
+      if (!ShardCrashed()) (writer_.*kPass)();
     }
 
    private:
