@@ -471,7 +471,7 @@ size_t ContentLength(absl::string_view head) {
   CHECK(absl::SimpleAtoi(head.substr(begin + 16, head.find("\r\n", begin) - begin - 16), &length));
   return length;
 }
-std::string Answer(absl::string_view head, absl::string_view body) {
+std::string AnswerTo(absl::string_view head, absl::string_view body) {
   return absl::StrCat(head.substr(0, head.find(' ')), ":", body);
 }
 
@@ -483,8 +483,8 @@ Task<absl::Status> HandleRequest(BufferedReader<TcpStream>* reader, std::string*
   const size_t size = *head + ContentLength(reader->buffered().substr(0, *head));
   absl::Status filled = co_await reader->FillAtLeast(size);
   if (!filled.ok()) co_return filled;
-  *answer = Answer(/*head=*/reader->buffered().substr(0, *head),
-                   /*body=*/reader->buffered().substr(*head, size - *head));
+  *answer = AnswerTo(/*head=*/reader->buffered().substr(0, *head),
+                     /*body=*/reader->buffered().substr(*head, size - *head));
   reader->Consume(size);
   co_return absl::OkStatus();
 }
