@@ -816,13 +816,13 @@ TEST_F(ApiExamples, WaitGroupThatIsCancelled) {
 }
 
 // [Promise]
-Task<void> Answer(Promise<int> promise) {
+Task<void> AnswerLater(Promise<int> promise) {
   if ((co_await Sleep(absl::Milliseconds(1))).ok()) promise.Set(42);
 }
 
 Task<absl::StatusOr<int>> AskAnotherTask() {
   auto [promise, future] = MakePromise<int>();
-  Spawn(&Answer, std::move(promise));
+  Spawn(&AnswerLater, std::move(promise));
   co_return co_await future.Get();
 }
 // [end]
