@@ -134,6 +134,8 @@ TEST(StopTest, AStopBeforeMainBeginsCancelsItsFirstCall) {
 // --- Announced first ---
 
 struct Served {
+  Event begun;    // A job.
+  Event release;  // It ends then.
   int done = 0;
   bool cancelled = false;
 };
@@ -142,8 +144,9 @@ Task<absl::Status> Serve(Channel<int>* jobs, Served* served) {
   for (;;) {
     absl::StatusOr<int> job = co_await UntilStop(jobs->Receive());
     if (!job.ok()) co_return job.status();
-    absl::Status slept = co_await Sleep(absl::Milliseconds(5));  // The job; it is not cut off.
-    EXPECT_TRUE(slept.ok()) << slept;
+    served->begun.Set();
+    absl::Status worked = co_await served->release.Wait();  // The job; it is not cut off.
+    EXPECT_TRUE(worked.ok()) << worked;
     ++served->done;
   }
 }
@@ -158,12 +161,13 @@ TEST(StopTest, WhatRunsInADrainFinishesWhatItHasBegun) {
             [](Runtime* runtime, Channel<int>* jobs, Served* served) -> Task<void> {
               EXPECT_TRUE(jobs->TrySend(1));
               EXPECT_TRUE(jobs->TrySend(2));
-              static_cast<void>(co_await Sleep(absl::Milliseconds(1)));
+              static_cast<void>(co_await served->begun.Wait());
               EXPECT_FALSE(StopAnnounced());
               runtime->RequestStop();
               absl::Status told = co_await WaitForStop();
               EXPECT_TRUE(told.ok()) << told;
               EXPECT_TRUE(StopAnnounced());
+              served->release.Set();
               served->cancelled = absl::IsCancelled(co_await Sleep(absl::Hours(1)));
               EXPECT_EQ(served->done, 1);  // The drain had ended.
             },
