@@ -11,7 +11,6 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -25,7 +24,6 @@
 
 #include "absl/log/check.h"
 #include "posix/socket_address.h"
-#include "posix/sockets.h"
 
 namespace tandem::posix {
 namespace {
@@ -34,17 +32,6 @@ constexpr int kMaxThreads = 16;
 constexpr std::chrono::seconds kIdleTime(10);
 
 std::atomic<bool> g_refuse_threads{false};
-
-// Where nobody can wait: the kernel sends what is unsent afterwards.
-int64_t CloseWithoutWaiting(SocketId socket) {
-  linger value = {};
-  socklen_t size = sizeof(value);
-  if (getsockopt(socket, SOL_SOCKET, SO_LINGER, &value, &size) == 0 && value.l_onoff != 0 && value.l_linger > 0) {
-    value.l_onoff = 0;
-    setsockopt(socket, SOL_SOCKET, SO_LINGER, &value, sizeof(value));
-  }
-  return CloseNow(socket);
-}
 
 }  // namespace
 
@@ -84,9 +71,6 @@ struct BlockingCalls::Job {
       case OperationKind::kResolve:
         result = lookup(host, port, &addresses);
         break;
-      case OperationKind::kClose:
-        result = CloseNow(socket);
-        break;
       default:
         CHECK(false) << "not a blocking operation";
     }
@@ -96,7 +80,7 @@ struct BlockingCalls::Job {
   bool Refuse() {
     State queued = State::kQueued;
     if (!state.compare_exchange_strong(queued, State::kRunning)) return false;
-    result = kind == OperationKind::kClose ? CloseWithoutWaiting(socket) : -EAGAIN;
+    result = -EAGAIN;
     return true;
   }
   // Whether it will never run.
@@ -114,7 +98,6 @@ struct BlockingCalls::Job {
 
   // The arguments, and what came out of it.
   BlockingWork* work = nullptr;
-  SocketId socket = kNoSocket;
   LookupFunction lookup = nullptr;
   std::string host;
   uint16_t port = 0;
@@ -127,7 +110,7 @@ class BlockingCalls::Pool {
  public:
   // The pools exist as long as a BlockingCalls does.
   static std::shared_ptr<Pool> ForWork() { return SharedByAll().work.Get(); }
-  static std::shared_ptr<Pool> ForNetwork() { return SharedByAll().network.Get(); }
+  static std::shared_ptr<Pool> ForLookups() { return SharedByAll().lookups.Get(); }
 
   Pool() = default;
   Pool(const Pool&) = delete;
@@ -192,20 +175,20 @@ class BlockingCalls::Pool {
     }
     void Lock() {
       work.mutex.lock();
-      network.mutex.lock();
+      lookups.mutex.lock();
     }
     void Unlock() {
-      network.mutex.unlock();
+      lookups.mutex.unlock();
       work.mutex.unlock();
     }
     void StartAfresh() {
       work.current.reset();
-      network.current.reset();
+      lookups.current.reset();
       Unlock();
     }
 
     Shared work;
-    Shared network;
+    Shared lookups;
   };
   static AllShared& SharedByAll() {
     static auto* const shared = new AllShared;
@@ -268,7 +251,7 @@ class BlockingCalls::Pool {
 BlockingCalls::BlockingCalls(void (*wake)(void*), void* context)
     : mailbox_(std::make_shared<Mailbox>(wake, context)),
       work_pool_(Pool::ForWork()),
-      network_pool_(Pool::ForNetwork()),
+      lookup_pool_(Pool::ForLookups()),
       lookup_(&LookUp) {}
 
 BlockingCalls::~BlockingCalls() {
@@ -277,9 +260,7 @@ BlockingCalls::~BlockingCalls() {
     mailbox_->closed = true;
     mailbox_->jobs.clear();
   }
-  for (const auto& [operation, job] : jobs_) {
-    if (job->kind != OperationKind::kClose) job->Drop();
-  }
+  for (const auto& [operation, job] : jobs_) job->Drop();
 }
 
 void BlockingCalls::Submit(Operation& operation) {
@@ -287,7 +268,6 @@ void BlockingCalls::Submit(Operation& operation) {
   job->operation = &operation;
   job->kind = operation.kind;
   job->mailbox = mailbox_;
-  job->socket = operation.socket;
   if (operation.kind == OperationKind::kResolve) {
     job->lookup = lookup_;
     job->host = operation.lookup->host;
@@ -296,13 +276,12 @@ void BlockingCalls::Submit(Operation& operation) {
   const bool is_work = operation.kind == OperationKind::kRunBlocking;
   if (is_work) job->work = operation.work;
   jobs_[&operation] = job;
-  (is_work ? work_pool_ : network_pool_)->Run(std::move(job));
+  (is_work ? work_pool_ : lookup_pool_)->Run(std::move(job));
 }
 
 void BlockingCalls::RefuseThreadsForTest(bool refuse) { g_refuse_threads = refuse; }
 
 void BlockingCalls::Cancel(Operation& operation) {
-  if (operation.kind == OperationKind::kClose) return;
   const auto entry = jobs_.find(&operation);
   if (entry == jobs_.end()) return;
   Job& job = *entry->second;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// BlockingCalls: the operations of one reactor that block a thread: kRunBlocking, kResolve, and kClose of a socket that
-// lingers.
+// BlockingCalls: the operations of one reactor that block a thread: kRunBlocking and kResolve.
 //
 // They run on threads that all reactors of the process share: up to 16 for the program's work, and up to 16 others for
-// look-ups and closes, so that name servers that do not answer hold up no work. (libuv has 4 for everything, of which
+// look-ups, so that name servers that do not answer hold up no work. (libuv has 4 for everything, of which
 // look-ups get half; tokio up to 512. What is bound by the processor gains nothing from more threads, and what waits
 // for a disk little.) A thread is started when something is queued and no thread is idle, and ends after ten idle
 // seconds or when the last BlockingCalls is destroyed. What is queued begins in order.
@@ -41,14 +40,14 @@ class BlockingCalls {
   BlockingCalls(void (*wake)(void*), void* context);
   BlockingCalls(const BlockingCalls&) = delete;
   BlockingCalls& operator=(const BlockingCalls&) = delete;
-  // What is queued and not begun is dropped, but for closes.
+  // What is queued and not begun is dropped.
   ~BlockingCalls();
 
-  // Starts `operation`, a kRunBlocking, kResolve or kClose. Its result is 0 or an error as its kind says. When the
-  // system refuses the first thread, that is -EAGAIN; a close then closes here and does not linger.
+  // Starts `operation`, a kRunBlocking or kResolve. Its result is 0 or an error as its kind says; -EAGAIN when the
+  // system refuses the first thread.
   void Submit(Operation& operation);
-  // Asks for the end: work that has not begun is not called and ends with -ECANCELED, a look-up always does, at once; a
-  // close never. A result that is there already stays. Nothing for an operation that TakeDone() has returned.
+  // Asks for the end: work that has not begun is not called and ends with -ECANCELED, a look-up always does, at
+  // once. A result that is there already stays. Nothing for an operation that TakeDone() has returned.
   void Cancel(Operation& operation);
 
   // Whether TakeDone() has something: to be asked before waiting. Cancel() and Submit() do not wake.
@@ -68,7 +67,7 @@ class BlockingCalls {
 
   const std::shared_ptr<Mailbox> mailbox_;
   const std::shared_ptr<Pool> work_pool_;
-  const std::shared_ptr<Pool> network_pool_;
+  const std::shared_ptr<Pool> lookup_pool_;
   LookupFunction lookup_;
   absl::flat_hash_map<Operation*, std::shared_ptr<Job>> jobs_;  // What was submitted and not taken.
   std::vector<Done> ended_here_;                                // Cancelled.

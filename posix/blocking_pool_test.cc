@@ -233,35 +233,14 @@ TEST(BlockingCallsTest, ReactorMayGoWhileWorkRuns) {
   EXPECT_EQ(running.ends, 0);
 }
 
-TEST(BlockingCallsTest, CloseThatWaitsForLingerEnds) {
-  int pair[2] = {-1, -1};
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-  Loop loop;
-  TestCall call(OperationKind::kClose);
-  call.socket = pair[0];
-
-  loop.calls().Submit(call);
-  loop.calls().Cancel(call);
-  loop.RunToEnd(call);
-
-  EXPECT_EQ(call.result, 0);
-  char byte = 0;
-  EXPECT_EQ(read(pair[1], &byte, 1), 0);
-  close(pair[1]);
-}
-
-TEST(BlockingCallsTest, WithoutAThreadCallsAreRefusedAndClosesClose) {
-  int pair[2] = {-1, -1};
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+TEST(BlockingCallsTest, WithoutAThreadCallsAreRefused) {
   Loop loop;
   TestCall work(OperationKind::kRunBlocking);
   TestCall lookup(OperationKind::kResolve);
   lookup.lookup_value.host = "localhost";
-  TestCall close_call(OperationKind::kClose);
-  close_call.socket = pair[0];
   BlockingCalls::RefuseThreadsForTest(true);
 
-  for (TestCall* call : {&work, &lookup, &close_call}) {
+  for (TestCall* call : {&work, &lookup}) {
     loop.calls().Submit(*call);
     EXPECT_TRUE(loop.calls().has_done());
     loop.TakeDone();
@@ -272,10 +251,6 @@ TEST(BlockingCallsTest, WithoutAThreadCallsAreRefusedAndClosesClose) {
   EXPECT_EQ(work.result, -EAGAIN);
   EXPECT_EQ(work.runs.load(), 0);
   EXPECT_EQ(lookup.result, -EAGAIN);
-  EXPECT_EQ(close_call.result, 0);
-  char byte = 0;
-  EXPECT_EQ(read(pair[1], &byte, 1), 0);  // It is closed.
-  close(pair[1]);
   // It goes on when there are threads again.
   loop.calls().Submit(work);
   loop.RunToEnd(work);

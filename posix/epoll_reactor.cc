@@ -107,7 +107,7 @@ ReactorStatistics EpollReactor::statistics() const {
 void EpollReactor::SubmitOperation(Operation& operation) {
   ++statistics_.submissions;
   if (operation.kind == OperationKind::kClose) return Close(operation);
-  if (NeedsThread(operation)) return blocking().Submit(operation);
+  if (StartAside(operation)) return;
   if (DescriptorWaits::IsWait(operation)) return waits_.Submit(operation);
   Descriptor& descriptor = At(operation.socket);
   Side& side = descriptor.out;
@@ -120,7 +120,7 @@ void EpollReactor::SubmitOperation(Operation& operation) {
 }
 
 void EpollReactor::CancelOperation(Operation& operation) {
-  if (NeedsThread(operation)) return blocking().Cancel(operation);
+  if (CancelAside(operation)) return;
   if (DescriptorWaits::IsWait(operation)) return waits_.Cancel(operation);
   if (operation.kind == OperationKind::kClose) return;  // Always short, and to be done in any case.
   Descriptor& descriptor = At(operation.socket);
@@ -151,7 +151,7 @@ void EpollReactor::Close(Operation& operation) {
   // Either way the number may be a new socket's as soon as it is closed.
   if (!operation.may_block) return closes_.push_back(&operation);
   Forget(At(operation.socket));
-  blocking().Submit(operation);
+  (void)StartAside(operation);
 }
 
 // --- Descriptors and sides -------------------------------------------------------------------------------------------
@@ -621,6 +621,7 @@ void EpollReactor::OnDescriptorFreed() {
 }
 
 Instant EpollReactor::LimitWait(Instant until) const {
+  until = std::min(until, next_side_report());
   for (const SideName name : backing_off_) {
     const Descriptor& descriptor = chunks_[name / 2 / kDescriptorsPerChunk][name / 2 % kDescriptorsPerChunk];
     until = std::min(until, (name % 2 != 0 ? descriptor.out : descriptor.in).retry_at);

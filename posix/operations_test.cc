@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -78,6 +80,15 @@ class OperationsTest : public ReactorFixture {
     TestOperation send(OperationKind::kSendDatagrams, socket);
     send.datagrams = datagrams;
     return Run(send);
+  }
+
+  // Sends more than the kernel takes at once. Returns how much it has taken.
+  size_t FillUp(SocketId socket) {
+    const std::string chunk(1 << 20, 'x');
+    const IoSlice slices[] = {{chunk.data(), chunk.size()}};
+    size_t sent = 0;
+    for (int64_t result = 0; (result = reactor_->TrySend(socket, slices)) > 0;) sent += static_cast<size_t>(result);
+    return sent;
   }
 
   // A file with `bytes`.
@@ -594,15 +605,7 @@ TEST_F(OperationsTest, CancelledLookupEndsWithoutWaiting) {
 TEST_F(OperationsTest, LingeringCloseDoesNotStopTheLoop) {
   const auto [sender, receiver] = Connection();
   const auto [other_sender, other_receiver] = Connection();
-  // More than the kernel takes: the close has to wait for the reader.
-  const std::string chunk(1 << 20, 'x');
-  const IoSlice slices[] = {{chunk.data(), chunk.size()}};
-  size_t sent = 0;
-  while (true) {
-    const int64_t result = reactor_->TrySend(sender, slices);
-    if (result < 0) break;
-    sent += static_cast<size_t>(result);
-  }
+  const size_t sent = FillUp(sender);
   ASSERT_EQ(reactor_->SetOption(sender, SocketOption::kLinger, 30), 0);
   TestOperation close(OperationKind::kClose, sender);
   close.may_block = true;
@@ -620,6 +623,94 @@ TEST_F(OperationsTest, LingeringCloseDoesNotStopTheLoop) {
 
   EXPECT_EQ(ReadDirectly(receiver).size(), sent);
   EXPECT_EQ(Finish(close), 0);
+}
+
+// The threads of this process with this name.
+int ThreadsNamed(const std::string& wanted) {
+  int count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    count += name == wanted ? 1 : 0;
+  }
+  return count;
+}
+
+// Look-ups and closes do not wait for one another, and a close has no thread.
+TEST_F(OperationsTest, LookupPassesManyLingeringCloses) {
+  std::vector<std::unique_ptr<TestOperation>> closes;
+  std::vector<SocketId> receivers;
+  for (int i = 0; i < 40; ++i) {
+    const auto [sender, receiver] = Connection();
+    ASSERT_EQ(reactor_->SetOption(receiver, SocketOption::kReceiveBufferSize, 4096), 0);
+    FillUp(sender);
+    receivers.push_back(receiver);
+    ASSERT_EQ(reactor_->SetOption(sender, SocketOption::kLinger, 3600), 0);
+    closes.push_back(std::make_unique<TestOperation>(OperationKind::kClose, sender));
+    closes.back()->may_block = true;
+    Forget(sender);
+    reactor_->Submit(*closes.back());
+  }
+  RunFor(absl::Milliseconds(20));
+  EXPECT_TRUE(RunUntil([] { return ThreadsNamed("tandem-blocking") == 0; }, absl::Seconds(5)));
+  TestOperation lookup(OperationKind::kResolve);
+  lookup.name.host = "localhost";
+
+  EXPECT_EQ(Run(lookup), 0);
+
+  for (size_t i = 0; i < closes.size(); ++i) {
+    EXPECT_FALSE(closes[i]->done);
+    reactor_->Cancel(*closes[i]);  // A close cannot be cancelled.
+    Forget(receivers[i]);
+    close(receivers[i]);  // A reset: there are bytes that nobody has read.
+    EXPECT_EQ(Finish(*closes[i]), 0);
+  }
+}
+
+TEST_F(OperationsTest, LingeringCloseOfAResetConnectionEnds) {
+  const auto [sender, receiver] = Connection();
+  FillUp(sender);
+  ASSERT_EQ(reactor_->SetOption(sender, SocketOption::kLinger, 3600), 0);
+  TestOperation close_sender(OperationKind::kClose, sender);
+  close_sender.may_block = true;
+  Forget(sender);
+  reactor_->Submit(close_sender);
+  RunFor(absl::Milliseconds(5));
+  EXPECT_FALSE(close_sender.done);
+
+  Forget(receiver);
+  close(receiver);  // With bytes that nobody has read.
+
+  EXPECT_EQ(Finish(close_sender), 0);
+}
+
+TEST_F(OperationsTest, LingeringCloseOfUnreadBytesResetsAtOnce) {
+  const auto [sender, receiver] = Connection();
+  FillUp(sender);
+  WriteDirectly(receiver, "nobody reads this");
+  ASSERT_TRUE(RunUntil([&, s = sender] { return recv(s, nullptr, 0, MSG_DONTWAIT | MSG_PEEK) == 0; }));
+  ASSERT_EQ(reactor_->SetOption(sender, SocketOption::kLinger, 3600), 0);
+  TestOperation close(OperationKind::kClose, sender);
+  close.may_block = true;
+  Forget(sender);
+
+  EXPECT_EQ(Run(close), 0);
+
+  int error = 0;
+  EXPECT_EQ(reactor_->GetOption(receiver, SocketOption::kError, &error), 0);
+  EXPECT_EQ(error, ECONNRESET);
+}
+
+TEST_F(OperationsTest, LingeringCloseOfWhatIsNotTcpEnds) {
+  const auto [sender, receiver] = OpenUnixPair(SocketType::kStream);
+  ASSERT_EQ(reactor_->SetOption(sender, SocketOption::kLinger, 3600), 0);
+  WriteDirectly(sender, "sent");
+  TestOperation close(OperationKind::kClose, sender);
+  close.may_block = true;
+  Forget(sender);
+
+  EXPECT_EQ(Run(close), 0);
+  EXPECT_EQ(ReadDirectly(receiver), "sent");
 }
 
 }  // namespace

@@ -137,28 +137,50 @@ int64_t PosixReactor::ReceiveIntoHeap(SocketId socket, size_t size, bool* bulk, 
   return received;
 }
 
-// --- Blocking work ---------------------------------------------------------------------------------------------------
+// --- What waits aside ------------------------------------------------------------------------------------------------
 
-bool PosixReactor::NeedsThread(const Operation& operation) {
+bool PosixReactor::StartAside(Operation& operation) {
   switch (operation.kind) {
     case OperationKind::kRunBlocking:
     case OperationKind::kResolve:
+      blocking_.Submit(operation);
       return true;
     case OperationKind::kClose:
+      if (operation.may_block) lingering_.Start(operation);
       return operation.may_block;
     default:
       return false;
   }
 }
 
-uint64_t PosixReactor::ReportBlocking() {
-  if (!blocking_.has_done()) return 0;
-  const std::vector<BlockingCalls::Done> all_done = blocking_.TakeDone();
-  for (const BlockingCalls::Done& done : all_done) {
-    if (done.operation->kind == OperationKind::kClose) OnDescriptorFreed();
-    ReportComplete(*done.operation, done.result);
+bool PosixReactor::CancelAside(Operation& operation) {
+  switch (operation.kind) {
+    case OperationKind::kRunBlocking:
+    case OperationKind::kResolve:
+      blocking_.Cancel(operation);
+      return true;
+    case OperationKind::kClose:
+      return operation.may_block;  // To be done in any case.
+    default:
+      return false;
   }
-  return all_done.size();
+}
+
+uint64_t PosixReactor::ReportBlocking() {
+  uint64_t count = 0;
+  if (!lingering_.empty()) {
+    for (const LingeringCloses::Done& done : lingering_.TakeDone(ReadMonotonicClock())) {
+      OnDescriptorFreed();
+      ReportComplete(*done.operation, done.result);
+      ++count;
+    }
+  }
+  if (!blocking_.has_done()) return count;
+  for (const BlockingCalls::Done& done : blocking_.TakeDone()) {
+    ReportComplete(*done.operation, done.result);
+    ++count;
+  }
+  return count;
 }
 
 // --- Sockets ---------------------------------------------------------------------------------------------------------

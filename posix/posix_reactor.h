@@ -28,6 +28,7 @@
 #include "core/io/reactor.h"
 #include "posix/blocking_pool.h"
 #include "posix/datagrams.h"
+#include "posix/lingering_closes.h"
 #include "posix/signals.h"
 
 namespace tandem::posix {
@@ -94,8 +95,9 @@ class PosixReactor : public Reactor {
   // To be called in each Poll(), after the wait if there was one. True when there was a Wake().
   bool WakeUp();
   // Whether Poll() has something to report by ReportSignals() or ReportBlocking(): then it must not wait. What comes
-  // later wakes it.
+  // later wakes it, but for closes that linger, which want a ReportBlocking() at next_side_report().
   bool has_side_reports() const { return blocking_.has_done() || (signals_ != nullptr && signals_->pending()); }
+  Instant next_side_report() const { return lingering_.next_look(); }
   // Reports the signals that came, and the blocking operations that ended, if any.
   void ReportSignals();
   // As above. The count of operations.
@@ -111,11 +113,12 @@ class PosixReactor : public Reactor {
   // `buffer` is set when that is positive.
   int64_t ReceiveIntoHeap(SocketId socket, size_t size, bool* bulk, Buffer* buffer);
 
-  // --- Operations that need a thread ---
+  // --- Operations that are not the kernel's to wait for ---
 
-  // kRunBlocking, kResolve, and a kClose that may block.
-  static bool NeedsThread(const Operation& operation);
-  BlockingCalls& blocking() { return blocking_; }
+  // Starts `operation` and returns true, if it is a kRunBlocking, a kResolve, or a kClose that may block.
+  bool StartAside(Operation& operation);
+  // Asks for the end of `operation` and returns true, if StartAside() has started it.
+  bool CancelAside(Operation& operation);
   DatagramReceiver& datagram_receiver() { return datagram_receiver_; }
 
  private:
@@ -144,6 +147,7 @@ class PosixReactor : public Reactor {
   // its number.
   absl::flat_hash_map<SocketId, int> multicast_interfaces_;
   std::function<void(int signal)> signal_handler_;
+  LingeringCloses lingering_;
   // These wake this reactor from other threads until they are destroyed.
   BlockingCalls blocking_;
   std::unique_ptr<Signals> signals_;

@@ -153,6 +153,7 @@ bool UringReactor::Poll(Instant until) {
 
 Instant UringReactor::LimitWait(Instant until) const {
   if (until == Instant::InfinitePast()) return until;
+  until = std::min(until, next_side_report());
   for (const uint32_t index : backing_off_) until = std::min(until, SlotAt(index).retry_at);
   if (!starved_.empty()) {
     until = std::min(until, posix::ReadMonotonicClock() + absl::Nanoseconds(kDryWaitNs));
@@ -251,7 +252,7 @@ io_uring_sqe* UringReactor::NextEntry() {
 
 void UringReactor::SubmitOperation(Operation& operation) {
   ++statistics_.submissions;
-  if (NeedsThread(operation)) return blocking().Submit(operation);
+  if (StartAside(operation)) return;
   Kind kind = Kind::kConnect;
   switch (operation.kind) {
     case OperationKind::kConnect:
@@ -274,7 +275,7 @@ void UringReactor::SubmitOperation(Operation& operation) {
       break;
     case OperationKind::kRunBlocking:
     case OperationKind::kResolve:
-      CHECK(false) << "these need a thread";
+      CHECK(false) << "these wait aside";
   }
   Slot& slot = TakeSlot(kind);
   slot.operation = &operation;
@@ -441,7 +442,7 @@ void UringReactor::WatchWakeDescriptor() {
 }
 
 void UringReactor::CancelOperation(Operation& operation) {
-  if (NeedsThread(operation)) return blocking().Cancel(operation);
+  if (CancelAside(operation)) return;
   Slot& slot = SlotAt(operation.reactor_slot);
   CHECK(slot.operation == &operation);
   if (slot.kind == Kind::kClose) return;  // Always short, and to be done in any case.

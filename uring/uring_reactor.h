@@ -18,8 +18,8 @@
 //            of datagrams would save a system call for each batch, but cut off what is longer than a buffer of the
 //            ring, and take from it what streams need.
 //
-// Blocking work runs on threads (posix/blocking_pool.h), and so do closes that linger, which the kernel's own threads
-// would report before they are done.
+// Blocking work runs on threads (posix/blocking_pool.h); closes that linger wait by the clock
+// (posix/lingering_closes.h), since the kernel's own threads would report them before they are done.
 //
 // One io_uring_enter per Poll() at most waits; none is made when there is nothing to submit and completions are there.
 // Poll() may return before `until` with nothing reported.

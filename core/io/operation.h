@@ -55,8 +55,8 @@ enum class OperationKind : uint8_t {
            // sent submits the rest, and hears of a failure then. Never 0. An error with no byte sent is -errno. On a
            // Unix stream socket `descriptors` travel with the first byte.
   kClose,  // Closes `socket`. Nothing else may be in flight on it. Result 0 or -errno; the socket is gone either way.
-           // With `may_block`, the close waits for the socket's linger time, which must not stop the loop. When the
-           // system refuses a thread to wait in, it does not wait: what is unsent is still sent.
+           // With `may_block`, the result comes when all that was sent is acknowledged, or after the socket's linger
+           // time, which stops neither the loop nor any other operation: what is unsent then is still sent.
   kSendFile,       // As kSend, from `*file`, with the same promise about short results; the file may also end before
                    // its `count`. 0: nothing is left in it.
   kSendDatagrams,  // Sends `datagrams` in order, each whole or not at all: result is how many were sent, at least one;
