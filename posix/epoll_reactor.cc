@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A side is idle (it has neither operation nor source), queued, waiting for an event (`ready` is false), or backing off
-// (in backing_off_, until a time). Cancel and Disarm only queue the side: its next step reports the end. Closes are not
+// (in back_off_, until a time). Cancel and Disarm only queue the side: its next step reports the end. Closes are not
 // of a side: nothing else may be in flight then.
 
 #include "posix/epoll_reactor.h"
@@ -22,6 +22,7 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/io/buffer.h"
@@ -42,12 +43,8 @@ constexpr int kAccepts = 16;
 constexpr size_t kDatagrams = 64;
 constexpr size_t kStepsPerPoll = 256;
 
-// Pauses, the first and the longest. Without a descriptor number or without memory:
-constexpr int64_t kShortageMinNs = 5'000'000;
-constexpr int64_t kShortageMaxNs = 100'000'000;
-// When the receiver's queue is full and no event will tell when it no longer is, which is how Unix sockets are:
-constexpr int64_t kFullQueueMinNs = 1'000'000;
-constexpr int64_t kFullQueueMaxNs = 5'000'000;
+// The kernel refuses to wait: the loop's pauses.
+constexpr Pauses kWaitPauses{.first_ns = 1'000'000, .longest_ns = 10'000'000};
 
 constexpr uint64_t kWakeEvent = ~uint64_t{0};
 constexpr uint32_t kRegisteredEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
@@ -185,7 +182,7 @@ void EpollReactor::Queue(Descriptor& descriptor, Side& side) {
 void EpollReactor::WaitFor(Descriptor& descriptor, Side& side) {
   if (!descriptor.registered && Register(descriptor) < 0) {
     // The limit of watched descriptors (epoll(7), max_user_watches), or no memory: without events there is the clock.
-    return BackOff(descriptor, side, kShortageMinNs, kShortageMaxNs);
+    return RetryLater(descriptor, side, kShortagePauses);
   }
   side.ready = false;
 }
@@ -225,10 +222,10 @@ bool EpollReactor::Poll(Instant until) {
   ++statistics_.polls;
   const uint64_t completions = statistics_.completions;
   RunCloses();
-  if (!backing_off_.empty()) RetryBackedOff();
+  if (!back_off_.empty()) RetryBackedOff();
   RunQueue();
   const bool waits = statistics_.completions == completions && !busy() && !has_side_reports();
-  Wait(waits ? LimitWait(until) : Instant::InfinitePast());
+  Wait(waits ? std::min({until, back_off_.earliest(), next_side_report()}) : Instant::InfinitePast());
   if (waits_.has_done()) ReportWaits();
   if (WakeUp()) ++statistics_.wakes;
   statistics_.completions += ReportBlocking();
@@ -287,8 +284,15 @@ void EpollReactor::Wait(Instant until) {
   if (timeout_ns != 0 && !GoToSleep()) timeout_ns = 0;
   ++statistics_.enters;
   const int count = WaitForEvents(timeout_ns);
-  CHECK(count >= 0 || errno == EINTR) << "epoll_wait: " << std::strerror(errno);
-  TakeEvents(count);
+  if (count >= 0) {
+    wait_failures_ = 0;
+    return TakeEvents(count);
+  }
+  CHECK(errno != EBADF && errno != EINVAL && errno != EFAULT) << "epoll_wait: " << std::strerror(errno);
+  // Out of memory, in some form. Without a wait the caller has something else to do.
+  if (errno == EINTR || timeout_ns == 0) return;
+  const absl::Duration pause = kWaitPauses.After(wait_failures_++);
+  absl::SleepFor(timeout_ns < 0 ? pause : std::min(pause, absl::Nanoseconds(timeout_ns)));
 }
 
 // epoll_wait(2); a negative timeout is for ever.
@@ -366,11 +370,13 @@ void EpollReactor::Accept(Descriptor& descriptor) {
     const int error = static_cast<int>(-accepted);
     if (error == EAGAIN) return WaitFor(descriptor, side);
     if (IsShortage(error)) {
+      // The kernel takes a number before it looks for a connection.
+      if (!IsReadable(descriptor.id)) return WaitFor(descriptor, side);
       ++statistics_.descriptor_shortages;
-      return BackOff(descriptor, side, kShortageMinNs, kShortageMaxNs);
+      return RetryLater(descriptor, side, kShortagePauses);
     }
     if (!ConcernsOneConnection(error)) return End(descriptor, SourceEnd::kError, error);
-    if (++side.failures > 1) return BackOff(descriptor, side, kShortageMinNs, kShortageMaxNs);
+    if (++side.failures > 1) return RetryLater(descriptor, side, kShortagePauses);
   }
   Queue(descriptor, side);
 }
@@ -402,7 +408,7 @@ void EpollReactor::Receive(Descriptor& descriptor) {
   if (received == -EAGAIN) return WaitFor(descriptor, side);
   if (IsOutOfMemory(received)) {
     ++statistics_.buffer_shortages;
-    return BackOff(descriptor, side, kShortageMinNs, kShortageMaxNs);
+    return RetryLater(descriptor, side, kShortagePauses);
   }
   End(descriptor, SourceEnd::kError, static_cast<int>(-received));
 }
@@ -428,7 +434,7 @@ void EpollReactor::ReceiveDatagrams(Descriptor& descriptor) {
   if (received == -EAGAIN) return WaitFor(descriptor, side);
   if (IsOutOfMemory(received)) {
     ++statistics_.buffer_shortages;
-    return BackOff(descriptor, side, kShortageMinNs, kShortageMaxNs);
+    return RetryLater(descriptor, side, kShortagePauses);
   }
   End(descriptor, SourceEnd::kError, static_cast<int>(-received));
 }
@@ -478,7 +484,7 @@ void EpollReactor::Connect(Descriptor& descriptor) {
   const int result = ConnectNow(descriptor.id, address);
   if (result == -EAGAIN && address.is_unix()) {
     // The listener's backlog is full.
-    return BackOff(descriptor, side, kFullQueueMinNs, kFullQueueMaxNs);
+    return RetryLater(descriptor, side, kFullQueuePauses);
   }
   if (result != -EINPROGRESS) return Complete(descriptor, result);
   side.connecting = true;
@@ -504,7 +510,7 @@ void EpollReactor::Send(Descriptor& descriptor) {
       if (sent_in_step > 0) NoteProgress(*side.operation);
       return WaitFor(descriptor, side);
     } else if (IsOutOfMemory(sent)) {
-      return BackOff(descriptor, side, kShortageMinNs, kShortageMaxNs);
+      return RetryLater(descriptor, side, kShortagePauses);
     } else if (side.done == 0) {
       return Complete(descriptor, sent);
     } else {
@@ -549,6 +555,7 @@ void EpollReactor::SendFile(Descriptor& descriptor) {
   if (side.kept_error != 0) return Complete(descriptor, -std::exchange(side.kept_error, 0));
   const int64_t sent = SendFileNow(descriptor.id, file, side.done);
   if (sent == -EAGAIN) return WaitFor(descriptor, side);
+  if (IsOutOfMemory(sent)) return RetryLater(descriptor, side, kShortagePauses);
   if (sent < 0) return Complete(descriptor, side.done > 0 ? static_cast<int64_t>(side.done) : sent);
   side.done += static_cast<uint64_t>(sent);
   if (sent == 0 || side.done == file.count) return Complete(descriptor, static_cast<int64_t>(side.done));
@@ -563,7 +570,7 @@ void EpollReactor::SendDatagrams(Descriptor& descriptor) {
   if (sent == -EAGAIN) {
     // No event tells when another socket's queue has room, unless this one is connected to it.
     if (!left.front().destination.is_unix()) return WaitFor(descriptor, side);
-    return BackOff(descriptor, side, kFullQueueMinNs, kFullQueueMaxNs);
+    return RetryLater(descriptor, side, kFullQueuePauses);
   }
   if (sent < 0) return Complete(descriptor, side.done > 0 ? static_cast<int64_t>(side.done) : sent);
   side.failures = 0;
@@ -589,44 +596,28 @@ void EpollReactor::End(Descriptor& descriptor, SourceEnd end, int error) {
 // --- Shortages -------------------------------------------------------------------------------------------------------
 
 // Makes the side try again after a pause, which grows with its failures in a row.
-void EpollReactor::BackOff(Descriptor& descriptor, Side& side, int64_t first_ns, int64_t longest_ns) {
-  const uint32_t doublings = std::min<uint32_t>(side.failures++, 8);
+void EpollReactor::RetryLater(Descriptor& descriptor, Side& side, const Pauses& pauses) {
   side.backing_off = true;
-  side.retry_at = ReadMonotonicClock() + absl::Nanoseconds(std::min(first_ns << doublings, longest_ns));
-  backing_off_.push_back(NameOf(descriptor, side));
+  back_off_.Add(NameOf(descriptor, side), ReadMonotonicClock() + pauses.After(side.failures++));
 }
 
 void EpollReactor::StopBackingOff(Descriptor& descriptor, Side& side) {
-  if (!std::exchange(side.backing_off, false)) return;
-  backing_off_.erase(std::find(backing_off_.begin(), backing_off_.end(), NameOf(descriptor, side)));
+  if (std::exchange(side.backing_off, false)) back_off_.Remove(NameOf(descriptor, side));
 }
 
 void EpollReactor::RetryBackedOff() {
-  const Instant now = ReadMonotonicClock();
-  const auto due = std::partition(backing_off_.begin(), backing_off_.end(),
-                                  [&](SideName name) { return SideAt(name).retry_at > now; });
-  std::for_each(due, backing_off_.end(), [&](SideName name) {
+  back_off_.RetryDue(ReadMonotonicClock(), [this](SideName name) {
     Side& side = SideAt(name);
     side.backing_off = false;
     Queue(At(static_cast<SocketId>(name / 2)), side);
   });
-  backing_off_.erase(due, backing_off_.end());
 }
 
 void EpollReactor::OnDescriptorFreed() {
-  for (const SideName name : backing_off_) {
-    Side& side = SideAt(name);
-    if (side.source != nullptr && side.source->kind() == Source::Kind::kAccept) side.retry_at = Instant::InfinitePast();
-  }
-}
-
-Instant EpollReactor::LimitWait(Instant until) const {
-  until = std::min(until, next_side_report());
-  for (const SideName name : backing_off_) {
-    const Descriptor& descriptor = chunks_[name / 2 / kDescriptorsPerChunk][name / 2 % kDescriptorsPerChunk];
-    until = std::min(until, (name % 2 != 0 ? descriptor.out : descriptor.in).retry_at);
-  }
-  return until;
+  back_off_.Hasten([this](SideName name) {
+    const Source* const source = SideAt(name).source;
+    return source != nullptr && source->kind() == Source::Kind::kAccept;
+  });
 }
 
 }  // namespace tandem::posix

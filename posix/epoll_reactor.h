@@ -32,6 +32,7 @@
 #include "core/base/instant.h"
 #include "core/io/datagram.h"
 #include "core/io/reactor.h"
+#include "posix/back_off.h"
 #include "posix/descriptor_waits.h"
 #include "posix/posix_reactor.h"
 
@@ -69,7 +70,6 @@ class EpollReactor final : public PosixReactor {
     uint32_t failures = 0;    // In a row, for which to back off.
     int kept_error = 0;       // kSend: what ended the sends after some bytes of an operation.
     uint64_t done = 0;        // Bytes or datagrams of the operation.
-    Instant retry_at;         // When backing off.
   };
 
   struct Descriptor {
@@ -136,10 +136,9 @@ class EpollReactor final : public PosixReactor {
   void End(Descriptor& descriptor, SourceEnd end, int error);
 
   // --- Shortages ---
-  void BackOff(Descriptor& descriptor, Side& side, int64_t first_ns, int64_t longest_ns);
+  void RetryLater(Descriptor& descriptor, Side& side, const Pauses& pauses);
   void StopBackingOff(Descriptor& descriptor, Side& side);
   void RetryBackedOff();
-  Instant LimitWait(Instant until) const;
 
   const int epoll_descriptor_;
   DescriptorWaits waits_{epoll_descriptor_};
@@ -152,7 +151,8 @@ class EpollReactor final : public PosixReactor {
   size_t next_in_work_ = 0;
   std::vector<Operation*> closes_;
   std::vector<Operation*> closes_in_work_;
-  std::vector<SideName> backing_off_;
+  BackOff back_off_;
+  uint32_t wait_failures_ = 0;  // In a row.
 
   const std::unique_ptr<epoll_event[]> events_;
   std::vector<Datagram> arrived_;

@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -280,6 +281,11 @@ int64_t SendNow(SocketId socket, absl::Span<const IoSlice> slices) {
   message.msg_iov = static_cast<iovec*>(const_cast<void*>(static_cast<const void*>(slices.data())));
   message.msg_iovlen = slices.size();
   return Retry([&]() -> ssize_t { return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
+}
+
+bool IsReadable(SocketId socket) {
+  pollfd entry{.fd = socket, .events = POLLIN, .revents = 0};
+  return Retry([&] { return poll(&entry, 1, 0); }) != 0;
 }
 
 int CloseNow(SocketId socket) { return close(socket) == 0 ? 0 : -errno; }

@@ -46,6 +46,8 @@ int64_t ReceiveNow(SocketId socket, char* memory, size_t size);
 int64_t SendNow(SocketId socket, absl::Span<const IoSlice> slices);
 // Whether `result` of one of these calls says that the kernel has no memory: then it is to be made again later.
 inline bool IsOutOfMemory(int64_t result) { return result == -ENOMEM || result == -ENOBUFS; }
+// Whether there is something to receive or to accept, an end or an error included, without waiting.
+bool IsReadable(SocketId socket);
 // Closes the descriptor. Not retried: on Linux it is gone, whatever close() returns.
 int CloseNow(SocketId socket);
 

@@ -248,6 +248,31 @@ TEST_F(StreamsTest, AcceptWithoutDescriptorsBacksOffAndKeepsTheClient) {
   Disarm(&accept);
 }
 
+// The kernel takes a number before it looks for a connection, and so finds none although nobody waits.
+TEST_F(StreamsTest, AcceptWithoutDescriptorsAndClientsIsNoShortage) {
+  Start();
+  SocketAddress address;
+  const SocketId listener = Listener(&address);
+  const SocketId client = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
+  TestSource accept(Source::Kind::kAccept);
+  DescriptorLimit limit;
+  limit.Close();
+  Arm(&accept, listener);
+  RunFor(absl::Milliseconds(100));
+  const uint64_t before = reactor_->statistics().enters;
+
+  RunFor(absl::Milliseconds(400));
+
+  EXPECT_EQ(reactor_->statistics().descriptor_shortages, 0u);
+  EXPECT_LE(reactor_->statistics().enters - before, 4u);  // Those of RunFor().
+  ASSERT_EQ(Connect(client, address), 0);
+  ASSERT_TRUE(RunUntil([&] { return reactor_->statistics().descriptor_shortages > 0; }));
+  limit.Lift();
+  ASSERT_TRUE(RunUntil([&] { return !accept.accepted.empty(); }));
+  Keep(accept.accepted[0]);
+  Disarm(&accept);
+}
+
 TEST_F(StreamsTest, CloseOfASocketEndsTheBackOff) {
   Start();
   SocketAddress address;

@@ -6,12 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
-#include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/types/span.h"
 #include "uring/setup_error.h"
 
 namespace tandem::uring {
@@ -26,75 +23,54 @@ constexpr uint32_t kMaxEntries = 32768;
 constexpr uint32_t kCompletionsPerSubmission = 8;  // Multishot requests complete more often than they are submitted.
 constexpr uint32_t kSubmissionThreadIdleMs = 50;   // How long the kernel's thread spins before it sleeps.
 
-struct Rung {
+constexpr uint32_t kAlways = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED |
+                             IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SUBMIT_ALL;
+
+struct Mode {
   uint32_t flags = 0;
   absl::string_view name;
-  absl::string_view missing;  // What is lost against the rung above, and since when the kernel has it.
 };
 
-constexpr uint32_t kAlways = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
-
-// Best first. DEFER_TASKRUN is refused together with SQPOLL, and so is COOP_TASKRUN.
-constexpr Rung kLadder[] = {
-    {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-         IORING_SETUP_SUBMIT_ALL,
-     "SINGLE_ISSUER|DEFER_TASKRUN|COOP_TASKRUN|TASKRUN_FLAG|SUBMIT_ALL", ""},
-    {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
-     "COOP_TASKRUN|TASKRUN_FLAG|SUBMIT_ALL", "without DEFER_TASKRUN (Linux 6.1)"},
-    {IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL", "without DEFER_TASKRUN (Linux 6.1) and COOP_TASKRUN (5.19)"},
-    {0, "no flags", "without DEFER_TASKRUN (Linux 6.1), COOP_TASKRUN (5.19) and SUBMIT_ALL (5.18)"},
-};
-constexpr Rung kSubmissionThreadLadder[] = {
-    {IORING_SETUP_SQPOLL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SUBMIT_ALL, "SQPOLL|SINGLE_ISSUER|SUBMIT_ALL",
-     "without DEFER_TASKRUN (excluded by SQPOLL)"},
-    {IORING_SETUP_SQPOLL | IORING_SETUP_SUBMIT_ALL, "SQPOLL|SUBMIT_ALL",
-     "without DEFER_TASKRUN (excluded by SQPOLL) and SINGLE_ISSUER (Linux 6.0)"},
-    {IORING_SETUP_SQPOLL, "SQPOLL",
-     "without DEFER_TASKRUN (excluded by SQPOLL), SINGLE_ISSUER (Linux 6.0) and SUBMIT_ALL (5.18)"},
-};
+// What every kernel that Tandem needs has. A submission thread excludes the others.
+constexpr Mode kOwnThread = {IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+                             "SINGLE_ISSUER|DEFER_TASKRUN|COOP_TASKRUN|TASKRUN_FLAG|SUBMIT_ALL"};
+constexpr Mode kSubmissionThread = {IORING_SETUP_SQPOLL,
+                                    "SQPOLL|SINGLE_ISSUER|SUBMIT_ALL, without DEFER_TASKRUN (excluded by SQPOLL)"};
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Ring>> Ring::Create(uint32_t entries, bool submission_thread) {
   entries = std::clamp<uint32_t>(entries, 1, kMaxEntries);
-  const absl::Span<const Rung> ladder =
-      submission_thread ? absl::MakeConstSpan(kSubmissionThreadLadder) : absl::MakeConstSpan(kLadder);
-  int result = 0;
-  for (const Rung& rung : ladder) {
-    auto ring = std::unique_ptr<Ring>(new Ring());
-    io_uring_params parameters = {};
-    parameters.flags = kAlways | rung.flags;
-    parameters.cq_entries = entries * kCompletionsPerSubmission;
-    parameters.sq_thread_idle = kSubmissionThreadIdleMs;
-    result = io_uring_queue_init_params(entries, &ring->ring_, &parameters);
-    if (result < 0) {
-      ring->ring_.ring_fd = -1;  // Whatever was left there is closed.
-      if (result == -EINVAL) continue;
-      break;
-    }
-    if ((parameters.features & IORING_FEAT_EXT_ARG) == 0 || (parameters.features & IORING_FEAT_CQE_SKIP) == 0) {
-      return MissingFeatureError("timed waits and skipped completions", "5.17", ReadSetupFacts());
-    }
-    const bool no_iowait = (parameters.features & kFeatureNoIowait) != 0;
-    if (no_iowait) ring->wait_flags_ = kEnterNoIowait;
-    ring->description_ = absl::StrCat(rung.name, ", ", parameters.sq_entries, "/", parameters.cq_entries, " entries, ",
-                                      no_iowait ? "no iowait" : "iowait (no IORING_ENTER_NO_IOWAIT before Linux 6.15)");
-    if (!rung.missing.empty()) absl::StrAppend(&ring->description_, ", ", rung.missing);
-    return ring;
+  const Mode& mode = submission_thread ? kSubmissionThread : kOwnThread;
+  auto ring = std::unique_ptr<Ring>(new Ring());
+  io_uring_params parameters = {};
+  parameters.flags = kAlways | mode.flags;
+  parameters.cq_entries = entries * kCompletionsPerSubmission;
+  parameters.sq_thread_idle = kSubmissionThreadIdleMs;
+  if (const int result = io_uring_queue_init_params(entries, &ring->ring_, &parameters); result < 0) {
+    ring->ring_.ring_fd = -1;  // Whatever was left there is closed.
+    return SetupError(-result, "io_uring_setup", ReadSetupFacts());
   }
-  return SetupError(-result, "io_uring_setup", ReadSetupFacts());
+  if ((parameters.features & IORING_FEAT_EXT_ARG) == 0 || (parameters.features & IORING_FEAT_CQE_SKIP) == 0) {
+    return MissingFeatureError("timed waits and skipped completions", "5.17", ReadSetupFacts());
+  }
+  const bool no_iowait = (parameters.features & kFeatureNoIowait) != 0;
+  if (no_iowait) ring->wait_flags_ = kEnterNoIowait;
+  ring->description_ = absl::StrCat(mode.name, ", ", parameters.sq_entries, "/", parameters.cq_entries, " entries, ",
+                                    no_iowait ? "no iowait" : "iowait (no IORING_ENTER_NO_IOWAIT before Linux 6.15)");
+  return ring;
 }
 
 Ring::~Ring() {
   if (ring_.ring_fd >= 0) io_uring_queue_exit(&ring_);
 }
 
-void Ring::Enable() {
-  const int result = io_uring_enable_rings(&ring_);
-  CHECK_EQ(result, 0) << "io_uring_enable_rings: " << std::strerror(-result);
+int Ring::Enable() {
+  if (const int result = io_uring_enable_rings(&ring_); result != 0) return result;
   // Spares a look-up of the descriptor in each enter. Belongs to the thread; not vital, so an error changes nothing.
   (void)io_uring_register_ring_fd(&ring_);
   enabled_ = true;
+  return 0;
 }
 
 bool Ring::NeedsEnter() const {
@@ -124,7 +100,9 @@ uint32_t Ring::FlushQueue() {
 }
 
 int Ring::Enter(bool wait, int64_t timeout_ns) {
-  if (!enabled_) Enable();
+  if (!enabled_) {
+    if (const int failed = Enable(); failed != 0) return failed;
+  }
   uint32_t flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
   flags |= ring_.int_flags & IORING_ENTER_REGISTERED_RING;
   const uint32_t to_submit = FlushQueue();
@@ -152,6 +130,7 @@ int Ring::Enter(bool wait, int64_t timeout_ns) {
   // With IORING_ENTER_EXT_ARG the signal mask is an argument structure; liburing's type does not say so.
   const int result = io_uring_enter2(ring_.enter_ring_fd, to_submit, wait ? 1 : 0, flags,
                                      reinterpret_cast<sigset_t*>(&argument), sizeof(argument));
+  if ((IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0) ++overflows_;
   return result < 0 ? result : 0;
 }
 

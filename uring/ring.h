@@ -2,8 +2,8 @@
 //
 // Ring: one io_uring, set up as well as the kernel allows, and the one system call that drives it.
 //
-// Set-up walks down a ladder and keeps the first rung that the kernel takes. The ring is made disabled and is enabled
-// by the first Enter(), on the thread that will own it: from then on it belongs to that thread.
+// The ring is made disabled and is enabled by the first Enter(), on the thread that will own it: from then on it
+// belongs to that thread.
 
 #ifndef TANDEM_URING_RING_H_
 #define TANDEM_URING_RING_H_
@@ -48,31 +48,38 @@ class Ring {
   bool NeedsEnter() const;
   bool has_completions() const { return io_uring_cq_ready(&ring_) != 0; }
   uint32_t completion_count() const { return io_uring_cq_ready(&ring_); }
+  uint32_t completion_entries() const { return ring_.cq.ring_entries; }
+  // Completions that the kernel has dropped, because it had no memory to keep them until there was room.
+  uint32_t losses() const { return IO_URING_READ_ONCE(*ring_.cq.koverflow); }
+  // Enters that left completions over, for which there was no room.
+  uint64_t overflows() const { return overflows_; }
   // Takes the oldest completion. Returns false when there is none.
   bool TakeCompletion(Completion* completion);
 
   // Submits everything that is queued and runs deferred work: one system call, or none where a submission thread is
   // awake and there is nothing to wait for. With `wait` it also waits for a
   // completion, at most `timeout_ns` (negative: without limit). Returns 0 or -errno; -ETIME and -EINTR are ordinary
-  // ends of a wait, -EAGAIN and -EBUSY ask to take completions first.
+  // ends of a wait, -EAGAIN and -EBUSY ask to take completions first, -ENOMEM and -EAGAIN without any to try again
+  // later, and -EBADR tells of losses().
   int Enter(bool wait, int64_t timeout_ns);
   // System calls made by Enter().
   uint64_t enters() const { return enters_; }
 
-  // "SINGLE_ISSUER|..., 1024/8192 entries, ..." and, after "without", what was refused.
+  // "SINGLE_ISSUER|..., 1024/8192 entries, ...".
   const std::string& description() const { return description_; }
   bool has_submission_thread() const { return (ring_.flags & IORING_SETUP_SQPOLL) != 0; }
   io_uring& raw() { return ring_; }
 
  private:
   Ring() { ring_.ring_fd = -1; }
-  void Enable();
+  int Enable();
   uint32_t FlushQueue();
 
   io_uring ring_ = {};
   bool enabled_ = false;
   uint32_t wait_flags_ = 0;  // IORING_ENTER_NO_IOWAIT where the kernel has it.
   Counter enters_;
+  Counter overflows_;
   std::string description_;
 };
 

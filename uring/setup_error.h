@@ -16,9 +16,10 @@
 
 namespace tandem::uring {
 
-// What Tandem needs: provided buffer rings and multishot accept are in 5.19, multishot receive in 6.0.
+// What Tandem needs: provided buffer rings and multishot accept are in 5.19, multishot receive in 6.0, deferred task
+// work in 6.1.
 inline constexpr int kKernelMajor = 6;
-inline constexpr int kKernelMinor = 0;
+inline constexpr int kKernelMinor = 1;
 
 struct SetupFacts {
   std::string kernel;             // uname -r.

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -38,7 +39,14 @@ namespace tandem::uring {
 namespace {
 
 constexpr uint16_t kBufferGroup = 0;
-constexpr uint32_t kGenerationMask = 0xffffff;
+
+// The answer to a request whose completion was lost; one that the kernel gives to none.
+constexpr int32_t kLost = -EBADR;
+
+// Whether a wait that ended with `error` (-errno) failed for want of memory, not for what was waited for.
+bool IsPassing(int32_t error) {
+  return error == -ECANCELED || error == -EAGAIN || error == -EINTR || error == kLost || posix::IsOutOfMemory(error);
+}
 
 // One request moves at most this much, which fits the kernel's 31 bits; the rest of a longer send follows.
 constexpr size_t kMaxRequestBytes = size_t{1} << 30;
@@ -48,32 +56,27 @@ constexpr size_t kMaxRequestBytes = size_t{1} << 30;
 // does not end for certain.
 constexpr int kSendFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
-// A dry buffer ring: how many polls to wait for a buffer before the heap serves, how long such a poll waits, and how
-// many sources one poll serves.
-constexpr uint32_t kDryPolls = 4;
-constexpr int64_t kDryWaitNs = 1'000'000;
-constexpr int kHeapReceivesPerPoll = 16;
-
-// No descriptor for an accept: the first and the longest pause.
-constexpr int64_t kBackOffMinNs = 5'000'000;
-constexpr int64_t kBackOffMaxNs = 100'000'000;
-
-// Likewise for what the kernel says is ready and is not: a Unix socket whose peer's queue is full.
-constexpr int64_t kShortBackOffMinNs = 1'000'000;
-constexpr int64_t kShortBackOffMaxNs = 5'000'000;
+// The kernel refuses to be entered: the loop's pauses.
+constexpr posix::Pauses kEnterPauses{.first_ns = 1'000'000, .longest_ns = 10'000'000};
+// How long to wait for the kernel's answer that everything was cancelled, before asking again.
+constexpr int64_t kCancelAllNs = 10'000'000;
 
 // No memory for the rings at start-up: the first and the longest pause before the next try, and for how long to try.
 constexpr absl::Duration kSetupRetryFirst = absl::Milliseconds(1);
 constexpr absl::Duration kSetupRetryLongest = absl::Milliseconds(100);
 constexpr absl::Duration kSetupRetryLimit = absl::Seconds(2);
 
+// A request that does nothing and is answered with `result`.
+void PrepareAnswer(io_uring_sqe* sqe, int32_t result) {
+  std::memset(sqe, 0, sizeof(*sqe));
+  io_uring_prep_nop(sqe);
+  if (result == 0) return;
+  sqe->nop_flags = IORING_NOP_INJECT_RESULT;
+  sqe->len = static_cast<uint32_t>(result);
+}
+
 static_assert(sizeof(IoSlice) == sizeof(iovec) && offsetof(IoSlice, data) == offsetof(iovec, iov_base) &&
               offsetof(IoSlice, size) == offsetof(iovec, iov_len));
-
-template <typename Owner>
-void Leak(Owner owner) {
-  [[maybe_unused]] auto* const leaked = owner.release();
-}
 
 }  // namespace
 
@@ -117,8 +120,8 @@ UringReactor::UringReactor(std::unique_ptr<Ring> ring, std::unique_ptr<BufferRin
 UringReactor::~UringReactor() {
   ring_.reset();
   if (in_flight() == 0) return;
-  for (std::unique_ptr<Slot[]>& chunk : chunks_) Leak(std::move(chunk));
-  Leak(std::move(buffers_));
+  slots_.Leak();
+  [[maybe_unused]] auto* const leaked = buffers_.release();
 }
 
 ReactorStatistics UringReactor::statistics() const {
@@ -136,10 +139,11 @@ bool UringReactor::Poll(Instant until) {
   CheckProcess();
   polling_ = true;
   ++statistics_.polls;
+  if (told_of_loss_ || ring_->losses() != losses_seen_) RecoverLostCompletions();
   if (!watching_wakes_) WatchWakeDescriptor();
   const uint64_t completions_before = statistics_.completions;
   if (!starved_.empty()) ServeStarved();
-  if (!backing_off_.empty()) RetryBackedOff();
+  if (!back_off_.empty()) RetryBackedOff();
   if (!ready_.empty()) RunReady();
   const bool reported = statistics_.completions != completions_before;
   Enter(reported || has_reports() ? Instant::InfinitePast() : LimitWait(until));
@@ -153,12 +157,8 @@ bool UringReactor::Poll(Instant until) {
 
 Instant UringReactor::LimitWait(Instant until) const {
   if (until == Instant::InfinitePast()) return until;
-  until = std::min(until, next_side_report());
-  for (const uint32_t index : backing_off_) until = std::min(until, SlotAt(index).retry_at);
-  if (!starved_.empty()) {
-    until = std::min(until, posix::ReadMonotonicClock() + absl::Nanoseconds(kDryWaitNs));
-  }
-  return until;
+  until = std::min({until, back_off_.earliest(), next_side_report()});
+  return starved_.empty() ? until : std::min(until, posix::ReadMonotonicClock() + StarvedReceives::kWait);
 }
 
 // Makes the one system call of this poll, if one is needed.
@@ -171,83 +171,84 @@ void UringReactor::Enter(Instant until) {
   }
   wait = wait && GoToSleep();
   if (wait || ring_->unsubmitted() != 0 || (!ring_->has_completions() && ring_->NeedsEnter())) {
-    const int result = ring_->Enter(wait, timeout_ns);
-    // EBUSY and EAGAIN: the completions have to be taken first, which is what follows; what could not be submitted is
-    // still in the queue.
-    CHECK(result == 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN)
-        << "io_uring_enter: " << std::strerror(-result);
+    // Without a wait the caller has something else to do, and a pause would only keep it from that.
+    const absl::Duration pause = wait ? kEnterPauses.After(enter_failures_) : absl::ZeroDuration();
+    AfterEnter(ring_->Enter(wait, timeout_ns),
+               wait && timeout_ns >= 0 ? std::min(pause, absl::Nanoseconds(timeout_ns)) : pause);
   }
   if (WakeUp()) ++statistics_.wakes;
 }
 
-// --- Slots -----------------------------------------------------------------------------------------------------------
-
-UringReactor::Slot& UringReactor::TakeSlot(Kind kind) {
-  if (free_slot_ == kNoSlot) {
-    const auto first = static_cast<uint32_t>(chunks_.size() * kSlotsPerChunk);
-    chunks_.push_back(std::make_unique<Slot[]>(kSlotsPerChunk));
-    for (uint32_t i = kSlotsPerChunk; i-- > 0;) {
-      Slot& slot = chunks_.back()[i];
-      slot.index = first + i;
-      slot.next = std::exchange(free_slot_, slot.index);
-    }
+// Goes on after an enter with `result`. What the kernel has not taken is still in the queue. Where it has refused for
+// want of memory, and left nothing to be taken that would make it change its mind, the loop stops for `pause`.
+void UringReactor::AfterEnter(int result, absl::Duration pause) {
+  switch (result) {
+    case -EBADR:  // It tells this once.
+      told_of_loss_ = true;
+      [[fallthrough]];
+    case 0:
+    case -ETIME:
+    case -EINTR:
+      enter_failures_ = 0;
+      return;
+    case -EBUSY:
+    case -EAGAIN:
+    case -ENOMEM:
+    case -ENOBUFS:
+      ++enter_failures_;
+      if (!ring_->has_completions()) absl::SleepFor(pause);
+      return;
+    default:
+      CHECK(false) << "io_uring_enter: " << std::strerror(-result);
   }
-  Slot& slot = SlotAt(free_slot_);
-  free_slot_ = std::exchange(slot.next, kNoSlot);
-  slot.kind = kind;
-  slot.phase = Phase::kReporting;
-  slot.cancel_queued = false;
-  slot.poll_first = false;
-  slot.found_room = false;
-  slot.failures = 0;
-  slot.ticket = 0;
-  slot.sent = 0;
-  return slot;
-}
-
-void UringReactor::FreeSlot(Slot& slot) {
-  if (slot.vectors != nullptr) spare_vectors_.push_back(std::move(slot.vectors));
-  slot.operation = nullptr;
-  slot.source = nullptr;
-  slot.phase = Phase::kFree;
-  slot.generation = (slot.generation + 1) & kGenerationMask;
-  slot.next = std::exchange(free_slot_, slot.index);
-}
-
-uint64_t UringReactor::NameOf(const Slot& slot, Kind kind) {
-  return uint64_t{slot.index} | uint64_t{slot.generation} << 32 | static_cast<uint64_t>(kind) << 56;
-}
-
-UringReactor::Slot* UringReactor::FindSlot(uint64_t name) {
-  const auto index = static_cast<uint32_t>(name);
-  if (index >= chunks_.size() * kSlotsPerChunk) return nullptr;
-  Slot& slot = SlotAt(index);
-  const bool alive = slot.phase == Phase::kInKernel || slot.phase == Phase::kWaiting;
-  return alive && NameOf(slot, slot.kind) == name ? &slot : nullptr;
 }
 
 uint64_t UringReactor::RequestNameForTest(const Operation& operation) const {
-  const Slot& slot = SlotAt(operation.reactor_slot);
+  const Slot& slot = slots_.At(operation.reactor_slot);
   CHECK(slot.operation == &operation);
-  return NameOf(slot, slot.kind);
+  return SlotTable::NameOf(slot, slot.kind);
 }
 
-void UringReactor::PostCompletionForTest(uint64_t request_name) {
+uint64_t UringReactor::RequestNameForTest(const Source& source) const {
+  const Slot& slot = slots_.At(source.reactor_slot);
+  CHECK(slot.source == &source);
+  return SlotTable::NameOf(slot, slot.kind);
+}
+
+void UringReactor::PostCompletionForTest(uint64_t request_name, int32_t result) {
   io_uring_sqe* sqe = NextEntry();
-  io_uring_prep_nop(sqe);
+  PrepareAnswer(sqe, result);
   sqe->user_data = request_name;
+}
+
+bool UringReactor::LoseCompletionForTest() {
+  AfterEnter(ring_->Enter(/*wait=*/false, -1), absl::ZeroDuration());
+  Completion lost;
+  if (!ring_->TakeCompletion(&lost)) return false;
+  told_of_loss_ = true;
+  return true;
 }
 
 // --- Requests --------------------------------------------------------------------------------------------------------
 
+// An empty entry of the submission queue, to be named. Where the queue is full the kernel is entered, and completions
+// are moved out of its way in time, so that a burst of starts does not overflow the completion queue.
 io_uring_sqe* UringReactor::NextEntry() {
   while (true) {
     if (io_uring_sqe* sqe = ring_->GetEntry(); sqe != nullptr) return sqe;
     const int result = ring_->Enter(/*wait=*/false, -1);
-    CHECK(result == 0 || result == -EINTR || result == -EBUSY || result == -EAGAIN)
-        << "io_uring_enter: " << std::strerror(-result);
-    if (result == -EBUSY || result == -EAGAIN) StashCompletions();
+    AfterEnter(result, kEnterPauses.After(enter_failures_));
+    if (result < 0 || ring_->completion_count() >= ring_->completion_entries() / 2) StashCompletions();
   }
+}
+
+// Makes the request in `sqe` the one of `slot`.
+void UringReactor::Name(io_uring_sqe* sqe, const Slot& slot) {
+  if (!answers_for_test_.empty()) {
+    PrepareAnswer(sqe, answers_for_test_.front());
+    answers_for_test_.pop_front();
+  }
+  sqe->user_data = SlotTable::NameOf(slot, slot.kind);
 }
 
 void UringReactor::SubmitOperation(Operation& operation) {
@@ -256,6 +257,7 @@ void UringReactor::SubmitOperation(Operation& operation) {
   Kind kind = Kind::kConnect;
   switch (operation.kind) {
     case OperationKind::kConnect:
+      if (operation.address.is_unix()) kind = Kind::kConnectUnix;
       break;
     case OperationKind::kSend:
       kind = operation.descriptors.empty() ? Kind::kSend : Kind::kSendDescriptors;
@@ -277,7 +279,7 @@ void UringReactor::SubmitOperation(Operation& operation) {
     case OperationKind::kResolve:
       CHECK(false) << "these wait aside";
   }
-  Slot& slot = TakeSlot(kind);
+  Slot& slot = slots_.Take(kind);
   slot.operation = &operation;
   operation.reactor_slot = slot.index;
   Start(slot);
@@ -297,7 +299,7 @@ void UringReactor::ArmSource(Source& source) {
       break;
   }
   CHECK(kind == Kind::kAccept || source.budget > 0) << "a receive needs a budget";
-  Slot& slot = TakeSlot(kind);
+  Slot& slot = slots_.Take(kind);
   slot.source = &source;
   source.reactor_slot = slot.index;
   Start(slot);
@@ -312,7 +314,7 @@ void UringReactor::Start(Slot& slot) {
       if (length == 0) return EndLater(slot, -EAFNOSUPPORT);
       io_uring_sqe* sqe = NextEntry();
       io_uring_prep_connect(sqe, slot.operation->socket, reinterpret_cast<const sockaddr*>(&slot.address), length);
-      sqe->user_data = NameOf(slot, slot.kind);
+      Name(sqe, slot);
       return;
     }
     case Kind::kSend:
@@ -320,19 +322,20 @@ void UringReactor::Start(Slot& slot) {
     case Kind::kClose: {
       io_uring_sqe* sqe = NextEntry();
       io_uring_prep_close(sqe, slot.operation->socket);
-      sqe->user_data = NameOf(slot, slot.kind);
+      Name(sqe, slot);
       return;
     }
     case Kind::kAccept: {
       io_uring_sqe* sqe = NextEntry();
       io_uring_prep_multishot_accept(sqe, slot.source->socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-      sqe->user_data = NameOf(slot, slot.kind);
+      Name(sqe, slot);
       return;
     }
     case Kind::kReceive:
       return StartReceive(slot);
     case Kind::kAwait:
       return WaitFor(slot, slot.operation->kind == OperationKind::kAwaitReadable ? POLLIN : POLLOUT);
+    case Kind::kConnectUnix:
     case Kind::kSendDescriptors:
     case Kind::kSendFile:
     case Kind::kSendDatagrams:
@@ -342,6 +345,7 @@ void UringReactor::Start(Slot& slot) {
     case Kind::kReceiveDatagrams:
       return WaitFor(slot, POLLIN | POLLRDHUP);
     case Kind::kCancel:
+    case Kind::kCancelAll:
     case Kind::kWake:
       break;
   }
@@ -362,11 +366,7 @@ void UringReactor::StartSend(Slot& slot) {
   // The caller's array does as it is, unless the first slice is to be sent from its middle.
   const void* vectors = slices.data() + first;
   if (offset != 0) {
-    if (slot.vectors == nullptr && !spare_vectors_.empty()) {
-      slot.vectors = std::move(spare_vectors_.back());
-      spare_vectors_.pop_back();
-    }
-    if (slot.vectors == nullptr) slot.vectors = std::make_unique<iovec[]>(Operation::kMaxSlices);
+    if (slot.vectors == nullptr) slot.vectors = slots_.TakeVectors();
     std::memcpy(slot.vectors.get(), vectors, count * sizeof(iovec));
     slot.vectors[0].iov_base = static_cast<char*>(slot.vectors[0].iov_base) + offset;
     slot.vectors[0].iov_len -= offset;
@@ -377,13 +377,13 @@ void UringReactor::StartSend(Slot& slot) {
   slot.message.msg_iovlen = count;
   io_uring_sqe* sqe = NextEntry();
   io_uring_prep_sendmsg(sqe, slot.operation->socket, &slot.message, kSendFlags);
-  sqe->user_data = NameOf(slot, slot.kind);
+  Name(sqe, slot);
 }
 
 void UringReactor::StartSendOf(Slot& slot, const char* data, size_t size) {
   io_uring_sqe* sqe = NextEntry();
   io_uring_prep_send(sqe, slot.operation->socket, data, std::min(size, kMaxRequestBytes), kSendFlags);
-  sqe->user_data = NameOf(slot, slot.kind);
+  Name(sqe, slot);
 }
 
 // Receives what is left of the budget.
@@ -395,13 +395,16 @@ void UringReactor::StartReceive(Slot& slot) {
   sqe->buf_group = buffers_->group();
   if (slot.poll_first) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
   if (capabilities_.receive_budget) LimitReceive(sqe, slot.source->budget - slot.source->delivered);
-  sqe->user_data = NameOf(slot, slot.kind);
+  Name(sqe, slot);
 }
 
 // Makes the kernel end the receive before more than `left` bytes were delivered. It looks at the limit only after each
 // buffer, and so may go beyond it by one; with bundles it cuts the last buffer to the limit, but prepares as many
 // buffers as the limit allows for each receive, however small. So: without bundles, by less than a buffer, until less
 // than a buffer is left, and that by bundles (of one buffer).
+//
+// A bundle of one buffer stays one. The limit cuts the buffer at the ring's head in place, for whichever receive takes
+// it, and only that one: kernels that cut a second one as well (before 6.16) have no limit (6.17).
 void UringReactor::LimitReceive(io_uring_sqe* sqe, size_t left) const {
   const size_t block = buffers_->block_bytes();
   if (left < block) {
@@ -417,20 +420,19 @@ void UringReactor::LimitReceive(io_uring_sqe* sqe, size_t left) const {
 void UringReactor::WaitFor(Slot& slot, uint32_t events) {
   slot.phase = Phase::kWaiting;
   io_uring_sqe* sqe = NextEntry();
-  const int socket = slot.operation != nullptr ? slot.operation->socket : slot.source->socket;
-  io_uring_prep_poll_add(sqe, socket, events);
-  sqe->user_data = NameOf(slot, slot.kind);
+  io_uring_prep_poll_add(sqe, slot.socket(), events);
+  Name(sqe, slot);
 }
 
 void UringReactor::QueueCancel(Slot& slot) {
   if (slot.cancel_queued) return;
   slot.cancel_queued = true;
   io_uring_sqe* sqe = NextEntry();
-  io_uring_prep_cancel64(sqe, NameOf(slot, slot.kind), 0);
+  io_uring_prep_cancel64(sqe, SlotTable::NameOf(slot, slot.kind), 0);
   // Success shows as the request's own completion. No request runs on a thread of the kernel, so a cancel fails only
   // when the request's completion is there already.
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-  sqe->user_data = NameOf(slot, Kind::kCancel);
+  sqe->user_data = SlotTable::NameOf(slot, Kind::kCancel);
 }
 
 // Nobody reads the counter: every write makes the multishot poll complete once more.
@@ -438,32 +440,32 @@ void UringReactor::WatchWakeDescriptor() {
   watching_wakes_ = true;
   io_uring_sqe* sqe = NextEntry();
   io_uring_prep_poll_multishot(sqe, wake_descriptor(), POLLIN);
-  sqe->user_data = static_cast<uint64_t>(Kind::kWake) << 56;
+  sqe->user_data = SlotTable::NameOf(Kind::kWake);
 }
 
 void UringReactor::CancelOperation(Operation& operation) {
   if (CancelAside(operation)) return;
-  Slot& slot = SlotAt(operation.reactor_slot);
+  Slot& slot = slots_.At(operation.reactor_slot);
   CHECK(slot.operation == &operation);
   if (slot.kind == Kind::kClose) return;  // Always short, and to be done in any case.
-  if (slot.phase == Phase::kInKernel || slot.phase == Phase::kWaiting) return QueueCancel(slot);
+  if (slot.in_kernel()) return QueueCancel(slot);
   if (slot.phase != Phase::kBackingOff) return;
-  backing_off_.erase(std::find(backing_off_.begin(), backing_off_.end(), slot.index));
+  back_off_.Remove(slot.index);
   EndLater(slot, ResultOf(slot, -ECANCELED));
 }
 
 void UringReactor::DisarmSource(Source& source) {
-  Slot& slot = SlotAt(source.reactor_slot);
+  Slot& slot = slots_.At(source.reactor_slot);
   CHECK(slot.source == &source);
   switch (slot.phase) {
     case Phase::kInKernel:
     case Phase::kWaiting:
       return QueueCancel(slot);
     case Phase::kStarved:
-      starved_.erase({slot.ticket, slot.index});
+      starved_.Remove(slot.ticket, slot.index);
       return EndLater(slot, 0);
     case Phase::kBackingOff:
-      backing_off_.erase(std::find(backing_off_.begin(), backing_off_.end(), slot.index));
+      back_off_.Remove(slot.index);
       return EndLater(slot, 0);
     case Phase::kReporting:
     case Phase::kEnded:
@@ -499,13 +501,14 @@ void UringReactor::StashCompletions() {
 
 // The one place that knows all kinds of completions.
 void UringReactor::Dispatch(const Completion& completion) {
-  const auto kind = static_cast<Kind>(completion.user_data >> 56);
+  const Kind kind = SlotTable::KindOf(completion.user_data);
   if (kind == Kind::kCancel) return;  // It failed: what it was for has ended.
+  if (kind == Kind::kCancelAll) return;
   if (kind == Kind::kWake) {
-    if ((completion.flags & IORING_CQE_F_MORE) == 0) WatchWakeDescriptor();
+    if ((completion.flags & IORING_CQE_F_MORE) == 0) watching_wakes_ = false;
     return;
   }
-  Slot* slot = FindSlot(completion.user_data);
+  Slot* slot = slots_.Find(completion.user_data);
   if (slot == nullptr) return DropLate(completion, kind);
   if (slot->phase == Phase::kWaiting) return OnWaited(*slot, completion.result);
   switch (kind) {
@@ -515,7 +518,7 @@ void UringReactor::Dispatch(const Completion& completion) {
       return OnSend(*slot, completion.result);
     case Kind::kClose:
       OnDescriptorFreed();
-      return Complete(*slot, completion.result);
+      return Complete(*slot, completion.result == kLost ? 0 : completion.result);
     case Kind::kAccept:
       return OnAccept(*slot, completion);
     case Kind::kReceive:
@@ -531,7 +534,7 @@ void UringReactor::DropLate(const Completion& completion, Kind kind) {
   if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
     buffers_->Return(static_cast<uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT));
   }
-  if (kind == Kind::kAccept && completion.result > 0) posix::CloseNow(completion.result);
+  if (kind == Kind::kAccept && completion.result >= 0) posix::CloseNow(completion.result);
 }
 
 void UringReactor::OnWaited(Slot& slot, int32_t result) {
@@ -544,21 +547,22 @@ void UringReactor::OnWaited(Slot& slot, int32_t result) {
     return Complete(slot, failed < 0 ? failed : -error);
   }
   if (stop) return Complete(slot, ResultOf(slot, -ECANCELED));
-  if (slot.kind == Kind::kAwait) return Complete(slot, std::min(result, 0));
-  // Should the wait have failed, the step fails too and says why.
-  if (GoesBySteps(slot.kind)) return Step(slot, static_cast<uint32_t>(std::max(result, 0)));
+  if (slot.kind == Kind::kAwait && !IsPassing(result)) return Complete(slot, std::min(result, 0));
+  // Should there be more to it than want of memory, the next try says so.
+  if (result < 0) return RetrySoon(slot, posix::kShortagePauses);
+  if (slot.by_steps()) return Step(slot, static_cast<uint32_t>(result));
   slot.found_room = slot.kind == Kind::kSend;
   Start(slot);
 }
 
 void UringReactor::OnConnect(Slot& slot, int32_t result) {
-  if (result == -EINPROGRESS || result == -EAGAIN) {
-    if (slot.operation->state() == Operation::State::kCancelling) return Complete(slot, -ECANCELED);
-    // A Unix listener whose backlog is full: nothing has begun that one could wait for.
-    if (slot.operation->address.is_unix()) return BackOff(slot, /*at_once=*/false);
-    return WaitFor(slot, POLLOUT);
-  }
-  Complete(slot, result);
+  const bool again = slot.failures > 0;
+  if (again && result == -EISCONN) return Complete(slot, 0);
+  const bool waits = result == -EINPROGRESS || result == -EAGAIN || (again && result == -EALREADY);
+  if (!waits && result != kLost) return Complete(slot, result);
+  if (slot.operation->state() == Operation::State::kCancelling) return Complete(slot, -ECANCELED);
+  if (waits) return WaitFor(slot, POLLOUT);
+  RetrySoon(slot, posix::kShortagePauses);
 }
 
 void UringReactor::OnSend(Slot& slot, int32_t result) {
@@ -567,6 +571,7 @@ void UringReactor::OnSend(Slot& slot, int32_t result) {
     slot.found_room = false;
     slot.failures = 0;
   }
+  if (result == kLost) return Complete(slot, -ECONNABORTED);  // Nobody knows what was sent.
   uint64_t size = 0;
   for (const IoSlice& slice : slot.operation->slices) size += slice.size;
   if (slot.sent == size) return Complete(slot, static_cast<int64_t>(size));
@@ -576,7 +581,7 @@ void UringReactor::OnSend(Slot& slot, int32_t result) {
   if (slot.operation->state() == Operation::State::kCancelling) return Complete(slot, ResultOf(slot, -ECANCELED));
   if (slot.operation->some_is_enough && slot.sent > 0) return Complete(slot, static_cast<int64_t>(slot.sent));
   // Room was found, and still nothing was sent: memory is short, and the kernel goes on calling the socket writable.
-  if (posix::IsOutOfMemory(result) || slot.found_room) return BackOff(slot, /*at_once=*/false);
+  if (posix::IsOutOfMemory(result) || slot.found_room) return RetryLater(slot, posix::kFullQueuePauses);
   WaitFor(slot, POLLOUT);
 }
 
@@ -592,19 +597,22 @@ void UringReactor::OnAccept(Slot& slot, const Completion& completion) {
   }
   if (more) return;
 
+  // The kernel had no memory to wait with, or to tell the end.
+  const bool given_up = error == ECANCELED || completion.result == kLost;
   if (source.state() == Source::State::kDisarming) {
-    const bool ended = error == 0 || error == ECANCELED || error == EAGAIN || posix::IsShortage(error) ||
-                       posix::ConcernsOneConnection(error);
+    const bool ended =
+        error == 0 || error == EAGAIN || given_up || posix::IsShortage(error) || posix::ConcernsOneConnection(error);
     return ended ? End(slot, SourceEnd::kDisarmed, 0) : End(slot, SourceEnd::kError, error);
   }
   if (error == 0) return Start(slot);
   if (error == EAGAIN) return WaitFor(slot, POLLIN);
   if (posix::IsShortage(error)) {
+    // The kernel takes a number before it looks for a connection.
+    if (!posix::IsReadable(source.socket)) return WaitFor(slot, POLLIN);
     ++statistics_.descriptor_shortages;
-    return BackOff(slot, /*at_once=*/false);
+    return RetryLater(slot, posix::kShortagePauses);
   }
-  // ECANCELED: the kernel had no memory to wait with.
-  if (error == ECANCELED || posix::ConcernsOneConnection(error)) return BackOff(slot, /*at_once=*/slot.failures == 0);
+  if (given_up || posix::ConcernsOneConnection(error)) return RetrySoon(slot, posix::kShortagePauses);
   End(slot, SourceEnd::kError, error);
 }
 
@@ -617,6 +625,7 @@ void UringReactor::OnReceive(Slot& slot, const Completion& completion) {
     CHECK((completion.flags & IORING_CQE_F_BUFFER) != 0);
     slot.ticket = 0;
     slot.poll_first = false;
+    slot.failures = 0;
     ++statistics_.completions;
     ReportReceived(source, buffers_->Take(buffer_id, static_cast<uint32_t>(completion.result)));
     if (!more) return AfterReceived(slot);
@@ -632,18 +641,20 @@ void UringReactor::OnReceive(Slot& slot, const Completion& completion) {
     case 0:
       return End(slot, SourceEnd::kEndOfStream, 0);
     case ENOBUFS:
-    case ENOMEM:
       ++statistics_.buffer_shortages;
       [[fallthrough]];
-    case ECANCELED:
+    case ENOMEM:
+    case ECANCELED:  // The kernel had no memory to wait with, or was asked.
     case EAGAIN:
     case EINTR:
       if (disarming) return End(slot, SourceEnd::kDisarmed, 0);
       if (source.delivered >= source.budget) return End(slot, SourceEnd::kBudget, 0);
-      if (error == ENOBUFS || error == ENOMEM) return Starve(slot);
+      if (error == ENOBUFS) return Starve(slot);
       if (error == EAGAIN) return WaitFor(slot, POLLIN);
       slot.cancel_queued = false;
-      return StartReceive(slot);
+      return RetrySoon(slot, posix::kShortagePauses);
+    case -kLost:  // With bytes, perhaps.
+      return End(slot, SourceEnd::kError, ECONNABORTED);
     default:
       return End(slot, SourceEnd::kError, error);
   }
@@ -661,14 +672,14 @@ void UringReactor::AfterReceived(Slot& slot) {
 
 void UringReactor::Complete(Slot& slot, int64_t result) {
   Operation& operation = *slot.operation;
-  FreeSlot(slot);
+  slots_.Free(slot);
   ++statistics_.completions;
   ReportComplete(operation, result);
 }
 
 void UringReactor::End(Slot& slot, SourceEnd end, int error) {
   Source& source = *slot.source;
-  FreeSlot(slot);
+  slots_.Free(slot);
   ++statistics_.completions;
   ReportEnd(source, end, error);
 }
@@ -683,7 +694,7 @@ void UringReactor::EndLater(Slot& slot, int64_t result) {
 void UringReactor::ReportEnded() {
   ended_in_work_.swap(ended_);
   for (const uint32_t index : ended_in_work_) {
-    Slot& slot = SlotAt(index);
+    Slot& slot = slots_.At(index);
     CHECK(slot.phase == Phase::kEnded);
     if (slot.operation != nullptr) {
       Complete(slot, slot.result);
@@ -696,29 +707,21 @@ void UringReactor::ReportEnded() {
 
 // --- No buffer for a receive -----------------------------------------------------------------------------------------
 
-// A slot keeps its place among the starved until it has received something.
 void UringReactor::Starve(Slot& slot) {
   slot.phase = Phase::kStarved;
-  if (slot.ticket == 0) slot.ticket = ++last_ticket_;
-  starved_.emplace(slot.ticket, slot.index);
+  starved_.Add(&slot.ticket, slot.index);
 }
 
-UringReactor::Slot& UringReactor::TakeOldestStarved() {
-  Slot& slot = SlotAt(starved_.begin()->second);
-  starved_.erase(starved_.begin());
+Slot& UringReactor::TakeOldestStarved() {
+  Slot& slot = slots_.At(starved_.TakeOldest());
   slot.phase = Phase::kReporting;
   return slot;
 }
 
 void UringReactor::ServeStarved() {
-  if (buffers_->releases() != releases_seen_) {
-    releases_seen_ = buffers_->releases();
-    dry_polls_ = 0;
-  }
-  for (uint32_t free = buffers_->available(); free > 0 && !starved_.empty(); --free) StartReceive(TakeOldestStarved());
-  if (starved_.empty() || ++dry_polls_ < kDryPolls) return;
-  // The program keeps its buffers, perhaps until it has received more.
-  for (int i = 0; i < kHeapReceivesPerPoll && !starved_.empty(); ++i) ReceiveFromHeap(TakeOldestStarved());
+  StarvedReceives::Share share = starved_.NextShare(*buffers_);
+  for (; share.from_ring > 0 && !starved_.empty(); --share.from_ring) StartReceive(TakeOldestStarved());
+  for (; share.from_heap > 0 && !starved_.empty(); --share.from_heap) ReceiveFromHeap(TakeOldestStarved());
 }
 
 // Receives what is there into memory of the heap pool. The kernel has no request for `slot`, so the order stays.
@@ -737,34 +740,71 @@ void UringReactor::ReceiveFromHeap(Slot& slot) {
   }
   if (received == 0) return End(slot, SourceEnd::kEndOfStream, 0);
   if (received == -EAGAIN) return StartReceive(slot);
-  if (posix::IsOutOfMemory(received)) return Starve(slot);
+  if (posix::IsOutOfMemory(received)) return RetrySoon(slot, posix::kShortagePauses);
   End(slot, SourceEnd::kError, static_cast<int>(-received));
 }
 
 // --- To be tried again later -----------------------------------------------------------------------------------------
 
-void UringReactor::BackOff(Slot& slot, bool at_once) {
-  const uint32_t doublings = std::min<uint32_t>(slot.failures, 8);
-  ++slot.failures;
-  const bool is_accept = slot.kind == Kind::kAccept;
-  const int64_t pause_ns = std::min((is_accept ? kBackOffMinNs : kShortBackOffMinNs) << doublings,
-                                    is_accept ? kBackOffMaxNs : kShortBackOffMaxNs);
+void UringReactor::RetryLater(Slot& slot, const posix::Pauses& pauses) {
   slot.phase = Phase::kBackingOff;
-  slot.retry_at = at_once ? Instant::InfinitePast() : posix::ReadMonotonicClock() + absl::Nanoseconds(pause_ns);
-  backing_off_.push_back(slot.index);
+  back_off_.Add(slot.index, posix::ReadMonotonicClock() + pauses.After(slot.failures++));
+}
+
+// As RetryLater(), but the first of some failures in a row costs no pause.
+void UringReactor::RetrySoon(Slot& slot, const posix::Pauses& pauses) {
+  if (slot.failures > 0) return RetryLater(slot, pauses);
+  ++slot.failures;
+  slot.phase = Phase::kBackingOff;
+  back_off_.Add(slot.index, Instant::InfinitePast());
 }
 
 void UringReactor::OnDescriptorFreed() {
-  for (const uint32_t index : backing_off_) SlotAt(index).retry_at = Instant::InfinitePast();
+  back_off_.Hasten([this](uint32_t index) { return slots_.At(index).kind == Kind::kAccept; });
 }
 
 void UringReactor::RetryBackedOff() {
-  const Instant now = posix::ReadMonotonicClock();
-  const auto due = std::partition(backing_off_.begin(), backing_off_.end(),
-                                  [&](uint32_t index) { return SlotAt(index).retry_at > now; });
-  retrying_.assign(due, backing_off_.end());
-  backing_off_.erase(due, backing_off_.end());
-  for (const uint32_t index : retrying_) Start(SlotAt(index));
+  back_off_.RetryDue(posix::ReadMonotonicClock(), [this](uint32_t index) {
+    Slot& slot = slots_.At(index);
+    if (slot.by_steps()) return Step(slot, 0);
+    Start(slot);
+  });
+}
+
+// --- Lost completions ------------------------------------------------------------------------------------------------
+
+// The kernel had no memory to keep a completion until there was room for it, and does not say which one. So all
+// requests are cancelled until the kernel has none; what then has no answer gets kLost. Poll() reports what is stashed.
+void UringReactor::RecoverLostCompletions() {
+  // Twice: what is about to be tried again by the kernel hides from the first.
+  for (int quiet = 0; quiet < 2;) quiet = CancelAll() == 0 && !ring_->NeedsEnter() ? quiet + 1 : 0;
+  absl::flat_hash_set<uint64_t> answered;
+  for (const Completion& completion : stash_) {
+    if ((completion.flags & IORING_CQE_F_MORE) == 0) answered.insert(completion.user_data);
+  }
+  for (const uint64_t name : slots_.NamesInKernel()) {
+    if (!answered.contains(name)) stash_.push_back({.user_data = name, .result = kLost});
+  }
+  watching_wakes_ = false;
+  told_of_loss_ = false;
+  losses_seen_ = ring_->losses();
+}
+
+// Cancels all requests and stashes what completes. Returns how many the kernel has found, or -1 when it has not said.
+int32_t UringReactor::CancelAll() {
+  io_uring_sqe* sqe = NextEntry();
+  io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+  sqe->user_data = SlotTable::NameOf(Kind::kCancelAll);
+  const size_t before = stash_.size();
+  do {
+    AfterEnter(ring_->Enter(/*wait=*/true, kCancelAllNs), kEnterPauses.After(enter_failures_));
+    StashCompletions();
+  } while (ring_->unsubmitted() != 0);
+  int32_t found = -1;
+  for (size_t i = before; i < stash_.size(); ++i) {
+    if (stash_[i].user_data == SlotTable::NameOf(Kind::kCancelAll)) found = stash_[i].result;
+  }
+  return found;
 }
 
 }  // namespace tandem::uring

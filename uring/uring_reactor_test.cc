@@ -5,11 +5,14 @@
 
 #include "uring/uring_reactor.h"
 
+#include <fcntl.h>
 #include <linux/io_uring.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -20,6 +23,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/instant.h"
 #include "core/io/address.h"
@@ -28,6 +32,7 @@
 #include "core/io/reactor_options.h"
 #include "gtest/gtest.h"
 #include "posix/reactor_fixture.h"
+#include "posix/sockets.h"
 
 namespace tandem::uring {
 namespace {
@@ -385,6 +390,386 @@ TEST_F(UringReactorTest, SendThatFindsNoRoomOftenIsCancelledAtOnce) {
   EXPECT_LE(reactor_->statistics().enters - before, 2u);
   read_bytes += ReadDirectly(server).size();
   EXPECT_EQ(send.result, static_cast<int64_t>(read_bytes));
+}
+
+// --- What the kernel may answer --------------------------------------------------------------------------------------
+
+class AnswerTest : public UringReactorTest {
+ protected:
+  // The next request gets `answer`, and so do those that are made in its place, five in all.
+  void Answer(int32_t answer) {
+    for (int i = 0; i < 5; ++i) uring_->AnswerNextRequestForTest(answer);
+  }
+};
+
+TEST_F(AnswerTest, SendsPassShortages) {
+  Start();
+  const auto [client, server] = Connection();
+  for (const int32_t answer : {-ENOMEM, -ENOBUFS, -EAGAIN, -EINTR}) {
+    Answer(answer);
+    EXPECT_EQ(Send(client, "sent"), 4);
+    EXPECT_EQ(ReadDirectly(server), "sent");
+  }
+}
+
+TEST_F(AnswerTest, SendsTellErrors) {
+  Start();
+  const auto [client, server] = Connection();
+  for (const int32_t answer : {-EPIPE, -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH, -EIO}) {
+    uring_->AnswerNextRequestForTest(answer);
+    EXPECT_EQ(Send(client, "lost"), answer);
+  }
+}
+
+TEST_F(AnswerTest, ReceivesPassShortages) {
+  for (const int32_t answer : {-ENOMEM, -ENOBUFS, -ECANCELED, -EAGAIN, -EINTR}) {
+    Start();
+    const auto [client, server] = Connection();
+    TestSource receive(Source::Kind::kReceive);
+    Answer(answer);
+    Arm(&receive, server);
+    RunFor(absl::Milliseconds(1));
+    WriteDirectly(client, "received");
+    EXPECT_TRUE(RunUntil([&] { return receive.received == "received"; })) << answer;
+    EXPECT_TRUE(receive.armed());
+    // Only the want of a buffer is one.
+    EXPECT_EQ(reactor_->statistics().buffer_shortages, answer == -ENOBUFS ? 5u : 0u);
+    Disarm(&receive);
+  }
+}
+
+// Otherwise a kernel without memory, which it does not wait for, makes for a loop that never sleeps.
+TEST_F(AnswerTest, ReceivesBackOffWhileThereIsNoMemory) {
+  for (const int32_t answer : {-ENOMEM, -ECANCELED, -EINTR}) {
+    Start();
+    const auto [client, server] = Connection();
+    TestSource receive(Source::Kind::kReceive);
+    for (int i = 0; i < 100'000; ++i) uring_->AnswerNextRequestForTest(answer);
+    Arm(&receive, server);
+    RunFor(absl::Milliseconds(300));
+    EXPECT_LE(reactor_->statistics().enters, 60u) << answer;  // 0, 5, 10, 20, ... 100 ms, two or three enters each.
+    Disarm(&receive);
+  }
+}
+
+TEST_F(AnswerTest, WaitsForDatagramsBackOffWhileThereIsNoMemory) {
+  Start();
+  SocketId pair[2] = {kNoSocket, kNoSocket};
+  ASSERT_EQ(reactor_->OpenSocketPair(SocketType::kDatagram, pair), 0);
+  TestSource receive(Source::Kind::kReceiveDatagrams);
+  for (int i = 0; i < 100'000; ++i) uring_->AnswerNextRequestForTest(-ENOMEM);
+  Arm(&receive, Keep(pair[1]));
+  RunFor(absl::Milliseconds(300));
+  EXPECT_LE(reactor_->statistics().enters, 60u);
+  WriteDirectly(Keep(pair[0]), "there all the same");
+  EXPECT_TRUE(RunUntil([&] { return receive.datagrams.size() == 1; }));
+  Disarm(&receive);
+}
+
+TEST_F(AnswerTest, ReceivesTellErrors) {
+  Start();
+  const auto [client, server] = Connection();
+  for (const int error : {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EIO, ENOTCONN}) {
+    TestSource receive(Source::Kind::kReceive);
+    uring_->AnswerNextRequestForTest(-error);
+    Arm(&receive, server);
+    ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
+    EXPECT_EQ(receive.ends, (Ends{{SourceEnd::kError, error}}));
+  }
+}
+
+TEST_F(AnswerTest, AcceptsPassWhatIsNotTheListeners) {
+  for (const int error : {EMFILE, ENFILE, ENOMEM, ENOBUFS, ECANCELED, EAGAIN, EINTR, ECONNABORTED, EPROTO, ENETDOWN,
+                          ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, EPERM, ETIMEDOUT}) {
+    Start();
+    SocketAddress address;
+    TestSource accept(Source::Kind::kAccept);
+    Answer(-error);
+    Arm(&accept, Listener(&address));
+    RunFor(absl::Milliseconds(1));
+    const SocketId client = Keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(posix::ConnectNow(client, address), 0);
+    EXPECT_TRUE(RunUntil([&] { return accept.accepted.size() == 1; })) << error;
+    for (const SocketId accepted : accept.accepted) Keep(accepted);
+    EXPECT_TRUE(accept.armed());
+    Disarm(&accept);
+  }
+}
+
+TEST_F(AnswerTest, AcceptsTellErrors) {
+  Start();
+  SocketAddress address;
+  for (const int error : {EINVAL, EBADF, EOPNOTSUPP, ENOTSOCK}) {
+    TestSource accept(Source::Kind::kAccept);
+    uring_->AnswerNextRequestForTest(-error);
+    Arm(&accept, Listener(&address));
+    ASSERT_TRUE(RunUntil([&] { return !accept.armed(); }));
+    EXPECT_EQ(accept.ends, (Ends{{SourceEnd::kError, error}}));
+  }
+}
+
+TEST_F(AnswerTest, ConnectsAndClosesTellErrors) {
+  Start();
+  SocketAddress address;
+  Listener(&address);
+  for (const int32_t answer : {-ECONNREFUSED, -ETIMEDOUT, -ENETUNREACH, -EADDRNOTAVAIL, -ENOMEM, -EISCONN}) {
+    uring_->AnswerNextRequestForTest(answer);
+    EXPECT_EQ(Connect(Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)), address), answer);
+  }
+  for (const int32_t answer : {-EIO, -EINTR, -EDQUOT}) {
+    TestOperation close(OperationKind::kClose, Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)));
+    uring_->AnswerNextRequestForTest(answer);
+    EXPECT_EQ(Run(close), answer);
+  }
+}
+
+TEST_F(AnswerTest, StepsPassWaitsThatFail) {
+  Start();
+  SocketId pair[2] = {kNoSocket, kNoSocket};
+  ASSERT_EQ(reactor_->OpenSocketPair(SocketType::kStream, pair), 0);
+  Keep(pair[0]);
+  Keep(pair[1]);
+  const int descriptors[] = {STDERR_FILENO};
+  for (const int32_t answer : {-ENOMEM, -ECANCELED}) {
+    TestSource receive(Source::Kind::kReceive);
+    receive.wants_descriptors = true;
+    Answer(answer);
+    Arm(&receive, pair[1]);
+    RunFor(absl::Milliseconds(150));  // 0, 5, 10, 20 and 40 ms.
+    if (answer == -ENOMEM) Answer(answer);
+    TestOperation send;
+    send.descriptors = descriptors;
+    StartSend(&send, pair[0], Pattern(500'000));  // Waits for room, too.
+    EXPECT_TRUE(RunUntil([&] { return send.done && receive.received.size() == 500'000u; }));
+    EXPECT_TRUE(receive.received == send.bytes);
+    Disarm(&receive);
+  }
+}
+
+// --- Lost completions ------------------------------------------------------------------------------------------------
+
+// One of each kind, in flight. The kernel then says that it has lost a completion, and has lost none.
+TEST_F(UringReactorTest, AllSurvivesTheLossOfNothing) {
+  for (const bool submission_thread : {false, true}) {
+    Start(ReactorOptions().set_submission_thread(submission_thread));
+    SocketAddress address;
+    TestSource accept(Source::Kind::kAccept);
+    Arm(&accept, Listener(&address));
+    const auto [client, server] = Connection();
+    TestSource receive(Source::Kind::kReceive);
+    Arm(&receive, server);
+    const auto [other_client, other_server] = Connection();
+    const std::string bytes = Pattern(16 << 20);
+    TestOperation send;
+    StartSend(&send, other_client, bytes);
+    SocketId pair[2] = {kNoSocket, kNoSocket};
+    ASSERT_EQ(reactor_->OpenSocketPair(SocketType::kDatagram, pair), 0);
+    TestSource datagrams(Source::Kind::kReceiveDatagrams);
+    Arm(&datagrams, Keep(pair[1]));
+    RunFor(absl::Milliseconds(5));
+
+    for (int round = 0; round < 5; ++round) {
+      uring_->ClaimLossForTest();
+      ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+    }
+
+    size_t read_bytes = 0;
+    ASSERT_TRUE(RunUntil([&] { return (read_bytes += ReadDirectly(other_server).size()) == bytes.size(); }));
+    EXPECT_EQ(Send(client, "received"), 8);
+    const SocketId other = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
+    EXPECT_EQ(Connect(other, address), 0);
+    WriteDirectly(Keep(pair[0]), "datagram");
+    EXPECT_TRUE(RunUntil([&] {
+      return receive.received == "received" && accept.accepted.size() == 1 && datagrams.datagrams.size() == 1;
+    }));
+    for (const SocketId accepted : accept.accepted) Keep(accepted);
+    EXPECT_EQ(Finish(send), static_cast<int64_t>(bytes.size()));
+    // It still wakes.
+    std::thread waker([this] { reactor_->Wake(); });
+    ASSERT_TRUE(RunUntil([&] { return reactor_->statistics().wakes > 0; }, absl::Seconds(10)));
+    waker.join();
+    Disarm(&accept);
+    Disarm(&receive);
+    Disarm(&datagrams);
+    EXPECT_EQ(uring_->late_completions(), 0u);
+  }
+}
+
+// The completion of each kind is really lost; a neighbour must not notice.
+class LossTest : public UringReactorTest {
+ protected:
+  void StartWithNeighbour() {
+    UringReactorTest::Start();
+    const auto [client, server] = Connection();
+    neighbour_ = client;
+    Arm(&receive_, server);
+    RunFor(absl::Milliseconds(5));
+  }
+  // Loses the completion that is about to come.
+  void Lose() {
+    for (int i = 0; i < 1000 && !uring_->LoseCompletionForTest(); ++i) absl::SleepFor(absl::Milliseconds(1));
+  }
+  void CheckNeighbour() {
+    WriteDirectly(neighbour_, "still here");
+    EXPECT_TRUE(RunUntil([&] { return receive_.received == "still here"; }));
+    Disarm(&receive_);
+    EXPECT_EQ(receive_.ends, (Ends{{SourceEnd::kDisarmed, 0}}));
+    EXPECT_EQ(reactor_->in_flight(), 0u);
+  }
+
+  SocketId neighbour_ = kNoSocket;
+  TestSource receive_{Source::Kind::kReceive};
+};
+
+TEST_F(LossTest, OfASendFailsTheConnection) {
+  StartWithNeighbour();
+  const auto [client, server] = Connection();
+  TestOperation send;
+  StartSend(&send, client, "sent or not");
+  Lose();
+
+  EXPECT_EQ(Finish(send), -ECONNABORTED);
+  CheckNeighbour();
+}
+
+TEST_F(LossTest, OfAReceiveFailsTheConnection) {
+  StartWithNeighbour();
+  const auto [client, server] = Connection();
+  close(client);
+  Forget(client);
+  TestSource receive(Source::Kind::kReceive);
+  Arm(&receive, server);  // Ends at once.
+  Lose();
+
+  ASSERT_TRUE(RunUntil([&] { return !receive.armed(); }));
+  EXPECT_EQ(receive.ends, (Ends{{SourceEnd::kError, ECONNABORTED}}));
+  CheckNeighbour();
+}
+
+TEST_F(LossTest, OfACloseOrAConnectIsMadeGood) {
+  StartWithNeighbour();
+  TestOperation close(OperationKind::kClose,
+                      static_cast<SocketId>(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)));
+  reactor_->Submit(close);
+  Lose();
+  EXPECT_EQ(Finish(close), 0);
+
+  SocketAddress address;
+  Listener(&address);
+  TestOperation connect(OperationKind::kConnect, Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream)));
+  connect.address = address;
+  reactor_->Submit(connect);
+  Lose();
+  EXPECT_EQ(Finish(connect), 0);
+  CheckNeighbour();
+}
+
+TEST_F(LossTest, OfAnAcceptOrAWaitIsMadeGood) {
+  StartWithNeighbour();
+  SocketAddress address;
+  TestSource accept(Source::Kind::kAccept);
+  uring_->AnswerNextRequestForTest(-EAGAIN);
+  Arm(&accept, Listener(&address));
+  Lose();
+  const SocketId client = Keep(reactor_->OpenSocket(AddressFamily::kIpv4, SocketType::kStream));
+  EXPECT_EQ(Connect(client, address), 0);
+  EXPECT_TRUE(RunUntil([&] { return accept.accepted.size() == 1; }));
+  for (const SocketId accepted : accept.accepted) Keep(accepted);
+  Disarm(&accept);
+
+  SocketId pair[2] = {kNoSocket, kNoSocket};
+  ASSERT_EQ(reactor_->OpenSocketPair(SocketType::kDatagram, pair), 0);
+  WriteDirectly(Keep(pair[0]), "datagram");
+  TestSource datagrams(Source::Kind::kReceiveDatagrams);
+  Arm(&datagrams, Keep(pair[1]));
+  Lose();
+  EXPECT_TRUE(RunUntil([&] { return datagrams.datagrams.size() == 1; }));
+  Disarm(&datagrams);
+  CheckNeighbour();
+}
+
+// The kernel has to keep what there is no room for, and may have no memory to do so: better that it need not.
+TEST_F(UringReactorTest, BurstsDoNotOverflowTheCompletionQueue) {
+  constexpr int kSources = 1500;
+  Start(ReactorOptions().set_ring_entries(64 * 5).set_receive_buffers(512).set_receive_buffer_bytes(256));
+  std::vector<std::unique_ptr<TestSource>> receives;
+  std::vector<SocketId> clients;
+  for (int i = 0; i < kSources; ++i) {
+    SocketId pair[2] = {kNoSocket, kNoSocket};
+    ASSERT_EQ(reactor_->OpenSocketPair(SocketType::kStream, pair), 0);
+    clients.push_back(Keep(pair[0]));
+    receives.push_back(std::make_unique<TestSource>(Source::Kind::kReceive));
+    receives.back()->socket = Keep(pair[1]);
+    WriteDirectly(clients.back(), "1");
+  }
+  // All that are armed have something to tell at once.
+  for (const auto& receive : receives) Arm(receive.get(), receive->socket);
+  const auto all_have = [&receives](size_t count) {
+    return std::all_of(receives.begin(), receives.end(),
+                       [count](const auto& receive) { return receive->received.size() == count; });
+  };
+  ASSERT_TRUE(RunUntil([&] { return all_have(1); }));
+
+  for (const SocketId client : clients) WriteDirectly(client, "2");
+  ASSERT_TRUE(RunUntil([&] { return all_have(2); }));
+
+  EXPECT_EQ(uring_->completion_overflows(), 0u);
+  for (const auto& receive : receives) reactor_->Disarm(*receive);
+  ASSERT_TRUE(RunUntil([&] { return reactor_->in_flight() == 0; }));
+  EXPECT_EQ(uring_->completion_overflows(), 0u);
+}
+
+// --- Accepts and connects --------------------------------------------------------------------------------------------
+
+TEST_F(UringReactorTest, ConnectsToAFullUnixListenerCostNoThreadAndFewTurns) {
+  Start();
+  const SocketId listener = Keep(reactor_->OpenSocket(AddressFamily::kUnix, SocketType::kStream));
+  const sa_family_t family = AF_UNIX;
+  SocketAddress address;
+  ASSERT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&family), sizeof(family)), 0);
+  ASSERT_EQ(reactor_->LocalAddress(listener, &address), 0);
+  ASSERT_EQ(reactor_->Listen(listener, 0), 0);
+  std::vector<std::unique_ptr<TestOperation>> connects;
+  for (int i = 0; i < 8; ++i) {
+    connects.push_back(std::make_unique<TestOperation>(
+        OperationKind::kConnect, Keep(reactor_->OpenSocket(AddressFamily::kUnix, SocketType::kStream))));
+    connects.back()->address = address;
+    reactor_->Submit(*connects.back());
+  }
+  RunFor(absl::Milliseconds(200));
+
+  EXPECT_EQ(KernelWorkers(), 0);
+  EXPECT_EQ(std::count_if(connects.begin(), connects.end(), [](const auto& connect) { return connect->done; }), 1);
+  TestSource accept(Source::Kind::kAccept);
+  Arm(&accept, listener);
+  ASSERT_TRUE(RunUntil([&] { return accept.accepted.size() == connects.size(); }));
+  for (const SocketId accepted : accept.accepted) Keep(accepted);
+  for (const auto& connect : connects) EXPECT_EQ(Finish(*connect), 0);
+  Disarm(&accept);
+  EXPECT_EQ(KernelWorkers(), 0);
+}
+
+TEST_F(UringReactorTest, LateAcceptOfDescriptorZeroIsClosed) {
+  Start();
+  SocketAddress address;
+  TestSource accept(Source::Kind::kAccept);
+  Arm(&accept, Listener(&address));
+  RunFor(absl::Milliseconds(1));
+  const uint64_t name = uring_->RequestNameForTest(accept);
+  Disarm(&accept);
+  const int kept = dup(STDIN_FILENO);
+  close(STDIN_FILENO);
+  ASSERT_EQ(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), 0);
+
+  uring_->PostCompletionForTest(name);
+  ASSERT_TRUE(reactor_->Poll(Instant::InfinitePast()));
+
+  EXPECT_EQ(uring_->late_completions(), 1u);
+  EXPECT_LT(fcntl(STDIN_FILENO, F_GETFD), 0);
+  if (kept >= 0) {
+    dup2(kept, STDIN_FILENO);
+    close(kept);
+  }
 }
 
 // --- Waiting and waking ----------------------------------------------------------------------------------------------

@@ -18,9 +18,11 @@
 #include "core/io/buffer.h"
 #include "core/io/datagram.h"
 #include "core/io/reactor.h"
+#include "posix/back_off.h"
 #include "posix/datagrams.h"
 #include "posix/descriptors.h"
 #include "posix/send_file.h"
+#include "posix/sockets.h"
 #include "uring/uring_reactor.h"
 
 namespace tandem::uring {
@@ -38,7 +40,7 @@ void UringReactor::MakeReady(Slot& slot) {
 void UringReactor::RunReady() {
   ready_in_work_.swap(ready_);
   for (const uint32_t index : ready_in_work_) {
-    Slot& slot = SlotAt(index);
+    Slot& slot = slots_.At(index);
     CHECK(slot.phase == Phase::kReady);
     if (slot.operation->state() == Operation::State::kCancelling) {
       Complete(slot, ResultOf(slot, -ECANCELED));
@@ -53,6 +55,8 @@ void UringReactor::RunReady() {
 void UringReactor::Step(Slot& slot, uint32_t events) {
   slot.phase = Phase::kReporting;
   switch (slot.kind) {
+    case Kind::kConnectUnix:
+      return StepConnectUnix(slot);
     case Kind::kSendDescriptors:
       return StepSendDescriptors(slot, events);
     case Kind::kSendFile:
@@ -66,6 +70,15 @@ void UringReactor::Step(Slot& slot, uint32_t events) {
     default:
       CHECK(false) << "this does not go by steps";
   }
+}
+
+// --- Connecting ------------------------------------------------------------------------------------------------------
+
+// Never waits: a Unix socket is connected at once, or its listener's queue is full, of whose room no event tells.
+void UringReactor::StepConnectUnix(Slot& slot) {
+  const int result = posix::ConnectNow(slot.operation->socket, slot.operation->address);
+  if (result == -EAGAIN) return RetryLater(slot, posix::kFullQueuePauses);
+  Complete(slot, result);
 }
 
 // --- Sending ---------------------------------------------------------------------------------------------------------
@@ -102,9 +115,13 @@ void UringReactor::AfterSendStep(Slot& slot, int64_t result, uint64_t size, uint
     NoteProgress(*slot.operation);
     return MakeReady(slot);
   }
+  // A datagram may be lost to want of memory; a stream may not.
+  if (posix::IsOutOfMemory(result) && slot.kind != Kind::kSendDatagrams) {
+    return RetryLater(slot, posix::kShortagePauses);
+  }
   if (result != -EAGAIN) return Complete(slot, ResultOf(slot, result));
   // Linux calls an unconnected Unix datagram socket writable whatever the queue of the one that is sent to.
-  if ((events & POLLOUT) != 0) return BackOff(slot, /*at_once=*/false);
+  if ((events & POLLOUT) != 0) return RetryLater(slot, posix::kFullQueuePauses);
   WaitFor(slot, POLLOUT);
 }
 
@@ -130,7 +147,7 @@ void UringReactor::StepReceiveDescriptors(Slot& slot) {
       return Start(slot);
     case -ENOMEM:
     case -ENOBUFS:
-      return BackOff(slot, /*at_once=*/false);
+      return RetryLater(slot, posix::kShortagePauses);
     default:
       return End(slot, SourceEnd::kError, static_cast<int>(-received));
   }
@@ -156,7 +173,7 @@ void UringReactor::StepReceiveDatagrams(Slot& slot, uint32_t events) {
       return Start(slot);
     case -ENOMEM:
     case -ENOBUFS:
-      return BackOff(slot, /*at_once=*/false);
+      return RetryLater(slot, posix::kShortagePauses);
     default:
       return End(slot, SourceEnd::kError, static_cast<int>(-received));
   }
