@@ -164,6 +164,29 @@ TEST_F(LingerTest, PositiveTimeIsOverThoughNobodyReads) {
   EXPECT_OK(Run(client.Close()));
 }
 
+TEST_F(LingerTest, WhatIsUnsentWhenTheTimeIsOverIsStillSent) {
+  auto [client, server] = ConnectedPair();
+  EXPECT_OK(client.set_linger(absl::Seconds(1)));
+  const size_t sent = FillUp(client);
+  EXPECT_OK(Run(client.Close()));
+  auto received = ReadAll(server);
+  ASSERT_OK(received);
+  EXPECT_EQ(received->size(), sent);
+}
+
+TEST_F(LingerTest, BytesThatComeMeanwhileReset) {
+  auto [client, server] = ConnectedPair();
+  EXPECT_OK(client.set_linger(absl::Seconds(600)));
+  FillUp(client);
+  auto close = Start(CloseOf(&client));
+  Settle();
+  EXPECT_FALSE(close->done());
+  Send(server, "too late");
+  EXPECT_OK(Wait(close));
+  Settle();
+  EXPECT_TRUE(IsReset(Run(server.WriteAll("x")).status));
+}
+
 TEST_F(LingerTest, PositiveWithNothingUnsentClosesAsEver) {
   auto [client, server] = ConnectedPair();
   EXPECT_OK(client.set_linger(absl::Seconds(600)));
