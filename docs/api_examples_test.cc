@@ -348,7 +348,7 @@ Task<absl::Status> EchoWithoutCopy(TcpStream* stream) {
   for (;;) {
     absl::StatusOr<Buffer> received = co_await stream->Receive();  // The reactor's own memory.
     if (!received.ok() || received->empty()) co_return received.status();
-    IoResult written = co_await stream->Write(*std::move(received));
+    IoResult written = co_await stream->WriteAll(*std::move(received));
     if (!written.ok()) co_return written.status;
   }
 }

@@ -28,11 +28,8 @@ DatagramSocket::DatagramSocket(SocketId id, AddressFamily family) : id_(id), fam
 }
 
 DatagramSocket::~DatagramSocket() {
-  // A crash of the simulated host drops everything without a close.
-  CHECK(closed_ || Executor::Current().dead()) << "a datagram socket's state was dropped without Close()";
   while (!receivers_.empty()) receivers_.PopFront();
   while (!senders_.empty()) senders_.PopFront();
-  while (!closers_.empty()) closers_.PopFront();
 }
 
 absl::Status DatagramSocket::StatusFor(int error, absl::string_view operation) const {
@@ -45,7 +42,7 @@ absl::Status DatagramSocket::StatusFor(int error, absl::string_view operation) c
 
 bool DatagramSocket::TakeReady(Datagram& datagram, int& error) {
   error = 0;
-  if (closing_) {
+  if (!open()) {
     error = EBADF;
     return true;
   }
@@ -85,7 +82,7 @@ int DatagramSocket::TryReceive(Datagram& datagram) {
 // it begins again when at most half is queued. After an error it waits for the next call: what the kernel has to say
 // may as well be for a sender.
 void DatagramSocket::ArmIfWanted() {
-  if (closing_ || source_.armed() || error_ != 0) return;
+  if (!open() || source_.armed() || error_ != 0) return;
   if (receivers_.empty() && !paused_) return;
   if (queued() > kQueueLimit / 2 || queued_bytes_ > kQueueBytes / 2) return;
   paused_ = false;
@@ -104,7 +101,7 @@ void DatagramSocket::Queue(Datagram datagram) {
 }
 
 void DatagramSocket::ReceiveSource::OnDatagram(Datagram datagram) {
-  if (owner_.closing_) return;
+  if (!owner_.open()) return;
   if (!owner_.receivers_.empty()) {
     owner_.receivers_.PopFront().OnDatagram(std::move(datagram));
     return;
@@ -115,7 +112,7 @@ void DatagramSocket::ReceiveSource::OnDatagram(Datagram datagram) {
 
 void DatagramSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
   const Ref<DatagramSocket> keep = Ref<DatagramSocket>::Adopt(&owner_);
-  if (owner_.closing_) {
+  if (!owner_.open()) {
     owner_.ContinueClose();
     return;
   }
@@ -132,10 +129,10 @@ void DatagramSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
 
 // --- Sending ---
 
-int DatagramSocket::TakeSendError() { return closing_ ? EBADF : std::exchange(error_, 0); }
+int DatagramSocket::TakeSendError() { return !open() ? EBADF : std::exchange(error_, 0); }
 
 void DatagramSocket::StartSending(Sender& sender) {
-  CHECK(!closing_);
+  CHECK(open());
   CHECK(!sender.datagrams_.empty());
   senders_.PushBack(sender);
   SendQueued();
@@ -161,7 +158,7 @@ int DatagramSocket::TrySend(const OutgoingDatagram& datagram) {
 
 // Sends as much of the queue as one operation can carry. A call that is alone lends its own datagrams.
 void DatagramSocket::SendQueued() {
-  if (closing_ || send_.in_flight() || senders_.empty()) return;
+  if (!open() || send_.in_flight() || senders_.empty()) return;
   gather_.clear();
   Sender& head = senders_.front();
   if (senders_.Next(head) == nullptr || head.datagrams_.size() - head.sent_ >= kMaxGather) {
@@ -198,7 +195,7 @@ void DatagramSocket::OnSendDone(int64_t result) {
     if (sender->stopping_) FinishSender(*sender, sender->error_);
     sender = next;
   }
-  if (closing_) {
+  if (!open()) {
     ContinueClose();
   } else {
     SendQueued();
@@ -231,8 +228,7 @@ void DatagramSocket::FinishSender(Sender& sender, int error) {
 // --- Closing ---
 
 void DatagramSocket::Close() {
-  if (closing_) return;
-  closing_ = true;
+  if (!BeginClose()) return;
   queue_.clear();
   first_ = 0;
   if (Executor::Current().dead()) return;
@@ -247,15 +243,9 @@ void DatagramSocket::Close() {
 }
 
 void DatagramSocket::ContinueClose() {
-  if (close_submitted_ || send_.in_flight() || source_.armed()) return;
-  close_submitted_ = true;
+  if (send_.in_flight() || source_.armed() || !BeginSubmittingClose()) return;
   AddRef();
   reactor_->Submit(close_);
-}
-
-void DatagramSocket::OnCloseDone(int64_t) {
-  closed_ = true;
-  while (!closers_.empty()) closers_.PopFront().OnClosed();
 }
 
 }  // namespace tandem

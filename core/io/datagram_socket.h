@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,16 +24,17 @@
 #include "core/base/intrusive_list.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
+#include "core/io/closing_socket.h"
 #include "core/io/datagram.h"
+#include "core/io/member_operation.h"
 #include "core/io/operation.h"
 #include "core/io/own_reactor.h"
 #include "core/io/socket_options.h"
 #include "core/io/source.h"
-#include "core/io/stream_socket.h"
 
 namespace tandem {
 
-class DatagramSocket final : public Counted<DatagramSocket> {
+class DatagramSocket final : public Counted<DatagramSocket>, public ClosingSocket {
  public:
   // Receiving pauses when so many datagrams, or so many bytes, wait in user memory; the rest waits in the kernel, which
   // drops what does not fit there. It resumes when at most half wait.
@@ -51,8 +53,6 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   // For messages: the address that the socket is bound to, as far as it is known.
   const SocketAddress& local() const { return local_; }
   void set_local(const SocketAddress& local) { local_ = local; }
-  // False once Close() was called.
-  bool open() const { return !closing_; }
   // The status for an errno of `operation` on this socket.
   absl::Status StatusFor(int error, absl::string_view operation) const;
 
@@ -129,8 +129,8 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   // Ends pending calls with EBADF, takes everything back from the reactor, then closes the socket. Datagrams that
   // nobody has taken are dropped. Idempotent.
   void Close();
-  bool closed() const { return closed_; }
-  void WaitForClose(StreamSocket::Closer& closer) { closers_.PushBack(closer); }
+  // For messages: "socket on 10.0.0.2:80".
+  std::string Name() const { return "socket on " + local_.ToString(); }
 
  private:
   friend class Counted<DatagramSocket>;
@@ -145,20 +145,6 @@ class DatagramSocket final : public Counted<DatagramSocket> {
     void OnAbandon() override { owner_.DropRef(); }
     DatagramSocket& owner_;
   };
-  template <void (DatagramSocket::*kCallback)(int64_t)>
-  class MemberOperation final : public Operation {
-   public:
-    explicit MemberOperation(DatagramSocket& owner) : owner_(owner) {}
-
-   private:
-    void OnComplete(int64_t result) override {
-      const Ref<DatagramSocket> keep = Ref<DatagramSocket>::Adopt(&owner_);
-      (owner_.*kCallback)(result);
-    }
-    void OnAbandon() override { owner_.DropRef(); }
-    DatagramSocket& owner_;
-  };
-
   static constexpr size_t kMaxGather = 32;
 
   DatagramSocket(SocketId id, AddressFamily family);
@@ -174,15 +160,12 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   void FinishSender(Sender& sender, int error);
 
   void ContinueClose();
-  void OnCloseDone(int64_t result);
+  void OnCloseDone(int64_t) { EndClose(); }
 
   const OwnReactor reactor_;
   const SocketId id_;
   const AddressFamily family_;
   SocketAddress local_;
-  bool closing_ = false;
-  bool closed_ = false;
-  bool close_submitted_ = false;
   bool paused_ = false;
   int error_ = 0;
   // The datagrams that wait are queue_[first_, end).
@@ -194,9 +177,8 @@ class DatagramSocket final : public Counted<DatagramSocket> {
   IntrusiveList<Sender, SendListTag> senders_;
   std::vector<OutgoingDatagram> gather_;
   uint64_t queue_steps_ = 0;
-  MemberOperation<&DatagramSocket::OnSendDone> send_{*this};
-  MemberOperation<&DatagramSocket::OnCloseDone> close_{*this};
-  IntrusiveList<StreamSocket::Closer, StreamSocket::CloseListTag> closers_;
+  MemberOperation<DatagramSocket, &DatagramSocket::OnSendDone> send_{*this};
+  MemberOperation<DatagramSocket, &DatagramSocket::OnCloseDone> close_{*this};
 };
 
 }  // namespace tandem

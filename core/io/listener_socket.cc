@@ -23,10 +23,8 @@ ListenerSocket::ListenerSocket(SocketId id, const SocketAddress& local) : id_(id
 }
 
 ListenerSocket::~ListenerSocket() {
-  CHECK(closed_ || Executor::Current().dead()) << "a listener state was dropped without Close()";
   for (Ref<StreamSocket>& stream : queue_) stream->Close(StreamSocket::CloseMode::kReset);
   while (!acceptors_.empty()) acceptors_.PopFront();
-  while (!closers_.empty()) closers_.PopFront();
 }
 
 absl::Status ListenerSocket::StatusFor(int error) const {
@@ -50,7 +48,7 @@ Ref<StreamSocket> ListenerSocket::AdoptAccepted(SocketId accepted) {
 }
 
 absl::StatusOr<Ref<StreamSocket>> ListenerSocket::TryAccept() {
-  if (closing_) return StatusFor(EBADF);
+  if (!open()) return StatusFor(EBADF);
   Ref<StreamSocket> queued = TakeQueued();
   if (queued || source_.armed() || !acceptors_.empty()) return queued;
   const int64_t result = reactor_->TryAccept(id_);
@@ -67,14 +65,14 @@ void ListenerSocket::StartAccepting(Acceptor& acceptor) {
 void ListenerSocket::StopAccepting(Acceptor& acceptor) { acceptor.Unlink(); }
 
 void ListenerSocket::ArmIfWanted() {
-  if (closing_ || source_.armed() || acceptors_.empty() || queue_.size() >= kQueueLimit / 2) return;
+  if (!open() || source_.armed() || acceptors_.empty() || queue_.size() >= kQueueLimit / 2) return;
   AddRef();
   reactor_->Arm(source_);
 }
 
 void ListenerSocket::AcceptSource::OnAccepted(SocketId accepted) {
   Ref<StreamSocket> stream = owner_.AdoptAccepted(accepted);
-  if (owner_.closing_) {
+  if (!owner_.open()) {
     stream->Close(StreamSocket::CloseMode::kReset);
     return;
   }
@@ -88,7 +86,7 @@ void ListenerSocket::AcceptSource::OnAccepted(SocketId accepted) {
 
 void ListenerSocket::AcceptSource::OnEnd(SourceEnd end, int error) {
   const Ref<ListenerSocket> keep = Ref<ListenerSocket>::Adopt(&owner_);
-  if (owner_.closing_) {
+  if (!owner_.open()) {
     owner_.ContinueClose();
     return;
   }
@@ -101,8 +99,7 @@ void ListenerSocket::FailWaiting(int error) {
 }
 
 void ListenerSocket::Close() {
-  if (closing_) return;
-  closing_ = true;
+  if (!BeginClose()) return;
   if (Executor::Current().dead()) return;
   FailWaiting(EBADF);
   for (Ref<StreamSocket>& stream : queue_) stream->Close(StreamSocket::CloseMode::kReset);
@@ -112,16 +109,9 @@ void ListenerSocket::Close() {
 }
 
 void ListenerSocket::ContinueClose() {
-  if (close_submitted_ || source_.armed()) return;
-  close_submitted_ = true;
+  if (source_.armed() || !BeginSubmittingClose()) return;
   AddRef();
   reactor_->Submit(close_);
-}
-
-void ListenerSocket::CloseOperation::OnComplete(int64_t) {
-  const Ref<ListenerSocket> keep = Ref<ListenerSocket>::Adopt(&owner_);
-  owner_.closed_ = true;
-  while (!owner_.closers_.empty()) owner_.closers_.PopFront().OnClosed();
 }
 
 }  // namespace tandem

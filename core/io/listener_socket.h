@@ -11,13 +11,15 @@
 
 #include <cstddef>
 #include <deque>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/intrusive_list.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
-#include "core/io/operation.h"
+#include "core/io/closing_socket.h"
+#include "core/io/member_operation.h"
 #include "core/io/own_reactor.h"
 #include "core/io/socket_options.h"
 #include "core/io/source.h"
@@ -25,7 +27,7 @@
 
 namespace tandem {
 
-class ListenerSocket final : public Counted<ListenerSocket> {
+class ListenerSocket final : public Counted<ListenerSocket>, public ClosingSocket {
  public:
   // Queued connections at which accepting pauses; it resumes when somebody waits and fewer than half are queued.
   static constexpr size_t kQueueLimit = 16;
@@ -37,7 +39,6 @@ class ListenerSocket final : public Counted<ListenerSocket> {
   // The bound address: known after Bind(), for messages and LocalAddress().
   const SocketAddress& local() const { return local_; }
   void set_local(const SocketAddress& local) { local_ = local; }
-  bool open() const { return !closing_; }
   absl::Status StatusFor(int error) const;
 
   struct AcceptListTag;
@@ -66,8 +67,8 @@ class ListenerSocket final : public Counted<ListenerSocket> {
 
   // Ends pending calls with EBADF, resets the queued connections, as Linux does, and closes the socket. Idempotent.
   void Close();
-  bool closed() const { return closed_; }
-  void WaitForClose(StreamSocket::Closer& closer) { closers_.PushBack(closer); }
+  // For messages: "listener on 10.0.0.2:80".
+  std::string Name() const { return "listener on " + local_.ToString(); }
 
  private:
   friend class Counted<ListenerSocket>;
@@ -82,16 +83,6 @@ class ListenerSocket final : public Counted<ListenerSocket> {
     void OnAbandon() override { owner_.DropRef(); }
     ListenerSocket& owner_;
   };
-  class CloseOperation final : public Operation {
-   public:
-    explicit CloseOperation(ListenerSocket& owner) : owner_(owner) {}
-
-   private:
-    void OnComplete(int64_t result) override;
-    void OnAbandon() override { owner_.DropRef(); }
-    ListenerSocket& owner_;
-  };
-
   ListenerSocket(SocketId id, const SocketAddress& local);
   ~ListenerSocket();
 
@@ -99,19 +90,16 @@ class ListenerSocket final : public Counted<ListenerSocket> {
   void ArmIfWanted();
   void FailWaiting(int error);
   void ContinueClose();
+  void OnCloseDone(int64_t) { EndClose(); }
 
   const OwnReactor reactor_;
   const SocketId id_;
   SocketAddress local_;
   bool lingers_ = false;
-  bool closing_ = false;
-  bool closed_ = false;
-  bool close_submitted_ = false;
   std::deque<Ref<StreamSocket>> queue_;
   IntrusiveList<Acceptor, AcceptListTag> acceptors_;
   AcceptSource source_{*this};
-  CloseOperation close_{*this};
-  IntrusiveList<StreamSocket::Closer, StreamSocket::CloseListTag> closers_;
+  MemberOperation<ListenerSocket, &ListenerSocket::OnCloseDone> close_{*this};
 };
 
 }  // namespace tandem

@@ -23,16 +23,13 @@ StreamSocket::StreamSocket(SocketId id, const SocketAddress& peer) : id_(id), pe
 }
 
 StreamSocket::~StreamSocket() {
-  // A crash of the simulated host drops everything without a close.
-  CHECK(closed_ || Executor::Current().dead()) << "a socket state was dropped without Close()";
   if (stall_timer_ != nullptr && stall_timer_->armed()) Executor::Current().timers().Disarm(*stall_timer_);
   while (!writers_.empty()) writers_.PopFront();
-  while (!closers_.empty()) closers_.PopFront();
 }
 
 SocketId StreamSocket::ReleaseId() {
-  CHECK(!closing_ && !source_.armed() && !send_.in_flight() && !connect_or_close_.in_flight());
-  closing_ = close_submitted_ = closed_ = true;
+  CHECK(open() && !source_.armed() && !send_.in_flight() && !connect_or_close_.in_flight());
+  GiveUpSocket();
   return id_;
 }
 
@@ -55,12 +52,12 @@ absl::Status StreamSocket::StatusFor(int error, absl::string_view operation) con
 }
 
 absl::Status StreamSocket::SetOption(SocketOption option, int value, absl::string_view name) {
-  if (closing_) return ClosedStatus(name);
+  if (!open()) return ClosedStatus(name);
   return StatusFor(-reactor_->SetOption(id_, option, value), name);
 }
 
 absl::StatusOr<int> StreamSocket::GetOption(SocketOption option, absl::string_view name) const {
-  if (closing_) return ClosedStatus(name);
+  if (!open()) return ClosedStatus(name);
   int value = 0;
   const int result = reactor_->GetOption(id_, option, &value);
   if (result < 0) return StatusFor(-result, name);
@@ -68,7 +65,7 @@ absl::StatusOr<int> StreamSocket::GetOption(SocketOption option, absl::string_vi
 }
 
 absl::StatusOr<SocketAddress> StreamSocket::LocalAddress() const {
-  if (closing_) return ClosedStatus("local address");
+  if (!open()) return ClosedStatus("local address");
   SocketAddress address;
   const int result = reactor_->LocalAddress(id_, &address);
   if (result < 0) return StatusFor(-result, "local address");
@@ -131,7 +128,7 @@ void StreamSocket::ReceiveSource::OnReceived(Buffer buffer) {
   } else {
     owner_.unread_.PushCompact(std::move(buffer));
   }
-  if (!owner_.closing_) owner_.NotifyReader();
+  if (owner_.open()) owner_.NotifyReader();
 }
 
 void StreamSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
@@ -149,7 +146,7 @@ void StreamSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
     case SourceEnd::kDisarmed:
       break;
   }
-  if (owner_.closing_) {
+  if (!owner_.open()) {
     owner_.ContinueClose();
     return;
   }
@@ -158,7 +155,7 @@ void StreamSocket::ReceiveSource::OnEnd(SourceEnd end, int error) {
 }
 
 absl::StatusOr<size_t> StreamSocket::TakeBytes(absl::Span<char> target) {
-  if (closing_) return ClosedStatus("read");
+  if (!open()) return ClosedStatus("read");
   if (!unread_.empty()) {
     if (!descriptors_.empty()) [[unlikely]]
       target = target.first(PassDescriptors(target.size()));
@@ -175,7 +172,7 @@ absl::StatusOr<size_t> StreamSocket::TakeBytes(absl::Span<char> target) {
 }
 
 absl::StatusOr<Buffer> StreamSocket::TakeBuffer() {
-  if (closing_ || unread_.empty()) {
+  if (!open() || unread_.empty()) {
     const auto ended = TakeBytes({});
     if (!ended.ok()) return ended.status();
     return Buffer();
@@ -189,7 +186,7 @@ absl::StatusOr<Buffer> StreamSocket::TakeBuffer() {
 }
 
 absl::StatusOr<size_t> StreamSocket::PeekBytes(absl::Span<char> target, size_t min) const {
-  if (closing_) return ClosedStatus("peek");
+  if (!open()) return ClosedStatus("peek");
   if (unread_.bytes() < min && read_error_ != 0) return StatusFor(read_error_, "peek");
   return unread_.Peek(target);
 }
@@ -213,7 +210,7 @@ absl::StatusOr<std::optional<size_t>> StreamSocket::TryTakeBytes(absl::Span<char
 
 absl::Status StreamSocket::Unread(Buffer buffer) {
   CHECK(reader_ == nullptr) << "bytes are pushed back under a read that waits (" << peer_.ToString() << ")";
-  if (closing_) return ClosedStatus("unread");
+  if (!open()) return ClosedStatus("unread");
   if (!buffer.empty()) unread_.PushFront(std::move(buffer));
   return absl::OkStatus();
 }
@@ -221,7 +218,7 @@ absl::Status StreamSocket::Unread(Buffer buffer) {
 absl::Status StreamSocket::Unread(absl::string_view bytes) { return Unread(reactor_->heap_buffers().Copy(bytes)); }
 
 absl::Status StreamSocket::ShutdownRead() {
-  if (closing_) return ClosedStatus("shutdown");
+  if (!open()) return ClosedStatus("shutdown");
   return StatusFor(-reactor_->Shutdown(id_, ShutdownHow::kRead), "shutdown");
 }
 
@@ -246,7 +243,7 @@ size_t StreamSocket::PassDescriptors(size_t limit) {
 // --- Writing ---
 
 int StreamSocket::write_error() const {
-  if (closing_) return EBADF;
+  if (!open()) return EBADF;
   return poisoned_ ? Writer::kPoisoned : 0;
 }
 
@@ -273,6 +270,7 @@ void StreamSocket::StopWriting(Writer& writer, int error) {
 
 absl::StatusOr<std::optional<size_t>> StreamSocket::TryWrite(absl::string_view data) {
   if (const int error = write_error(); error != 0) return StatusFor(error, "write");
+  if (data.empty()) return size_t{0};
   if (!writers_.empty() || send_.in_flight()) return std::nullopt;
   const IoSlice slice{data.data(), data.size()};
   const int64_t result = reactor_->TrySend(id_, absl::MakeConstSpan(&slice, 1));
@@ -288,7 +286,7 @@ void StreamSocket::ShutdownWriteWhenSent() {
 
 // Sends as much of the queue as one operation can carry.
 void StreamSocket::SendQueued() {
-  if (closing_ || send_.in_flight()) return;
+  if (!open() || send_.in_flight()) return;
   if (shutdown_when_sent_ || (!writers_.empty() && writers_.front().kind_ == Writer::Kind::kShutdown)) [[unlikely]] {
     FinishShutdowns();
   }
@@ -378,8 +376,7 @@ void StreamSocket::set_stall_timeout(absl::Duration timeout) {
     stall_timer_->last_sent = reactor_->ReadClock();
   }
   stall_timer_->timeout = timeout;
-  if (send_.in_flight() && !closing_)
-    Executor::Current().timers().Arm(*stall_timer_, stall_timer_->last_sent + timeout);
+  if (send_.in_flight() && open()) Executor::Current().timers().Arm(*stall_timer_, stall_timer_->last_sent + timeout);
 }
 
 absl::Duration StreamSocket::stall_timeout() const {
@@ -420,7 +417,7 @@ void StreamSocket::OnSent(int64_t result) {
     writer = next;
   }
   if (poisoned_) FailQueued(Writer::kPoisoned);
-  if (closing_) {
+  if (!open()) {
     ContinueClose();
   } else {
     SendQueued();
@@ -522,7 +519,7 @@ void StreamSocket::OnConnectOrCloseDone(int64_t result) {
   if (connect_or_close_.kind == OperationKind::kConnect) {
     OnConnectDone(result);
   } else {
-    OnCloseDone();
+    EndClose();
   }
 }
 
@@ -530,15 +527,14 @@ void StreamSocket::OnConnectDone(int64_t result) {
   // The address that was asked for may stand for another: 0.0.0.0 is this host.
   if (result == 0) reactor_->PeerAddress(id_, &peer_);
   std::exchange(connector_, nullptr)->OnConnected(static_cast<int>(-result));
-  if (closing_) ContinueClose();
+  if (!open()) ContinueClose();
 }
 
 // --- Closing ---
 
 void StreamSocket::Close(CloseMode mode) {
   if (mode == CloseMode::kReset) reset_ = true;
-  if (closing_) return;
-  closing_ = true;
+  if (!BeginClose()) return;
   if (Executor::Current().dead()) {
     unread_.Clear();
     descriptors_.clear();
@@ -553,8 +549,7 @@ void StreamSocket::Close(CloseMode mode) {
 }
 
 void StreamSocket::ContinueClose() {
-  if (close_submitted_ || send_.in_flight() || connect_or_close_.in_flight() || source_.armed()) return;
-  close_submitted_ = true;
+  if (send_.in_flight() || connect_or_close_.in_flight() || source_.armed() || !BeginSubmittingClose()) return;
   // Read-ahead took these bytes from the kernel, which would have answered a close with them unread by RST.
   if (reset_ || !unread_.empty()) {
     reactor_->SetOption(id_, SocketOption::kLinger, 0);
@@ -565,11 +560,6 @@ void StreamSocket::ContinueClose() {
   connect_or_close_.kind = OperationKind::kClose;
   AddRef();
   reactor_->Submit(connect_or_close_);
-}
-
-void StreamSocket::OnCloseDone() {
-  closed_ = true;
-  while (!closers_.empty()) closers_.PopFront().OnClosed();
 }
 
 }  // namespace tandem

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -30,7 +31,9 @@
 #include "core/base/ref.h"
 #include "core/io/address.h"
 #include "core/io/buffer.h"
+#include "core/io/closing_socket.h"
 #include "core/io/datagram.h"
+#include "core/io/member_operation.h"
 #include "core/io/operation.h"
 #include "core/io/own_reactor.h"
 #include "core/io/socket_options.h"
@@ -38,7 +41,7 @@
 
 namespace tandem {
 
-class StreamSocket final : public Counted<StreamSocket> {
+class StreamSocket final : public Counted<StreamSocket>, public ClosingSocket {
  public:
   // How many bytes may wait unread in user memory before receiving pauses.
   static constexpr size_t kDefaultHighWaterMark = 128 * 1024;
@@ -52,8 +55,6 @@ class StreamSocket final : public Counted<StreamSocket> {
   // For calls with id().
   const OwnReactor& reactor() const { return reactor_; }
   const SocketAddress& peer() const { return peer_; }
-  // False once Close() was called.
-  bool open() const { return !closing_; }
   // kFailedPrecondition with EBADF, for calls on a closed stream.
   absl::Status ClosedStatus(absl::string_view operation) const;
   // The status for an errno of `operation` on this stream, with the peer in the message.
@@ -80,7 +81,7 @@ class StreamSocket final : public Counted<StreamSocket> {
   };
 
   // True when a read would not wait.
-  bool readable() const { return closing_ || !unread_.empty() || read_error_ != 0 || end_of_stream_; }
+  bool readable() const { return !open() || !unread_.empty() || read_error_ != 0 || end_of_stream_; }
   // From here to EndReading() nobody but `reader` may read: CHECKed, since what the one was promised the other would
   // take.
   void BeginReading(Reader& reader);
@@ -98,7 +99,7 @@ class StreamSocket final : public Counted<StreamSocket> {
   // more) are before it. REQUIRES readable(), or that there are `min` bytes.
   absl::StatusOr<size_t> PeekBytes(absl::Span<char> target, size_t min = 1) const;
   // Whether nothing more will be received.
-  bool input_ended() const { return closing_ || read_error_ != 0 || end_of_stream_; }
+  bool input_ended() const { return !open() || read_error_ != 0 || end_of_stream_; }
   // As TakeBytes() when readable(). Else, when no receive is armed, what the kernel has; nullopt when that is nothing,
   // or when a receive is armed, which delivers from Poll(). REQUIRES that nobody reads and that `target` is not empty.
   absl::StatusOr<std::optional<size_t>> TryTakeBytes(absl::Span<char> target);
@@ -181,8 +182,7 @@ class StreamSocket final : public Counted<StreamSocket> {
   int write_error() const;
   // Allows writing again after a WriteAll was cut short.
   void AcceptPartial() { poisoned_ = false; }
-  // Sends what the kernel takes at once of `data`; nullopt when that is nothing or when writers are queued. REQUIRES
-  // that `data` is not empty.
+  // Sends what the kernel takes at once of `data`; nullopt when that is nothing or when writers are queued.
   absl::StatusOr<std::optional<size_t>> TryWrite(absl::string_view data);
   // How long writers may wait without a byte that goes; then all of them end with kStalled. Measured from the last byte
   // that went, or from the call that began to write when nothing was queued, or from here. REQUIRES timeout > 0.
@@ -210,26 +210,14 @@ class StreamSocket final : public Counted<StreamSocket> {
 
   // --- Closing ---
 
-  // A call that waits for the end of Close().
-  struct CloseListTag;
-  class Closer : public ListLink<CloseListTag> {
-   public:
-    virtual void OnClosed() = 0;
-
-   protected:
-    ~Closer() {
-      if (linked()) Unlink();  // Only when a simulated crash destroys the frame.
-    }
-  };
-
   enum class CloseMode : uint8_t {
     kGraceful,  // The kernel goes on sending what it has, then FIN; RST when input is unread, as Linux does.
     kReset,     // RST; what the kernel still had to send is dropped.
   };
   // Ends pending calls with EBADF, takes everything back from the reactor, then closes the socket. Idempotent.
-  void Close(CloseMode mode);
-  bool closed() const { return closed_; }
-  void WaitForClose(Closer& closer) { closers_.PushBack(closer); }
+  void Close(CloseMode mode = CloseMode::kGraceful);
+  // For messages: "stream to 10.0.0.2:80".
+  std::string Name() const { return "stream to " + peer_.ToString(); }
 
  private:
   friend class Counted<StreamSocket>;
@@ -245,20 +233,6 @@ class StreamSocket final : public Counted<StreamSocket> {
     void OnAbandon() override { owner_.DropRef(); }
     StreamSocket& owner_;
   };
-  template <void (StreamSocket::*kCallback)(int64_t)>
-  class MemberOperation final : public Operation {
-   public:
-    explicit MemberOperation(StreamSocket& owner) : owner_(owner) {}
-
-   private:
-    void OnComplete(int64_t result) override {
-      const Ref<StreamSocket> keep = Ref<StreamSocket>::Adopt(&owner_);
-      (owner_.*kCallback)(result);
-    }
-    void OnAbandon() override { owner_.DropRef(); }
-    StreamSocket& owner_;
-  };
-
   // Ends writers that wait for too long. Armed while a send is in flight.
   class StallTimer final : public Timer {
    public:
@@ -305,14 +279,10 @@ class StreamSocket final : public Counted<StreamSocket> {
   void OnConnectOrCloseDone(int64_t result);
   void OnConnectDone(int64_t result);
   void ContinueClose();
-  void OnCloseDone();
 
   const OwnReactor reactor_;
   const SocketId id_;
   SocketAddress peer_;
-  bool closing_ = false;
-  bool closed_ = false;
-  bool close_submitted_ = false;
   bool reset_ = false;
   bool end_of_stream_ = false;
   bool poisoned_ = false;
@@ -328,15 +298,14 @@ class StreamSocket final : public Counted<StreamSocket> {
   Connector* connector_ = nullptr;
   ReceiveSource source_{*this};
   IntrusiveList<Writer, WriteListTag> writers_;
-  MemberOperation<&StreamSocket::OnSent> send_{*this};
+  MemberOperation<StreamSocket, &StreamSocket::OnSent> send_{*this};
   // What a send carries: one slice, as most do, or up to kMaxSlices.
   IoSlice slice_;
   std::unique_ptr<IoSlice[]> gather_;
   std::unique_ptr<StallTimer> stall_timer_;
   uint64_t queue_steps_ = 0;
   // One operation is enough: a close waits for the end of a connect.
-  MemberOperation<&StreamSocket::OnConnectOrCloseDone> connect_or_close_{*this};
-  IntrusiveList<Closer, CloseListTag> closers_;
+  MemberOperation<StreamSocket, &StreamSocket::OnConnectOrCloseDone> connect_or_close_{*this};
 };
 
 }  // namespace tandem

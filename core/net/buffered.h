@@ -270,7 +270,7 @@ class BufferedWriter {
   // Flush(). A call that fails has taken nothing, and `bytes` is 0. Errors: those of Flush().
   Task<IoResult> WriteAll(absl::string_view data);
   // As WriteAll(). Returns data.size().
-  Task<absl::StatusOr<size_t>> Write(absl::string_view data);
+  Task<absl::StatusOr<size_t>> WriteSome(absl::string_view data);
   // As WriteAll(); no write of a BufferedWriter is cut short in the middle, so...
   Task<IoResult> WriteRest(absl::string_view data) { return WriteAll(data); }
   // ...there is nothing to accept, either.
@@ -420,7 +420,7 @@ Task<IoResult> BufferedWriter<Sink>::WriteAll(absl::string_view data) {
 }
 
 template <AsyncWriter Sink>
-Task<absl::StatusOr<size_t>> BufferedWriter<Sink>::Write(absl::string_view data) {
+Task<absl::StatusOr<size_t>> BufferedWriter<Sink>::WriteSome(absl::string_view data) {
   IoResult written = co_await WriteAll(data);
   if (!written.ok()) co_return std::move(written.status);
   co_return written.bytes;

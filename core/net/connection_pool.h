@@ -40,6 +40,7 @@
 #include "core/base/instant.h"
 #include "core/base/intrusive_list.h"
 #include "core/base/ref.h"
+#include "core/net/handle.h"
 
 namespace tandem {
 
@@ -261,7 +262,11 @@ class ConnectionPool {
     // Closes the connection, unless it was returned.
     ~Lease() = default;
 
-    Connection& operator*() const { return static_cast<Held*>(slot_.connection())->connection; }
+    // A lease that was returned or moved from has none (CHECKed).
+    Connection& operator*() const {
+      if (!slot_.valid()) internal::DieOfEmptyHandle("Lease");
+      return static_cast<Held*>(slot_.connection())->connection;
+    }
     Connection* operator->() const { return &**this; }
     // Says that the last request was answered in full and that the connection is good for the next one. The lease is
     // then empty.

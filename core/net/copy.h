@@ -56,7 +56,7 @@ class Duplex {
   {
     return reader_.Receive();
   }
-  auto Write(absl::string_view data) { return writer_.Write(data); }
+  auto WriteSome(absl::string_view data) { return writer_.WriteSome(data); }
   auto WriteAll(absl::string_view data) { return writer_.WriteAll(data); }
   auto WriteRest(absl::string_view data) { return writer_.WriteRest(data); }
   void AcceptPartial() { writer_.AcceptPartial(); }
@@ -138,7 +138,7 @@ Task<absl::Status> CopyUntilEnd(From* from, To* to, size_t block_bytes, CopyProg
     progress->Note(0);
     // In pieces, so that each that goes is noted.
     while (!data.empty()) {
-      absl::StatusOr<size_t> count = co_await to->Write(data);
+      absl::StatusOr<size_t> count = co_await to->WriteSome(data);
       if (!count.ok()) co_return count.status();
       progress->Note(*count);
       data.remove_prefix(*count);

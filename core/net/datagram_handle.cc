@@ -22,15 +22,15 @@ absl::StatusOr<Ref<DatagramSocket>> DatagramHandle::OpenSocket(AddressFamily fam
 // Only for messages, so a failure does not matter.
 void DatagramHandle::LearnLocalAddress() {
   SocketAddress local;
-  if (socket_->reactor()->LocalAddress(socket_->id(), &local) == 0) socket_->set_local(local);
+  if (socket()->reactor()->LocalAddress(socket()->id(), &local) == 0) socket()->set_local(local);
 }
 
 absl::Status DatagramHandle::BindSocket(const SocketAddress& address) {
   const auto operation = [&address] { return absl::StrCat("bind ", address.ToString()); };
-  if (!socket_->open()) return socket_->StatusFor(EBADF, operation());
+  if (!socket()->open()) return socket()->StatusFor(EBADF, operation());
   if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation());
-  if (!socket_->IsOfKind(address)) return ErrnoStatus(EINVAL, operation());
-  const int result = socket_->reactor()->Bind(socket_->id(), address);
+  if (!socket()->IsOfKind(address)) return ErrnoStatus(EINVAL, operation());
+  const int result = socket()->reactor()->Bind(socket()->id(), address);
   if (result < 0) return ErrnoStatus(-result, operation());
   LearnLocalAddress();
   return absl::OkStatus();
@@ -38,65 +38,65 @@ absl::Status DatagramHandle::BindSocket(const SocketAddress& address) {
 
 absl::Status DatagramHandle::Connect(const SocketAddress& peer) {
   const auto operation = [&peer] { return absl::StrCat("connect ", peer.ToString()); };
-  if (!socket_->open()) return socket_->StatusFor(EBADF, operation());
+  if (!socket()->open()) return socket()->StatusFor(EBADF, operation());
   if (peer.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation());
-  if (!socket_->IsOfKind(peer)) return ErrnoStatus(EINVAL, operation());
-  const int result = socket_->reactor()->ConnectDatagrams(socket_->id(), peer);
+  if (!socket()->IsOfKind(peer)) return ErrnoStatus(EINVAL, operation());
+  const int result = socket()->reactor()->ConnectDatagrams(socket()->id(), peer);
   if (result < 0) return ErrnoStatus(-result, operation());
   LearnLocalAddress();
   return absl::OkStatus();
 }
 
 absl::Status DatagramHandle::Disconnect() {
-  if (!socket_->open()) return socket_->StatusFor(EBADF, "disconnect");
-  const int result = socket_->reactor()->ConnectDatagrams(socket_->id(), SocketAddress());
-  if (result < 0) return socket_->StatusFor(-result, "disconnect");
+  if (!socket()->open()) return socket()->StatusFor(EBADF, "disconnect");
+  const int result = socket()->reactor()->ConnectDatagrams(socket()->id(), SocketAddress());
+  if (result < 0) return socket()->StatusFor(-result, "disconnect");
   LearnLocalAddress();
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<size_t>> DatagramHandle::TrySendTo(absl::string_view data,
                                                                 const SocketAddress& destination) {
-  const int error = socket_->TrySend(OutgoingDatagram(data, destination));
+  const int error = socket()->TrySend(OutgoingDatagram(data, destination));
   if (error == EAGAIN) return std::nullopt;
-  if (error != 0) return socket_->StatusFor(error, "send");
+  if (error != 0) return socket()->StatusFor(error, "send");
   return data.size();
 }
 
 absl::StatusOr<std::optional<ReceivedDatagram>> DatagramHandle::TryReceiveFrom(absl::Span<char> target) {
   Datagram datagram;
-  const int error = socket_->TryReceive(datagram);
+  const int error = socket()->TryReceive(datagram);
   if (error == EAGAIN) return std::nullopt;
-  if (error != 0) return socket_->StatusFor(error, "receive");
+  if (error != 0) return socket()->StatusFor(error, "receive");
   return internal::CopyOut(std::move(datagram), target);
 }
 
 absl::StatusOr<SocketAddress> DatagramHandle::LocalAddress() const {
-  if (!socket_->open()) return socket_->StatusFor(EBADF, "local address");
+  if (!socket()->open()) return socket()->StatusFor(EBADF, "local address");
   SocketAddress address;
-  const int result = socket_->reactor()->LocalAddress(socket_->id(), &address);
-  if (result < 0) return socket_->StatusFor(-result, "local address");
+  const int result = socket()->reactor()->LocalAddress(socket()->id(), &address);
+  if (result < 0) return socket()->StatusFor(-result, "local address");
   return address;
 }
 
 absl::StatusOr<SocketAddress> DatagramHandle::PeerAddress() const {
-  if (!socket_->open()) return socket_->StatusFor(EBADF, "peer address");
+  if (!socket()->open()) return socket()->StatusFor(EBADF, "peer address");
   SocketAddress address;
-  const int result = socket_->reactor()->PeerAddress(socket_->id(), &address);
-  if (result < 0) return socket_->StatusFor(-result, "peer address");
+  const int result = socket()->reactor()->PeerAddress(socket()->id(), &address);
+  if (result < 0) return socket()->StatusFor(-result, "peer address");
   return address;
 }
 
 absl::Status DatagramHandle::SetOption(SocketOption option, int value, absl::string_view name) {
-  if (!socket_->open()) return socket_->StatusFor(EBADF, name);
-  return socket_->StatusFor(-socket_->reactor()->SetOption(socket_->id(), option, value), name);
+  if (!socket()->open()) return socket()->StatusFor(EBADF, name);
+  return socket()->StatusFor(-socket()->reactor()->SetOption(socket()->id(), option, value), name);
 }
 
 absl::StatusOr<int> DatagramHandle::GetOption(SocketOption option, absl::string_view name) const {
-  if (!socket_->open()) return socket_->StatusFor(EBADF, name);
+  if (!socket()->open()) return socket()->StatusFor(EBADF, name);
   int value = 0;
-  const int result = socket_->reactor()->GetOption(socket_->id(), option, &value);
-  if (result < 0) return socket_->StatusFor(-result, name);
+  const int result = socket()->reactor()->GetOption(socket()->id(), option, &value);
+  if (result < 0) return socket()->StatusFor(-result, name);
   return value;
 }
 

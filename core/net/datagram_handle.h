@@ -26,14 +26,14 @@
 #include "core/io/datagram.h"
 #include "core/io/datagram_socket.h"
 #include "core/io/socket_options.h"
+#include "core/net/close_operation.h"
 #include "core/net/datagram_operations.h"
+#include "core/net/handle.h"
 
 namespace tandem {
 
-class DatagramHandle {
+class DatagramHandle : public Handle<DatagramHandle, DatagramSocket> {
  public:
-  bool valid() const { return socket_.get() != nullptr; }
-
   // Makes `peer` the destination of Send() and the only source that is received from; what had arrived before stays.
   // Binds the socket, when it is not, to an address from which `peer` can be reached. May be called again, with another
   // peer. Does not wait: nothing is sent.
@@ -70,16 +70,16 @@ class DatagramHandle {
   //   kPermissionDenied    EACCES: a broadcast address without set_broadcast(true).
   //   kFailedPrecondition  EBADF: Close() was called, before or meanwhile.
   SendDatagramOperation SendTo(absl::string_view data, const SocketAddress& destination) {
-    return SendDatagramOperation(socket_, OutgoingDatagram(data, destination));
+    return SendDatagramOperation(socket(), OutgoingDatagram(data, destination));
   }
   // Sends to the peer that the socket is connected to. Errors: those of SendTo(); kFailedPrecondition with ENOTCONN
   // on an unconnected Unix socket, which says so where UDP says EDESTADDRREQ.
-  SendDatagramOperation Send(absl::string_view data) { return SendDatagramOperation(socket_, OutgoingDatagram(data)); }
+  SendDatagramOperation Send(absl::string_view data) { return SendDatagramOperation(socket(), OutgoingDatagram(data)); }
   // Sends several datagrams, in order, with few calls to the kernel. Stops at the first that fails; `sent` says how
   // many went before it, and they are all of them exactly when the status is OK. A stopped call may have sent some.
   // `datagrams` and what they point to must stay valid until the call has returned. Errors: those of SendTo().
   SendManyOperation SendMany(absl::Span<const OutgoingDatagram> datagrams) {
-    return SendManyOperation(socket_, datagrams);
+    return SendManyOperation(socket(), datagrams);
   }
   // As SendTo() (Send(), when `destination` is none), at once: nullopt when it would have to wait, because the kernel's
   // buffer is full or other calls are queued.
@@ -98,22 +98,22 @@ class DatagramHandle {
   //                        earlier datagram, reported once: by this or by a sending call, whichever comes first.
   //                        Receiving goes on with the next call.
   //   kFailedPrecondition  EBADF: Close() was called, before or meanwhile.
-  ReceiveFromOperation ReceiveFrom(absl::Span<char> target) { return ReceiveFromOperation(socket_, target); }
+  ReceiveFromOperation ReceiveFrom(absl::Span<char> target) { return ReceiveFromOperation(socket(), target); }
   // The same, by the name that reads well on a connected socket.
-  ReceiveFromOperation Receive(absl::Span<char> target) { return ReceiveFromOperation(socket_, target); }
+  ReceiveFromOperation Receive(absl::Span<char> target) { return ReceiveFromOperation(socket(), target); }
   // As ReceiveFrom(), but hands the bytes over without a copy. `truncated` only when the datagram was longer than the
   // reactor's buffers, which take all that UDP can carry. When the program holds more than half of the kernel's receive
   // buffers, the bytes are copied after all.
-  ReceiveDatagramOperation ReceiveDatagram() { return ReceiveDatagramOperation(socket_); }
+  ReceiveDatagramOperation ReceiveDatagram() { return ReceiveDatagramOperation(socket()); }
   // Receives at least one datagram and at most `max` (0 counts as 1): as many as have arrived when the first has.
   // Allocates the vector. Errors: those of ReceiveFrom(); nothing was received then.
-  ReceiveManyOperation ReceiveMany(size_t max) { return ReceiveManyOperation(socket_, max); }
+  ReceiveManyOperation ReceiveMany(size_t max) { return ReceiveManyOperation(socket(), max); }
   // As ReceiveFrom(), at once: nullopt when it would have to wait. While the reactor receives by itself, which it does
   // from the first call that waited until the queue is full, new datagrams are seen in the next turn of the loop.
   absl::StatusOr<std::optional<ReceivedDatagram>> TryReceiveFrom(absl::Span<char> target);
 
   // Datagrams that were received and not taken.
-  size_t queued() const { return socket_->queued(); }
+  size_t queued() const { return socket()->queued(); }
 
   // --- Addresses, options, closing ---
 
@@ -132,20 +132,16 @@ class DatagramHandle {
 
   // Closes the socket: pending calls end with kFailedPrecondition (EBADF), and datagrams that nobody took are dropped.
   // Cannot be cancelled. Idempotent. Always OK.
-  CloseDatagramsOperation Close() { return CloseDatagramsOperation(socket_); }
+  CloseOperation<DatagramSocket> Close() { return CloseOperation<DatagramSocket>(socket()); }
 
  protected:
   DatagramHandle() = default;
-  explicit DatagramHandle(Ref<DatagramSocket> socket) : socket_(std::move(socket)) {}
+  explicit DatagramHandle(Ref<DatagramSocket> socket) : Handle(std::move(socket)) {}
   DatagramHandle(DatagramHandle&&) = default;
-  DatagramHandle& operator=(DatagramHandle&& other) noexcept {
-    if (this != &other) {
-      CloseInBackground();
-      socket_ = std::move(other.socket_);
-    }
-    return *this;
-  }
-  ~DatagramHandle() { CloseInBackground(); }
+  DatagramHandle& operator=(DatagramHandle&&) = default;
+  ~DatagramHandle() = default;
+
+  const Ref<DatagramSocket>& socket() const { return state(); }
 
   // Opens a socket; the handle closes it from then on.
   static absl::StatusOr<Ref<DatagramSocket>> OpenSocket(AddressFamily family);
@@ -157,12 +153,11 @@ class DatagramHandle {
   }
   absl::StatusOr<bool> GetFlag(SocketOption option, absl::string_view name) const;
 
-  Ref<DatagramSocket> socket_;
-
  private:
-  void CloseInBackground() {
-    if (socket_.get() != nullptr) socket_->Close();
-  }
+  friend class Handle<DatagramHandle, DatagramSocket>;
+  static constexpr absl::string_view kHandleName = "UdpSocket or UnixDatagram";
+  static void LetGo(DatagramSocket& socket) { socket.Close(); }
+
   void LearnLocalAddress();
 };
 

@@ -55,11 +55,4 @@ absl::StatusOr<std::vector<Datagram>> ReceiveManyOperation::TakeResult() {
   return datagrams;
 }
 
-bool CloseDatagramsOperation::Start() {
-  socket_->Close();
-  if (socket_->closed()) return true;
-  socket_->WaitForClose(*this);
-  return false;
-}
-
 }  // namespace tandem

@@ -21,7 +21,6 @@
 #include "core/io/address.h"
 #include "core/io/datagram.h"
 #include "core/io/datagram_socket.h"
-#include "core/io/stream_socket.h"
 
 namespace tandem {
 
@@ -188,20 +187,6 @@ class [[nodiscard]] SendManyOperation final : public internal::DatagramOutputOpe
   SendManyOperation(Ref<DatagramSocket> socket, absl::Span<const OutgoingDatagram> datagrams)
       : DatagramOutputOperation(std::move(socket), datagrams) {}
   SendManyResult TakeResult() { return SendManyResult{EndStatus(), sent()}; }
-};
-
-// Awaits to absl::Status (always OK). See UdpSocket::Close().
-class [[nodiscard]] CloseDatagramsOperation final : public Leaf, private StreamSocket::Closer {
- public:
-  explicit CloseDatagramsOperation(Ref<DatagramSocket> socket) : socket_(std::move(socket)) { set_uncancellable(); }
-  std::string Describe() const override { return "the close of the socket on " + socket_->local().ToString(); }
-  absl::Status TakeResult() { return absl::OkStatus(); }
-
- private:
-  bool Start() override;
-  void OnStop() override {}
-  void OnClosed() override { Finish(); }
-  Ref<DatagramSocket> socket_;
 };
 
 }  // namespace tandem

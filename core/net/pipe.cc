@@ -56,6 +56,10 @@ size_t PipeHalf::PutBytes(absl::string_view data) {
   return count;
 }
 
+absl::Status PipeHalf::FlushStatus() const {
+  return writing_closed_ ? ErrnoStatus(EBADF, "flush a pipe") : absl::OkStatus();
+}
+
 absl::Status PipeHalf::WriteError() const {
   if (writing_closed_) return ErrnoStatus(EBADF, "write to a pipe");
   if (ended_ || reading_closed_) return ErrnoStatus(EPIPE, "write to a pipe");
@@ -153,8 +157,8 @@ void PipeStream::CloseNow() {
 }
 
 void PipeStream::Abort() {
-  output_->Reset();
-  input_->CloseReading();
+  output()->Reset();
+  input()->CloseReading();
 }
 
 }  // namespace tandem

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -26,6 +27,8 @@
 #include "core/base/intrusive_list.h"
 #include "core/base/ref.h"
 #include "core/base/result.h"
+#include "core/net/flush_operation.h"
+#include "core/net/handle.h"
 
 namespace tandem {
 
@@ -99,6 +102,8 @@ class PipeHalf final : public Counted<PipeHalf> {
   // Takes `writer`, which waits, out of the queue.
   void StopWriting(Writer& writer);
   void AcceptPartial() { poisoned_ = false; }
+  // OK, or EBADF after CloseWriting() and Reset().
+  absl::Status FlushStatus() const;
   // Writes fail with EBADF from now on. The reading end gets what was written and then the end...
   void CloseWriting();
   // ...or loses what it has not read, and gets ECONNRESET.
@@ -138,13 +143,13 @@ class PipeStream {
   class ReadOperation;
   template <typename Derived>
   class OutputOperation;
-  class WriteOperation;
+  class WriteSomeOperation;
   class WriteAllOperation;
   class ShutdownWriteOperation;
-  class FlushOperation;
   class CloseOperation;
 
-  // No stream; only assignment, destruction and valid() make sense.
+  // No stream: only assignment, destruction and valid() make sense, and any other call is a bug (CHECKed); so after a
+  // move from here.
   PipeStream() = default;
   PipeStream(PipeStream&&) = default;
   PipeStream& operator=(PipeStream&& other) noexcept {
@@ -162,10 +167,10 @@ class PipeStream {
 
   // See core/net/stream.h. The calls can be given a deadline, `.By(instant)`.
   ReadOperation Read(absl::Span<char> target);
-  WriteOperation Write(absl::string_view data);
+  WriteSomeOperation WriteSome(absl::string_view data);
   WriteAllOperation WriteAll(absl::string_view data);
   WriteAllOperation WriteRest(absl::string_view data);
-  void AcceptPartial() { output_->AcceptPartial(); }
+  void AcceptPartial() { output()->AcceptPartial(); }
   FlushOperation Flush();
   ShutdownWriteOperation ShutdownWrite();
   CloseOperation Close();
@@ -176,6 +181,12 @@ class PipeStream {
   PipeStream(Ref<internal::PipeHalf> input, Ref<internal::PipeHalf> output)
       : input_(std::move(input)), output_(std::move(output)) {}
   void CloseNow();
+  const Ref<internal::PipeHalf>& input() const { return Checked(input_); }
+  const Ref<internal::PipeHalf>& output() const { return Checked(output_); }
+  static const Ref<internal::PipeHalf>& Checked(const Ref<internal::PipeHalf>& half) {
+    if (ABSL_PREDICT_FALSE(half.get() == nullptr)) internal::DieOfEmptyHandle("PipeStream");
+    return half;
+  }
 
   Ref<internal::PipeHalf> input_;
   Ref<internal::PipeHalf> output_;
@@ -242,9 +253,9 @@ class PipeStream::OutputOperation : public WithDeadline<Derived>, protected inte
 };
 
 // Awaits to absl::StatusOr<size_t>.
-class [[nodiscard]] PipeStream::WriteOperation final : public OutputOperation<WriteOperation> {
+class [[nodiscard]] PipeStream::WriteSomeOperation final : public OutputOperation<WriteSomeOperation> {
  public:
-  WriteOperation(Ref<internal::PipeHalf> half, absl::string_view data)
+  WriteSomeOperation(Ref<internal::PipeHalf> half, absl::string_view data)
       : OutputOperation(std::move(half), Kind::kSome, data) {}
   absl::StatusOr<size_t> TakeResult() {
     absl::Status status = EndStatus();
@@ -273,17 +284,6 @@ class [[nodiscard]] PipeStream::ShutdownWriteOperation final : public OutputOper
 };
 
 // Awaits to absl::Status.
-class [[nodiscard]] PipeStream::FlushOperation final : public WithDeadline<FlushOperation> {
- public:
-  std::string Describe() const override { return "a flush"; }
-  absl::Status TakeResult() { return cause() == StopCause::kNone ? absl::OkStatus() : StopStatus(); }
-
- private:
-  bool Start() override { return true; }
-  void OnStop() override {}
-};
-
-// Awaits to absl::Status.
 class [[nodiscard]] PipeStream::CloseOperation final : public Leaf {
  public:
   explicit CloseOperation(PipeStream& stream) : stream_(stream) { set_uncancellable(); }
@@ -299,17 +299,22 @@ class [[nodiscard]] PipeStream::CloseOperation final : public Leaf {
   PipeStream& stream_;
 };
 
-inline PipeStream::ReadOperation PipeStream::Read(absl::Span<char> target) { return ReadOperation(input_, target); }
-inline PipeStream::WriteOperation PipeStream::Write(absl::string_view data) { return WriteOperation(output_, data); }
+inline PipeStream::ReadOperation PipeStream::Read(absl::Span<char> target) { return ReadOperation(input(), target); }
+inline PipeStream::WriteSomeOperation PipeStream::WriteSome(absl::string_view data) {
+  return WriteSomeOperation(output(), data);
+}
 inline PipeStream::WriteAllOperation PipeStream::WriteAll(absl::string_view data) {
-  return WriteAllOperation(output_, data, WriteAllOperation::Begins::kAtTheStart);
+  return WriteAllOperation(output(), data, WriteAllOperation::Begins::kAtTheStart);
 }
 inline PipeStream::WriteAllOperation PipeStream::WriteRest(absl::string_view data) {
-  return WriteAllOperation(output_, data, WriteAllOperation::Begins::kInTheMiddle);
+  return WriteAllOperation(output(), data, WriteAllOperation::Begins::kInTheMiddle);
 }
-inline PipeStream::FlushOperation PipeStream::Flush() { return FlushOperation(); }
-inline PipeStream::ShutdownWriteOperation PipeStream::ShutdownWrite() { return ShutdownWriteOperation(output_); }
-inline PipeStream::CloseOperation PipeStream::Close() { return CloseOperation(*this); }
+inline FlushOperation PipeStream::Flush() { return FlushOperation(output()->FlushStatus()); }
+inline PipeStream::ShutdownWriteOperation PipeStream::ShutdownWrite() { return ShutdownWriteOperation(output()); }
+inline PipeStream::CloseOperation PipeStream::Close() {
+  static_cast<void>(input());
+  return CloseOperation(*this);
+}
 
 }  // namespace tandem
 

@@ -31,11 +31,4 @@ void StreamAcceptor::OnAccepted(Ref<StreamSocket> stream, int error) {
 
 }  // namespace internal
 
-bool CloseListenerOperation::Start() {
-  socket_->Close();
-  if (socket_->closed()) return true;
-  socket_->WaitForClose(*this);
-  return false;
-}
-
 }  // namespace tandem

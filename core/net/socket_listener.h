@@ -13,13 +13,20 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/async/combinators.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
 #include "core/io/listener_socket.h"
 #include "core/io/stream_socket.h"
+#include "core/net/close_operation.h"
+#include "core/net/handle.h"
 
 namespace tandem {
+
+// How many connections wait in the kernel for an Accept() when nothing else is asked for; net.core.somaxconn caps it
+// (listen(2)).
+inline constexpr int kDefaultBacklog = 4096;
 
 namespace internal {
 
@@ -74,26 +81,10 @@ class [[nodiscard]] AcceptOperation final : public WithDeadline<AcceptOperation<
   void OnAcceptEnd() override { this->Finish(); }
 };
 
-// Awaits to absl::Status (always OK). See SocketListener::Close().
-class [[nodiscard]] CloseListenerOperation final : public Leaf, private StreamSocket::Closer {
- public:
-  explicit CloseListenerOperation(Ref<ListenerSocket> socket) : socket_(std::move(socket)) { set_uncancellable(); }
-  std::string Describe() const override { return "the close of the listener on " + socket_->local().ToString(); }
-  absl::Status TakeResult() { return absl::OkStatus(); }
-
- private:
-  bool Start() override;
-  void OnStop() override {}
-  void OnClosed() override { Finish(); }
-  Ref<ListenerSocket> socket_;
-};
-
 // A listening socket that accepts `Stream`s.
 template <typename Stream>
-class SocketListener {
+class SocketListener : public Handle<SocketListener<Stream>, ListenerSocket> {
  public:
-  bool valid() const { return socket_.get() != nullptr; }
-
   // Waits for a connection. Accepting begins with the first call; at most ListenerSocket::kQueueLimit connections wait
   // in user space (a reactor may overshoot), the rest in the kernel's backlog. Several calls may wait; they are served
   // in order. Lossless: a connection that arrives when the call is being stopped waits for the next call. When
@@ -103,7 +94,7 @@ class SocketListener {
   //   kDeadlineExceeded    The deadline of the scope or of .By() passed first.
   //   kCancelled           The enclosing scope was cancelled.
   //   kFailedPrecondition  EBADF: Close() was called, before or meanwhile.
-  AcceptOperation<Stream> Accept() { return AcceptOperation<Stream>(socket_); }
+  AcceptOperation<Stream> Accept() { return AcceptOperation<Stream>(socket()); }
 
   // As Accept(), but never waits: nullopt where Accept() would, and when other calls wait already. A program that
   // repeats it must let time pass in between (co_await Sleep(), for example; a Yield() takes next to none in the
@@ -114,7 +105,7 @@ class SocketListener {
   //   kFailedPrecondition  EBADF: Close() was called.
   //   kResourceExhausted   EMFILE, ENFILE: no descriptor is free. The connection stays in the kernel's backlog.
   absl::StatusOr<std::optional<Stream>> TryAccept() {
-    absl::StatusOr<Ref<StreamSocket>> accepted = socket_->TryAccept();
+    absl::StatusOr<Ref<StreamSocket>> accepted = socket()->TryAccept();
     if (!accepted.ok()) return accepted.status();
     if (*accepted == nullptr) return std::optional<Stream>();
     return std::optional<Stream>(Stream(*std::move(accepted)));
@@ -122,34 +113,26 @@ class SocketListener {
 
   // Closes the listener: pending calls end with kFailedPrecondition (EBADF); connections that nobody accepted are
   // reset. Cannot be cancelled. Idempotent. Always OK.
-  CloseListenerOperation Close() { return CloseListenerOperation(socket_); }
+  CloseOperation<ListenerSocket> Close() { return CloseOperation<ListenerSocket>(socket()); }
 
   // The bound address, with the port that was picked.
-  const SocketAddress& LocalAddress() const { return socket_->local(); }
+  const SocketAddress& LocalAddress() const { return socket()->local(); }
 
   // For the library: the state below.
-  const Ref<ListenerSocket>& socket() const { return socket_; }
+  const Ref<ListenerSocket>& socket() const { return this->state(); }
 
  protected:
   SocketListener() = default;
-  explicit SocketListener(Ref<ListenerSocket> socket) : socket_(std::move(socket)) {}
+  explicit SocketListener(Ref<ListenerSocket> socket) : Handle<SocketListener, ListenerSocket>(std::move(socket)) {}
   SocketListener(SocketListener&&) = default;
-  SocketListener& operator=(SocketListener&& other) noexcept {
-    if (this != &other) {
-      CloseInBackground();
-      socket_ = std::move(other.socket_);
-    }
-    return *this;
-  }
+  SocketListener& operator=(SocketListener&&) = default;
   // Closes in the background, as Close() does, without waiting.
-  ~SocketListener() { CloseInBackground(); }
+  ~SocketListener() = default;
 
  private:
-  void CloseInBackground() {
-    if (socket_.get() != nullptr) socket_->Close();
-  }
-
-  Ref<ListenerSocket> socket_;
+  friend class Handle<SocketListener, ListenerSocket>;
+  static constexpr absl::string_view kHandleName = "TcpListener or UnixListener";
+  static void LetGo(ListenerSocket& socket) { socket.Close(); }
 };
 
 }  // namespace tandem

@@ -110,6 +110,10 @@ bool ReadAtLeastOperation::Progress() {
         absl::StrCat("read: at least ", min_, " bytes do not fit into a target of ", target_.size()));
     return true;
   }
+  if (!socket_->open()) {
+    status_ = socket_->ClosedStatus("read");
+    return true;
+  }
   // What follows the bytes, an error or the end, is looked at only for want of bytes.
   while (bytes_ < min_ ? socket_->readable() : bytes_ < target_.size() && socket_->unread_bytes() > 0) {
     const auto count = socket_->TakeBytes(target_.subspan(bytes_));
@@ -129,7 +133,7 @@ bool ReadAtLeastOperation::Progress() {
 
 IoResult ReadAtLeastOperation::TakeResult() { return IoResult{EndStopped() ? StopStatus() : status_, bytes_}; }
 
-absl::StatusOr<size_t> WriteOperation::TakeResult() {
+absl::StatusOr<size_t> WriteSomeOperation::TakeResult() {
   if (bytes_written() > 0) return bytes_written();
   absl::Status status = EndStatus("write");
   if (!status.ok()) return status;
@@ -141,12 +145,5 @@ IoResult WriteAllOperation::TakeResult() { return IoResult{EndStatus("write"), b
 IoResult SendFileOperation::TakeResult() { return IoResult{EndStatus("send file"), bytes_written()}; }
 
 absl::Status ShutdownWriteOperation::TakeResult() { return EndStatus("shutdown"); }
-
-bool CloseOperation::Start() {
-  socket_->Close(StreamSocket::CloseMode::kGraceful);
-  if (socket_->closed()) return true;
-  socket_->WaitForClose(*this);
-  return false;
-}
 
 }  // namespace tandem

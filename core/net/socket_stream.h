@@ -32,6 +32,9 @@
 #include "core/io/operation.h"
 #include "core/io/socket_options.h"
 #include "core/io/stream_socket.h"
+#include "core/net/close_operation.h"
+#include "core/net/flush_operation.h"
+#include "core/net/handle.h"
 
 namespace tandem {
 
@@ -204,10 +207,10 @@ class [[nodiscard]] ReadAtLeastOperation final : public internal::StreamInputOpe
   absl::Status status_;
 };
 
-// Awaits to absl::StatusOr<size_t>. See WritingCalls::Write().
-class [[nodiscard]] WriteOperation final : public internal::StreamOutputOperation<WriteOperation> {
+// Awaits to absl::StatusOr<size_t>. See WritingCalls::WriteSome().
+class [[nodiscard]] WriteSomeOperation final : public internal::StreamOutputOperation<WriteSomeOperation> {
  public:
-  WriteOperation(Ref<StreamSocket> socket, absl::string_view data, absl::Span<const int> descriptors = {})
+  WriteSomeOperation(Ref<StreamSocket> socket, absl::string_view data, absl::Span<const int> descriptors = {})
       : StreamOutputOperation(std::move(socket), Kind::kSome, {}, descriptors), slice_{data.data(), data.size()} {
     if (!data.empty()) slices_ = absl::MakeConstSpan(&slice_, 1);
   }
@@ -217,7 +220,7 @@ class [[nodiscard]] WriteOperation final : public internal::StreamOutputOperatio
   const IoSlice slice_;
 };
 
-// Awaits to IoResult. See WritingCalls::WriteAll(), WriteRest(), WriteV() and Write(Buffer).
+// Awaits to IoResult. See WritingCalls::WriteAll() and WriteRest().
 class [[nodiscard]] WriteAllOperation final : public internal::StreamOutputOperation<WriteAllOperation> {
  public:
   WriteAllOperation(Ref<StreamSocket> socket, absl::string_view data, absl::Span<const int> descriptors = {})
@@ -259,31 +262,6 @@ class [[nodiscard]] ShutdownWriteOperation final : public internal::StreamOutput
   explicit ShutdownWriteOperation(Ref<StreamSocket> socket)
       : StreamOutputOperation(std::move(socket), Kind::kShutdown, {}) {}
   absl::Status TakeResult();
-};
-
-// Awaits to absl::Status. See WritingCalls::Flush().
-class [[nodiscard]] FlushOperation final : public WithDeadline<FlushOperation> {
- public:
-  std::string Describe() const override { return "a flush"; }
-  absl::Status TakeResult() const { return cause() == StopCause::kNone ? absl::OkStatus() : StopStatus(); }
-
- private:
-  bool Start() override { return true; }
-  void OnStop() override {}
-};
-
-// Awaits to absl::Status (always OK). See SocketStream::Close().
-class [[nodiscard]] CloseOperation final : public Leaf, private StreamSocket::Closer {
- public:
-  explicit CloseOperation(Ref<StreamSocket> socket) : socket_(std::move(socket)) { set_uncancellable(); }
-  std::string Describe() const override { return "the close of the stream to " + socket_->peer().ToString(); }
-  absl::Status TakeResult() { return absl::OkStatus(); }
-
- private:
-  bool Start() override;
-  void OnStop() override {}
-  void OnClosed() override { Finish(); }
-  Ref<StreamSocket> socket_;
 };
 
 namespace internal {
@@ -452,12 +430,12 @@ class WritingCalls {
   //   kUnavailable         EPIPE, ECONNRESET: the peer is gone, or ShutdownWrite() was called. ETIMEDOUT.
   //   kFailedPrecondition  EBADF: Close() was called. Without an errno: an earlier WriteAll was cut short, see
   //                        WriteRest() and AcceptPartial().
-  WriteOperation Write(absl::string_view data) { return WriteOperation(socket(), data); }
+  WriteSomeOperation WriteSome(absl::string_view data) { return WriteSomeOperation(socket(), data); }
 
   // Writes all of `data`. `bytes` is how many were sent; they are all of `data` exactly when the status is OK. A call
   // that is cut short after some bytes (cancelled, timed out) poisons the sending half: later writes, and those already
   // queued, fail with kFailedPrecondition until WriteRest() or AcceptPartial(), because a half-sent message must not be
-  // followed by another by accident. Errors are those of Write().
+  // followed by another by accident. Errors are those of WriteSome().
   WriteAllOperation WriteAll(absl::string_view data) { return WriteAllOperation(socket(), data); }
 
   // As WriteAll(), for the rest of one that was cut short: of its data, what follows the first `bytes`. Is not refused
@@ -469,19 +447,16 @@ class WritingCalls {
   }
 
   // As WriteAll(), for several pieces. `slices` and what they point to must stay valid until the call has returned.
-  WriteAllOperation WriteV(absl::Span<const IoSlice> slices) { return WriteAllOperation(socket(), slices); }
+  WriteAllOperation WriteAll(absl::Span<const IoSlice> slices) { return WriteAllOperation(socket(), slices); }
 
   // As WriteAll(), for a buffer that the call takes over: what a Receive() returned goes out without a copy.
-  WriteAllOperation Write(Buffer buffer) { return WriteAllOperation(socket(), std::move(buffer)); }
+  WriteAllOperation WriteAll(Buffer buffer) { return WriteAllOperation(socket(), std::move(buffer)); }
 
   // Writes what the kernel takes at once of `data` and returns how many bytes that was; nullopt when it takes nothing
   // now, or when other writes are queued, which must not be overtaken. 0 only for empty `data`.
   //
-  // Errors: those of Write(), without kDeadlineExceeded and kCancelled.
-  absl::StatusOr<std::optional<size_t>> TryWrite(absl::string_view data) {
-    if (data.empty()) return size_t{0};
-    return socket()->TryWrite(data);
-  }
+  // Errors: those of WriteSome(), without kDeadlineExceeded and kCancelled.
+  absl::StatusOr<std::optional<size_t>> TryWrite(absl::string_view data) { return socket()->TryWrite(data); }
 
   // Sends `count` bytes of an open file from `offset` on, without copying them through the program (sendfile(2)).
   // `descriptor` stays the caller's and must stay open until the call has returned; its file position is not used. A
@@ -512,13 +487,15 @@ class WritingCalls {
 
   // Nothing is held back here, so this is done at once: for code that is written for any stream.
   //
-  // Errors: kDeadlineExceeded, kCancelled.
-  FlushOperation Flush() { return FlushOperation(); }
+  // Errors: kDeadlineExceeded, kCancelled; kFailedPrecondition (EBADF) after Close().
+  FlushOperation Flush() {
+    return FlushOperation(socket()->open() ? absl::OkStatus() : socket()->ClosedStatus("flush"));
+  }
 
   // Ends the sending half after everything that was queued before; the peer reads the end of the stream. Reading goes
   // on. A second call does nothing.
   //
-  // Errors: those of Write(); kFailedPrecondition also for ENOTCONN, when the connection is gone.
+  // Errors: those of WriteSome(); kFailedPrecondition also for ENOTCONN, when the connection is gone.
   ShutdownWriteOperation ShutdownWrite() { return ShutdownWriteOperation(socket()); }
 
  private:
@@ -555,52 +532,41 @@ class BufferSizeOptions {
 };
 
 // A connected stream socket; TcpStream and UnixStream add what is theirs.
-class SocketStream : public ReadingCalls<SocketStream>,
+class SocketStream : public Handle<SocketStream, StreamSocket>,
+                     public ReadingCalls<SocketStream>,
                      public WritingCalls<SocketStream>,
                      public BufferSizeOptions<SocketStream> {
  public:
-  bool valid() const { return socket_.get() != nullptr; }
-
   // Closes the stream: pending calls end with kFailedPrecondition (EBADF), then the socket is closed. What the kernel
   // has taken is still sent to the peer; when received bytes were not read, the peer sees a reset, as on Linux. Cannot
   // be cancelled. Idempotent. Always OK.
-  CloseOperation Close() { return CloseOperation(socket_); }
+  CloseOperation<StreamSocket> Close() { return CloseOperation<StreamSocket>(socket()); }
 
   // Closes with a reset: unsent bytes are dropped, and the peer sees ECONNRESET, never the end of the stream. Does not
   // wait; co_await Close() after it does.
-  void Abort() { socket_->Close(StreamSocket::CloseMode::kReset); }
+  void Abort() { socket()->Close(StreamSocket::CloseMode::kReset); }
 
   // The address of this end. Errors: kFailedPrecondition after Close().
-  absl::StatusOr<SocketAddress> LocalAddress() const { return socket_->LocalAddress(); }
+  absl::StatusOr<SocketAddress> LocalAddress() const { return socket()->LocalAddress(); }
   // The address of the other end, as the kernel tells it: who connected to 0.0.0.0 is connected to 127.0.0.1. Kept, so
   // also known after the connection is gone.
-  const SocketAddress& PeerAddress() const { return socket_->peer(); }
+  const SocketAddress& PeerAddress() const { return socket()->peer(); }
 
   // For the library: the state below.
-  const Ref<StreamSocket>& socket() const { return socket_; }
+  const Ref<StreamSocket>& socket() const { return state(); }
 
  protected:
   SocketStream() = default;
-  explicit SocketStream(Ref<StreamSocket> socket) : socket_(std::move(socket)) {}
+  explicit SocketStream(Ref<StreamSocket> socket) : Handle(std::move(socket)) {}
   SocketStream(SocketStream&&) = default;
-  SocketStream& operator=(SocketStream&& other) noexcept {
-    if (this != &other) {
-      CloseInBackground();
-      socket_ = std::move(other.socket_);
-    }
-    return *this;
-  }
+  SocketStream& operator=(SocketStream&&) = default;
   // Closes in the background, as Close() does, without waiting.
-  ~SocketStream() { CloseInBackground(); }
-
-  Ref<StreamSocket> ReleaseSocket() { return std::move(socket_); }
+  ~SocketStream() = default;
 
  private:
-  void CloseInBackground() {
-    if (socket_.get() != nullptr) socket_->Close(StreamSocket::CloseMode::kGraceful);
-  }
-
-  Ref<StreamSocket> socket_;
+  friend class Handle<SocketStream, StreamSocket>;
+  static constexpr absl::string_view kHandleName = "TcpStream or UnixStream";
+  static void LetGo(StreamSocket& socket) { socket.Close(StreamSocket::CloseMode::kGraceful); }
 };
 
 }  // namespace tandem

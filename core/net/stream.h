@@ -10,7 +10,7 @@
 //   Read(span)       Waits for between 1 and span.size() bytes and returns how many; 0 at the end of the stream.
 //                    Lossless: a call that is stopped has consumed nothing. One reading call at a time (CHECKed).
 //                    kInvalidArgument when the span is empty.
-//   Write(data)      Writes at least one byte and returns how many. Stopped means that nothing was written.
+//   WriteSome(data)  Writes at least one byte and returns how many. Stopped means that nothing was written.
 //   WriteAll(data)   Writes all; IoResult says how many bytes went when it was cut short. When some did, the writing
 //                    half is poisoned: later writes fail with kFailedPrecondition, until...
 //   WriteRest(data)  ...has sent the rest of the WriteAll (what was `data` there, without the bytes that went); or...
@@ -32,6 +32,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -40,6 +41,7 @@
 #include "core/async/task.h"
 #include "core/base/result.h"
 #include "core/io/buffer.h"
+#include "core/net/handle.h"
 
 namespace tandem {
 
@@ -57,7 +59,7 @@ concept AsyncReader = requires(T& stream, absl::Span<char> target) {
 
 template <typename T>
 concept AsyncWriter = requires(T& stream, absl::string_view data) {
-  { stream.Write(data) } -> AwaitsTo<absl::StatusOr<size_t>>;
+  { stream.WriteSome(data) } -> AwaitsTo<absl::StatusOr<size_t>>;
   { stream.WriteAll(data) } -> AwaitsTo<IoResult>;
   { stream.WriteRest(data) } -> AwaitsTo<IoResult>;
   stream.AcceptPartial();
@@ -82,7 +84,8 @@ concept BufferReader = AsyncReader<T> && requires(T& stream) {
 // `co_await WithTimeout(duration, stream.Read(span))`.
 class Stream {
  public:
-  // No stream; only assignment, destruction and valid() make sense.
+  // No stream: only assignment, destruction and valid() make sense, and any other call is a bug (CHECKed); so after a
+  // move from here.
   Stream() = default;
   template <typename S>
     requires(!std::same_as<S, Stream>) && AsyncStream<S>
@@ -94,22 +97,22 @@ class Stream {
 
   bool valid() const { return holder_ != nullptr; }
 
-  Task<absl::StatusOr<size_t>> Read(absl::Span<char> target) { return holder_->Read(target); }
-  Task<absl::StatusOr<size_t>> Write(absl::string_view data) { return holder_->Write(data); }
-  Task<IoResult> WriteAll(absl::string_view data) { return holder_->WriteAll(data); }
-  Task<IoResult> WriteRest(absl::string_view data) { return holder_->WriteRest(data); }
-  void AcceptPartial() { holder_->AcceptPartial(); }
-  Task<absl::Status> Flush() { return holder_->Flush(); }
-  Task<absl::Status> ShutdownWrite() { return holder_->ShutdownWrite(); }
-  Task<absl::Status> Close() { return holder_->Close(); }
-  void Abort() { holder_->Abort(); }
+  Task<absl::StatusOr<size_t>> Read(absl::Span<char> target) { return holder().Read(target); }
+  Task<absl::StatusOr<size_t>> WriteSome(absl::string_view data) { return holder().WriteSome(data); }
+  Task<IoResult> WriteAll(absl::string_view data) { return holder().WriteAll(data); }
+  Task<IoResult> WriteRest(absl::string_view data) { return holder().WriteRest(data); }
+  void AcceptPartial() { holder().AcceptPartial(); }
+  Task<absl::Status> Flush() { return holder().Flush(); }
+  Task<absl::Status> ShutdownWrite() { return holder().ShutdownWrite(); }
+  Task<absl::Status> Close() { return holder().Close(); }
+  void Abort() { holder().Abort(); }
 
  private:
   class AnyHolder {
    public:
     virtual ~AnyHolder() = default;
     virtual Task<absl::StatusOr<size_t>> Read(absl::Span<char> target) = 0;
-    virtual Task<absl::StatusOr<size_t>> Write(absl::string_view data) = 0;
+    virtual Task<absl::StatusOr<size_t>> WriteSome(absl::string_view data) = 0;
     virtual Task<IoResult> WriteAll(absl::string_view data) = 0;
     virtual Task<IoResult> WriteRest(absl::string_view data) = 0;
     virtual void AcceptPartial() = 0;
@@ -126,7 +129,9 @@ class Stream {
     explicit Holder(S stream) : stream_(std::move(stream)) {}
 
     Task<absl::StatusOr<size_t>> Read(absl::Span<char> target) override { co_return co_await stream_.Read(target); }
-    Task<absl::StatusOr<size_t>> Write(absl::string_view data) override { co_return co_await stream_.Write(data); }
+    Task<absl::StatusOr<size_t>> WriteSome(absl::string_view data) override {
+      co_return co_await stream_.WriteSome(data);
+    }
     Task<IoResult> WriteAll(absl::string_view data) override { co_return co_await stream_.WriteAll(data); }
     Task<IoResult> WriteRest(absl::string_view data) override { co_return co_await stream_.WriteRest(data); }
     void AcceptPartial() override { stream_.AcceptPartial(); }
@@ -138,6 +143,11 @@ class Stream {
    private:
     S stream_;
   };
+
+  AnyHolder& holder() const {
+    if (ABSL_PREDICT_FALSE(!valid())) internal::DieOfEmptyHandle("Stream");
+    return *holder_;
+  }
 
   std::unique_ptr<AnyHolder> holder_;
 };

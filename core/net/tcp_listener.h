@@ -17,8 +17,6 @@
 
 namespace tandem {
 
-inline constexpr int kDefaultBacklog = 4096;
-
 class ListenOptions {
  public:
   ListenOptions() {}
@@ -59,7 +57,6 @@ class ListenOptions {
 
 class TcpListener final : public SocketListener<TcpStream> {
  public:
-  // No listener; only assignment, destruction and valid() make sense.
   TcpListener() = default;
   explicit TcpListener(Ref<ListenerSocket> socket) : SocketListener(std::move(socket)) {}
 

@@ -78,58 +78,58 @@ class TcpOptions {
  public:
   // TCP_NODELAY (tcp(7)): false lets the kernel hold back small segments while others are unacknowledged. On by default
   // in Tandem.
-  absl::Status set_no_delay(bool on) { return internal::SetFlag(state(), SocketOption::kNoDelay, on, "set no-delay"); }
-  absl::StatusOr<bool> no_delay() const { return internal::GetFlag(state(), SocketOption::kNoDelay, "get no-delay"); }
+  absl::Status set_no_delay(bool on) { return internal::SetFlag(stream(), SocketOption::kNoDelay, on, "set no-delay"); }
+  absl::StatusOr<bool> no_delay() const { return internal::GetFlag(stream(), SocketOption::kNoDelay, "get no-delay"); }
 
   // TCP_QUICKACK (tcp(7)): true acknowledges at once, false delays, as the kernel likes; it changes this by itself
   // later.
   absl::Status set_quick_ack(bool on) {
-    return internal::SetFlag(state(), SocketOption::kQuickAck, on, "set quick-ack");
+    return internal::SetFlag(stream(), SocketOption::kQuickAck, on, "set quick-ack");
   }
   absl::StatusOr<bool> quick_ack() const {
-    return internal::GetFlag(state(), SocketOption::kQuickAck, "get quick-ack");
+    return internal::GetFlag(stream(), SocketOption::kQuickAck, "get quick-ack");
   }
 
   // SO_KEEPALIVE (socket(7)) with its times; nullopt, the default, is off.
   absl::Status set_keep_alive(const std::optional<KeepAlive>& keep_alive) {
-    return internal::SetKeepAlive(state(), keep_alive);
+    return internal::SetKeepAlive(stream(), keep_alive);
   }
-  absl::StatusOr<std::optional<KeepAlive>> keep_alive() const { return internal::GetKeepAlive(state()); }
+  absl::StatusOr<std::optional<KeepAlive>> keep_alive() const { return internal::GetKeepAlive(stream()); }
 
   // TCP_USER_TIMEOUT (tcp(7)): how long sent bytes may stay unacknowledged before the connection is dead (ETIMEDOUT).
   // Rounded up to milliseconds, up to 2^31 - 1 of them. Zero, the default, leaves it to the system's retries (tcp(7),
   // tcp_retries2: about a quarter of an hour).
-  absl::Status set_user_timeout(absl::Duration timeout) { return internal::SetUserTimeout(state(), timeout); }
-  absl::StatusOr<absl::Duration> user_timeout() const { return internal::GetUserTimeout(state()); }
+  absl::Status set_user_timeout(absl::Duration timeout) { return internal::SetUserTimeout(stream(), timeout); }
+  absl::StatusOr<absl::Duration> user_timeout() const { return internal::GetUserTimeout(stream()); }
 
   // SO_LINGER (socket(7)), what Close() does: nullopt, the default, returns at once while the kernel goes on sending;
   // zero drops what is unsent and resets the connection; a positive time makes Close() wait until all is acknowledged,
   // or so long, without holding up the shard. Rounded up to whole seconds, up to 65535.
-  absl::Status set_linger(std::optional<absl::Duration> linger) { return internal::SetLinger(state(), linger); }
-  absl::StatusOr<std::optional<absl::Duration>> linger() const { return internal::GetLinger(state()); }
+  absl::Status set_linger(std::optional<absl::Duration> linger) { return internal::SetLinger(stream(), linger); }
+  absl::StatusOr<std::optional<absl::Duration>> linger() const { return internal::GetLinger(stream()); }
 
   // The traffic class byte of what is sent, 0..255: IP_TOS (ip(7)) or IPV6_TCLASS. Its two lowest bits are TCP's own
   // (ECN): they are ignored.
   absl::Status set_traffic_class(int traffic_class) {
-    return internal::SetNumber(state(), SocketOption::kTrafficClass, traffic_class, 0, 255, "set traffic class");
+    return internal::SetNumber(stream(), SocketOption::kTrafficClass, traffic_class, 0, 255, "set traffic class");
   }
   absl::StatusOr<int> traffic_class() const {
-    return state().GetOption(SocketOption::kTrafficClass, "get traffic class");
+    return stream().GetOption(SocketOption::kTrafficClass, "get traffic class");
   }
   // The DSCP (RFC 2474), 0..63: the upper six bits of the traffic class.
-  absl::Status set_dscp(int dscp) { return internal::SetDscp(state(), dscp); }
-  absl::StatusOr<int> dscp() const { return internal::GetDscp(state()); }
+  absl::Status set_dscp(int dscp) { return internal::SetDscp(stream(), dscp); }
+  absl::StatusOr<int> dscp() const { return internal::GetDscp(stream()); }
 
   // How many routers what is sent may pass, 1..255: IP_TTL (ip(7)) or IPV6_UNICAST_HOPS.
-  absl::Status set_ttl(int ttl) {
-    return internal::SetNumber(state(), SocketOption::kTimeToLive, ttl, 1, 255, "set ttl");
+  absl::Status set_time_to_live(int hops) {
+    return internal::SetNumber(stream(), SocketOption::kTimeToLive, hops, 1, 255, "set time to live");
   }
-  absl::StatusOr<int> ttl() const { return state().GetOption(SocketOption::kTimeToLive, "get ttl"); }
+  absl::StatusOr<int> time_to_live() const { return stream().GetOption(SocketOption::kTimeToLive, "get time to live"); }
 
  private:
   friend Derived;
   TcpOptions() = default;
-  StreamSocket& state() const { return *static_cast<const Derived*>(this)->socket(); }
+  StreamSocket& stream() const { return *static_cast<const Derived*>(this)->socket(); }
 };
 
 }  // namespace tandem

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
@@ -31,16 +30,11 @@ absl::Status TcpSocket::Bind(const SocketAddress& address) {
   const std::string operation = absl::StrCat("bind ", address.ToString());
   if (address.family() == AddressFamily::kNone) return ErrnoStatus(EDESTADDRREQ, operation);
   if (address.is_unix()) return ErrnoStatus(EINVAL, operation);
-  return ErrnoStatus(-socket_->reactor()->Bind(socket_->id(), address), operation);
-}
-
-Ref<StreamSocket> TcpSocket::TakeSocket() {
-  CHECK(valid()) << "the socket was taken away by an earlier Listen() or Connect(), or moved from";
-  return std::move(socket_);
+  return ErrnoStatus(-socket()->reactor()->Bind(socket()->id(), address), operation);
 }
 
 absl::StatusOr<TcpListener> TcpSocket::Listen(int backlog) && {
-  const Ref<StreamSocket> socket = TakeSocket();
+  const Ref<StreamSocket> socket = ReleaseState();
   const OwnReactor& reactor = socket->reactor();
   int result = reactor->Listen(socket->id(), backlog);
   SocketAddress local;

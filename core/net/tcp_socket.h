@@ -16,10 +16,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
 #include "core/io/socket_options.h"
 #include "core/io/stream_socket.h"
+#include "core/net/handle.h"
 #include "core/net/socket_stream.h"
 #include "core/net/tcp_listener.h"
 #include "core/net/tcp_options.h"
@@ -27,24 +29,16 @@
 
 namespace tandem {
 
-class TcpSocket final : public TcpOptions<TcpSocket>, public BufferSizeOptions<TcpSocket> {
+class TcpSocket final : public Handle<TcpSocket, StreamSocket>,
+                        public TcpOptions<TcpSocket>,
+                        public BufferSizeOptions<TcpSocket> {
  public:
-  // No socket; only assignment, destruction and valid() make sense.
+  // valid() is false also after Listen() and Connect(), which take the socket away.
   TcpSocket() = default;
   TcpSocket(TcpSocket&&) = default;
-  TcpSocket& operator=(TcpSocket&& other) noexcept {
-    if (this != &other) {
-      CloseInBackground();
-      socket_ = std::move(other.socket_);
-    }
-    return *this;
-  }
+  TcpSocket& operator=(TcpSocket&&) = default;
   // Closes in the background.
-  ~TcpSocket() { CloseInBackground(); }
-
-  // False also after Listen() and Connect(), which take the socket away: no other call makes sense then (CHECKed by
-  // these two).
-  bool valid() const { return socket_.get() != nullptr; }
+  ~TcpSocket() = default;
 
   // A new socket. It has TCP_NODELAY set, as all of Tandem's; everything else is as the kernel makes it: no
   // reuse-address, for example.
@@ -61,36 +55,35 @@ class TcpSocket final : public TcpOptions<TcpSocket>, public BufferSizeOptions<T
   //   kFailedPrecondition  EADDRINUSE: the port is taken. EADDRNOTAVAIL: not an address of this machine.
   //   kPermissionDenied    EACCES: a port below 1024 without CAP_NET_BIND_SERVICE.
   //   kInvalidArgument     EINVAL: the socket is bound already, or a kIpv6 socket and an IPv4 address. `address` is
-  //   none
-  //                        or of a Unix socket.
+  //                        none or of a Unix socket.
   //   kUnimplemented       EAFNOSUPPORT: a kIpv4 socket and an IPv6 address.
   absl::Status Bind(const SocketAddress& address);
 
   // The bound address; 0.0.0.0:0 or [::]:0 before Bind().
-  absl::StatusOr<SocketAddress> LocalAddress() const { return socket_->LocalAddress(); }
+  absl::StatusOr<SocketAddress> LocalAddress() const { return socket()->LocalAddress(); }
 
   // SO_REUSEADDR (socket(7)): Bind() succeeds although old connections of the port are in TIME_WAIT or others are bound
   // to it, if they have it set as well and do not listen.
   absl::Status set_reuse_address(bool on) {
-    return internal::SetFlag(*socket_, SocketOption::kReuseAddress, on, "set reuse-address");
+    return internal::SetFlag(*socket(), SocketOption::kReuseAddress, on, "set reuse-address");
   }
   absl::StatusOr<bool> reuse_address() const {
-    return internal::GetFlag(*socket_, SocketOption::kReuseAddress, "get reuse-address");
+    return internal::GetFlag(*socket(), SocketOption::kReuseAddress, "get reuse-address");
   }
   // SO_REUSEPORT (socket(7)): sockets that all have it set share a port, and the kernel spreads the connections.
   absl::Status set_reuse_port(bool on) {
-    return internal::SetFlag(*socket_, SocketOption::kReusePort, on, "set reuse-port");
+    return internal::SetFlag(*socket(), SocketOption::kReusePort, on, "set reuse-port");
   }
   absl::StatusOr<bool> reuse_port() const {
-    return internal::GetFlag(*socket_, SocketOption::kReusePort, "get reuse-port");
+    return internal::GetFlag(*socket(), SocketOption::kReusePort, "get reuse-port");
   }
   // IPV6_V6ONLY (ipv6(7)): false lets a socket that is bound to [::] serve IPv4 as well, whose peers then have
   // addresses such as [::ffff:192.0.2.1]. Before Bind() (kInvalidArgument, EINVAL, after it); on kIpv6 sockets only.
   absl::Status set_ipv6_only(bool on) {
-    return internal::SetFlag(*socket_, SocketOption::kIpv6Only, on, "set ipv6-only");
+    return internal::SetFlag(*socket(), SocketOption::kIpv6Only, on, "set ipv6-only");
   }
   absl::StatusOr<bool> ipv6_only() const {
-    return internal::GetFlag(*socket_, SocketOption::kIpv6Only, "get ipv6-only");
+    return internal::GetFlag(*socket(), SocketOption::kIpv6Only, "get ipv6-only");
   }
 
   // Makes the socket a listener; `std::move(socket).Listen()`. `backlog` is how many connections the kernel completes
@@ -106,20 +99,18 @@ class TcpSocket final : public TcpOptions<TcpSocket>, public BufferSizeOptions<T
   //   kFailedPrecondition  EADDRNOTAVAIL: a connection from the bound address to `address` exists already.
   //   kUnimplemented       EAFNOSUPPORT: an address of the other family.
   ConnectOperation<TcpStream> Connect(const SocketAddress& address) && {
-    return ConnectOperation<TcpStream>(TakeSocket(), address, internal::AddressKind::kInternet);
+    return ConnectOperation<TcpStream>(ReleaseState(), address, internal::AddressKind::kInternet);
   }
 
   // For the library: the state below.
-  const Ref<StreamSocket>& socket() const { return socket_; }
+  const Ref<StreamSocket>& socket() const { return state(); }
 
  private:
-  explicit TcpSocket(Ref<StreamSocket> socket) : socket_(std::move(socket)) {}
-  Ref<StreamSocket> TakeSocket();
-  void CloseInBackground() {
-    if (socket_) socket_->Close(StreamSocket::CloseMode::kReset);
-  }
+  friend class Handle<TcpSocket, StreamSocket>;
+  static constexpr absl::string_view kHandleName = "TcpSocket";
+  static void LetGo(StreamSocket& socket) { socket.Close(StreamSocket::CloseMode::kReset); }
 
-  Ref<StreamSocket> socket_;
+  explicit TcpSocket(Ref<StreamSocket> socket) : Handle(std::move(socket)) {}
 };
 
 }  // namespace tandem

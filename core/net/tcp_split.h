@@ -12,9 +12,11 @@
 
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
 #include "core/io/stream_socket.h"
+#include "core/net/handle.h"
 #include "core/net/socket_stream.h"
 
 namespace tandem {
@@ -42,62 +44,53 @@ class SplitSocket final : public Counted<SplitSocket> {
 
 // The receiving half. Destroying it does not tell the peer; what the peer sends is kept until the socket closes, and
 // makes that close a reset, as all unread bytes do. ShutdownRead() and set_high_water_mark() are here, too.
-class TcpReader final : public ReadingCalls<TcpReader> {
+class TcpReader final : public Handle<TcpReader, internal::SplitSocket>, public ReadingCalls<TcpReader> {
  public:
-  // No half; only assignment, destruction and valid() make sense.
   TcpReader() = default;
   TcpReader(TcpReader&&) = default;
   TcpReader& operator=(TcpReader&&) = default;
   ~TcpReader() = default;
 
-  bool valid() const { return split_.get() != nullptr; }
   const SocketAddress& PeerAddress() const { return socket()->peer(); }
 
   // For the library: the state below.
-  const Ref<StreamSocket>& socket() const { return split_->socket(); }
+  const Ref<StreamSocket>& socket() const { return state()->socket(); }
 
  private:
   friend class TcpStream;
-  explicit TcpReader(Ref<internal::SplitSocket> split) : split_(std::move(split)) {}
+  friend class Handle<TcpReader, internal::SplitSocket>;
+  static constexpr absl::string_view kHandleName = "TcpReader";
+  static void LetGo(internal::SplitSocket&) {}
 
-  Ref<internal::SplitSocket> split_;
+  explicit TcpReader(Ref<internal::SplitSocket> split) : Handle(std::move(split)) {}
 };
 
 // The sending half. Destroying it ends the sending half, after everything that was queued: the peer reads the end of
 // the stream.
-class TcpWriter final : public WritingCalls<TcpWriter> {
+class TcpWriter final : public Handle<TcpWriter, internal::SplitSocket>, public WritingCalls<TcpWriter> {
  public:
-  // No half; only assignment, destruction and valid() make sense.
   TcpWriter() = default;
   TcpWriter(TcpWriter&&) = default;
-  TcpWriter& operator=(TcpWriter&& other) noexcept {
-    if (this != &other) {
-      ShutdownInBackground();
-      split_ = std::move(other.split_);
-    }
-    return *this;
-  }
-  ~TcpWriter() { ShutdownInBackground(); }
+  TcpWriter& operator=(TcpWriter&&) = default;
+  ~TcpWriter() = default;
 
-  bool valid() const { return split_.get() != nullptr; }
   const SocketAddress& PeerAddress() const { return socket()->peer(); }
 
   // Closes the socket now, under the reader as well: TcpStream::Close().
-  CloseOperation Close() { return CloseOperation(socket()); }
+  CloseOperation<StreamSocket> Close() { return CloseOperation<StreamSocket>(socket()); }
   // TcpStream::Abort(): closes the socket with a reset.
   void Abort() { socket()->Close(StreamSocket::CloseMode::kReset); }
 
   // For the library: the state below.
-  const Ref<StreamSocket>& socket() const { return split_->socket(); }
+  const Ref<StreamSocket>& socket() const { return state()->socket(); }
 
  private:
   friend class TcpStream;
-  explicit TcpWriter(Ref<internal::SplitSocket> split) : split_(std::move(split)) {}
-  void ShutdownInBackground() {
-    if (split_) socket()->ShutdownWriteWhenSent();
-  }
+  friend class Handle<TcpWriter, internal::SplitSocket>;
+  static constexpr absl::string_view kHandleName = "TcpWriter";
+  static void LetGo(internal::SplitSocket& split) { split.socket()->ShutdownWriteWhenSent(); }
 
-  Ref<internal::SplitSocket> split_;
+  explicit TcpWriter(Ref<internal::SplitSocket> split) : Handle(std::move(split)) {}
 };
 
 }  // namespace tandem

@@ -14,16 +14,13 @@ absl::StatusOr<TcpStream> TcpStream::Adopt(OwnedDescriptor&& descriptor) {
 }
 
 std::pair<TcpReader, TcpWriter> TcpStream::Split() && {
-  CHECK(valid()) << "no stream to split";
-  const auto split = Ref<internal::SplitSocket>::Adopt(new internal::SplitSocket(ReleaseSocket()));
+  const auto split = Ref<internal::SplitSocket>::Adopt(new internal::SplitSocket(ReleaseState()));
   return {TcpReader(split), TcpWriter(split)};
 }
 
 TcpStream TcpStream::Join(TcpReader reader, TcpWriter writer) {
-  CHECK(reader.valid() && reader.split_.get() == writer.split_.get()) << "these are not halves of one stream";
-  TcpStream stream(writer.split_->Release());
-  writer.split_ = Ref<internal::SplitSocket>();
-  return stream;
+  CHECK(reader.state().get() == writer.state().get()) << "these are not halves of one stream";
+  return TcpStream(writer.ReleaseState()->Release());
 }
 
 }  // namespace tandem

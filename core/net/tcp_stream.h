@@ -20,7 +20,6 @@ namespace tandem {
 
 class TcpStream final : public SocketStream, public TcpOptions<TcpStream> {
  public:
-  // No stream; only assignment, destruction and valid() make sense.
   TcpStream() = default;
   explicit TcpStream(Ref<StreamSocket> socket) : SocketStream(std::move(socket)) {}
 

@@ -82,10 +82,10 @@ absl::StatusOr<bool> UdpSocket::packet_info() const { return GetFlag(SocketOptio
 
 absl::Status UdpSocket::SetMembership(const MulticastGroup& group, bool join) {
   const std::string operation = absl::StrCat(join ? "join " : "leave ", group.address.HostToString());
-  if (!socket_->open()) return socket_->StatusFor(EBADF, operation);
+  if (!socket()->open()) return socket()->StatusFor(EBADF, operation);
   if (!group.address.is_ipv4() && !group.address.is_ipv6()) return ErrnoStatus(EINVAL, operation);
-  const int result = socket_->reactor()->SetMembership(socket_->id(), group, join);
-  return socket_->StatusFor(-result, operation);
+  const int result = socket()->reactor()->SetMembership(socket()->id(), group, join);
+  return socket()->StatusFor(-result, operation);
 }
 
 absl::Status UdpSocket::JoinGroup(const MulticastGroup& group) { return SetMembership(group, /*join=*/true); }

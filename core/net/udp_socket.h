@@ -86,7 +86,6 @@ class UdpOptions {
 
 class UdpSocket final : public DatagramHandle {
  public:
-  // No socket; only assignment, destruction and valid() make sense.
   UdpSocket() = default;
   UdpSocket(UdpSocket&&) = default;
   UdpSocket& operator=(UdpSocket&&) = default;

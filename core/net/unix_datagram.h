@@ -27,7 +27,6 @@ namespace tandem {
 
 class UnixDatagram final : public DatagramHandle {
  public:
-  // No socket; only assignment, destruction and valid() make sense.
   UnixDatagram() = default;
   UnixDatagram(UnixDatagram&&) = default;
   UnixDatagram& operator=(UnixDatagram&&) = default;
@@ -70,7 +69,7 @@ class UnixDatagram final : public DatagramHandle {
                                             const SocketAddress& destination = SocketAddress()) {
     OutgoingDatagram datagram(data, destination);
     datagram.descriptors = descriptors;
-    return SendDatagramOperation(socket_, std::move(datagram));
+    return SendDatagramOperation(socket(), std::move(datagram));
   }
 
  private:

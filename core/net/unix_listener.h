@@ -21,10 +21,6 @@ namespace tandem {
 
 class UnixListener final : public SocketListener<UnixStream> {
  public:
-  // How many connections wait for an Accept() when nothing else is asked for; net.core.somaxconn caps it (listen(2)).
-  static constexpr int kDefaultBacklog = 4096;
-
-  // No listener; only assignment, destruction and valid() make sense.
   UnixListener() = default;
   explicit UnixListener(Ref<ListenerSocket> socket) : SocketListener(std::move(socket)) {}
 

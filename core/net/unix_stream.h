@@ -65,7 +65,6 @@ class [[nodiscard]] WriteWithDescriptorsOperation final
 
 class UnixStream final : public SocketStream {
  public:
-  // No stream; only assignment, destruction and valid() make sense.
   UnixStream() = default;
   explicit UnixStream(Ref<StreamSocket> socket) : SocketStream(std::move(socket)) {}
 

@@ -60,7 +60,7 @@ Task<void> EchoByReceive(TcpStream stream) {
     absl::StatusOr<Buffer> buffer = co_await stream.Receive();
     if (!buffer.ok() || buffer->empty()) co_return;
     Count(buffer->size());
-    const IoResult written = co_await stream.Write(*std::move(buffer));
+    const IoResult written = co_await stream.WriteAll(*std::move(buffer));
     if (!written.ok()) co_return;
   }
 }

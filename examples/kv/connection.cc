@@ -149,7 +149,7 @@ Task<Connection::Next> Connection::Flush() {
   slices_.clear();
   reply_.AppendPieces(pieces_);
   for (const std::string_view piece : pieces_) slices_.push_back({piece.data(), piece.size()});
-  const IoResult sent = co_await stream_.WriteV(slices_).By(Now() + kAtOnce);
+  const IoResult sent = co_await stream_.WriteAll(slices_).By(Now() + kAtOnce);
   server_.statistics.output_bytes += sent.bytes;
   if (slices_.capacity() > kRetainedSlices) {
     std::vector<std::string_view>().swap(pieces_);
@@ -215,7 +215,7 @@ Task<absl::Status> Connection::SendUnsent() {
         // One write for each time that the kernel takes something: so the timeout counts from the last byte that it
         // took.
         const Instant deadline = DeadlineAfter(server_.options.write_timeout());
-        const absl::StatusOr<size_t> taken = co_await stream_.Write(piece).By(deadline);
+        const absl::StatusOr<size_t> taken = co_await stream_.WriteSome(piece).By(deadline);
         if (absl::IsDeadlineExceeded(taken.status()) && Now() >= deadline) {
           ++server_.statistics.connections_timed_out;
           Cut("it takes nothing of its replies");

@@ -7,7 +7,7 @@ Task<void> Echo(TcpStream stream) {
   for (;;) {
     absl::StatusOr<Buffer> buffer = co_await WithTimeout(absl::Minutes(1), stream.Receive());
     if (!buffer.ok() || buffer->empty()) co_return;
-    if (IoResult sent = co_await stream.Write(*std::move(buffer)); !sent.ok()) co_return;
+    if (IoResult sent = co_await stream.WriteAll(*std::move(buffer)); !sent.ok()) co_return;
   }
 }
 

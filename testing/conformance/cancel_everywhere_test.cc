@@ -355,7 +355,7 @@ std::string Next(const Scene& scene, size_t size) {
 Task<absl::Status> Write(Scene* scene) {
   while (scene->sent.size() < kMuch) {
     const std::string data = Next(*scene, kMuch);
-    absl::StatusOr<size_t> count = co_await scene->near.Write(data);
+    absl::StatusOr<size_t> count = co_await scene->near.WriteSome(data);
     if (!count.ok()) co_return count.status();
     scene->sent.append(data, 0, *count);
   }
@@ -373,13 +373,13 @@ Task<absl::Status> WriteAll(Scene* scene) {
   co_return co_await scene->near.ShutdownWrite();
 }
 
-Task<absl::Status> WriteV(Scene* scene) {
+Task<absl::Status> WriteSlices(Scene* scene) {
   scene->near.AcceptPartial();
   while (scene->sent.size() < kMuch) {
     const std::string data = Next(*scene, kMuch / 3);
     const size_t half = data.size() / 2;
     const IoSlice slices[] = {{data.data(), half}, {nullptr, 0}, {data.data() + half, data.size() - half}};
-    const IoResult result = co_await scene->near.WriteV(slices);
+    const IoResult result = co_await scene->near.WriteAll(slices);
     scene->sent.append(data, 0, result.bytes);
     if (!result.ok()) co_return result.status;
   }
@@ -685,7 +685,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Write", &Write, &ReadAllSlowly, &SentWhatArrived},
         Case{"WriteAll", &WriteAll, &ReadAllSlowly, &SentWhatArrived},
         Case{"WriteRest", &WriteRest, &ReadAllSlowly, &SentWhatArrived},
-        Case{"WriteV", &WriteV, &ReadAllSlowly, &SentWhatArrived},
+        Case{"WriteSlices", &WriteSlices, &ReadAllSlowly, &SentWhatArrived},
         Case{"SendFile", &SendFile, &ReadAllSlowly, &SentWhatArrived},
         Case{"BufferedWrite", &WriteBuffered, &ReadAllSlowly, &SentWhatArrived},
         Case{"PipeWrite", &WriteToPipe, &ReadPipe, &TextArrived},

@@ -137,7 +137,7 @@ Task<Sent> WriteOnce(End* end, absl::string_view data) {
   const absl::Duration timeout = DrawTime("write timeout", end->entity);
   switch (Draw("write", *end, 6)) {
     case 0: {
-      const absl::StatusOr<size_t> count = co_await WithTimeout(timeout, end->stream.Write(data));
+      const absl::StatusOr<size_t> count = co_await WithTimeout(timeout, end->stream.WriteSome(data));
       co_return FromCount(count);
     }
     case 1: {
@@ -149,12 +149,12 @@ Task<Sent> WriteOnce(End* end, absl::string_view data) {
       const char* const bytes = data.data();
       const std::vector<IoSlice> slices = {{bytes, half}, {bytes + half, data.size() - half}};
       const absl::Span<const IoSlice> used = absl::MakeConstSpan(slices).subspan(half == 0 ? 1 : 0);
-      const IoResult result = co_await WithTimeout(timeout, end->stream.WriteV(used));
+      const IoResult result = co_await WithTimeout(timeout, end->stream.WriteAll(used));
       co_return FromResult(result);
     }
     case 3: {
       Buffer buffer = Reactor::Current().heap_buffers().Copy(data);
-      const IoResult result = co_await WithTimeout(timeout, end->stream.Write(std::move(buffer)));
+      const IoResult result = co_await WithTimeout(timeout, end->stream.WriteAll(std::move(buffer)));
       co_return FromResult(result);
     }
     case 4: {

@@ -428,7 +428,7 @@ class StoppingListener {
   StoppingListener(TcpListener listener, std::unique_ptr<Background<absl::Status>>* server)
       : listener_(std::move(listener)), server_(server) {}
   Task<absl::StatusOr<TcpStream>> Accept() { return AcceptAndStop(this); }
-  CloseListenerOperation Close() { return listener_.Close(); }
+  CloseOperation<ListenerSocket> Close() { return listener_.Close(); }
 
  private:
   static Task<absl::StatusOr<TcpStream>> AcceptAndStop(StoppingListener* self) {

@@ -86,7 +86,7 @@ inline Task<IoResult> WriteAllOf(TcpStream* stream, std::string data) {
 }
 
 inline Task<absl::StatusOr<size_t>> WriteSome(TcpStream* stream, std::string data) {
-  absl::StatusOr<size_t> count = co_await stream->Write(data);
+  absl::StatusOr<size_t> count = co_await stream->WriteSome(data);
   co_return count;
 }
 

@@ -160,7 +160,7 @@ TEST_F(BufferedWriterTest, HoldsBytesBackUntilFlush) {
   auto [client, server] = ConnectedPair();
   BufferedWriter writer(client);
   writer.Append("a");
-  EXPECT_THAT(Run(writer.Write("b")), IsOkAndHolds(1u));
+  EXPECT_THAT(Run(writer.WriteSome("b")), IsOkAndHolds(1u));
   EXPECT_EQ(writer.pending(), 2u);
   EXPECT_OK(Run(writer.Flush()));
   EXPECT_EQ(writer.pending(), 0u);

@@ -133,6 +133,14 @@ TEST_F(ReadTest, AfterCloseIsAFailedPrecondition) {
   EXPECT_EQ(ErrnoOf(read.status()), EBADF);
 }
 
+TEST_F(ReadTest, AfterCloseNotEvenNothingCanBeRead) {
+  auto [client, server] = ConnectedPair();
+  EXPECT_OK(Run(client.Close()));
+  const IoResult nothing = Run(client.ReadAtLeast(absl::Span<char>(), 0));
+  EXPECT_EQ(ErrnoOf(nothing.status), EBADF);
+  EXPECT_EQ(nothing.bytes, 0u);
+}
+
 TEST_F(ReadTest, PeerAddressIsKnownAfterTheConnectionIsGone) {
   auto [client, server] = ConnectedPair();
   const SocketAddress peer = client.PeerAddress();

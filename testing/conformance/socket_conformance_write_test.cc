@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writing: Write, WriteAll, WriteV, ShutdownWrite, and what a write that was cut short has done.
+// Writing: WriteSome, WriteAll, ShutdownWrite, and what a write that was cut short has done.
 
 #include <cerrno>
 #include <memory>
@@ -23,7 +23,7 @@ class ShutdownWriteTest : public SocketConformanceTest {};
 
 TEST_F(WriteTest, WritesAtLeastOneByte) {
   auto [client, server] = ConnectedPair();
-  auto count = Run(client.Write("hello"));
+  auto count = Run(client.WriteSome("hello"));
   ASSERT_OK(count);
   EXPECT_GE(*count, 1u);
   EXPECT_LE(*count, 5u);
@@ -33,11 +33,11 @@ TEST_F(WriteTest, WritesAtLeastOneByte) {
 
 TEST_F(WriteTest, NothingToWriteIsDoneAtOnceAndSendsNothing) {
   auto [client, server] = ConnectedPair();
-  EXPECT_THAT(Run(client.Write("")), IsOkAndHolds(0u));
+  EXPECT_THAT(Run(client.WriteSome("")), IsOkAndHolds(0u));
   const IoResult all = Run(client.WriteAll(""));
   EXPECT_OK(all);
   EXPECT_EQ(all.bytes, 0u);
-  EXPECT_OK(Run(client.WriteV({})));
+  EXPECT_OK(Run(client.WriteAll(absl::Span<const IoSlice>())));
   EXPECT_OK(Run(client.Close()));
   EXPECT_THAT(ReadAll(server), IsOkAndHolds(""));
 }
@@ -56,7 +56,7 @@ TEST_F(WriteTest, WriteAllWritesAll) {
   EXPECT_TRUE(received == data);
 }
 
-TEST_F(WriteTest, WriteVSendsItsPiecesInOrder) {
+TEST_F(WriteTest, WriteAllOfSlicesSendsThemInOrder) {
   auto [client, server] = ConnectedPair();
   // More pieces than one send carries.
   std::vector<std::string> pieces;
@@ -68,7 +68,7 @@ TEST_F(WriteTest, WriteVSendsItsPiecesInOrder) {
   std::vector<IoSlice> slices;
   for (const std::string& piece : pieces) slices.push_back(IoSlice{piece.data(), piece.size()});
 
-  const IoResult result = Run(client.WriteV(slices));
+  const IoResult result = Run(client.WriteAll(slices));
 
   EXPECT_OK(result);
   EXPECT_EQ(result.bytes, data.size());
@@ -81,7 +81,7 @@ TEST_F(WriteTest, BufferThatWasReceivedGoesBack) {
   Send(client, "there and back");
   auto buffer = Run(server.Receive());
   ASSERT_OK(buffer);
-  const IoResult result = Run(server.Write(*std::move(buffer)));
+  const IoResult result = Run(server.WriteAll(*std::move(buffer)));
   EXPECT_OK(result);
   EXPECT_EQ(result.bytes, 14u);
   EXPECT_THAT(Read(client), IsOkAndHolds("there and back"));
@@ -123,7 +123,7 @@ TEST_F(WriteTest, ManySmallWritesAtOnceArriveWholeAndInOrder) {
 
 TEST_F(WriteTest, DeadlineInThePastSendsNothingThoughThereIsRoom) {
   auto [client, server] = ConnectedPair();
-  EXPECT_EQ(Run(client.Write("lost").By(Now() - absl::Seconds(1))).status(), DeadlineExceededStatus());
+  EXPECT_EQ(Run(client.WriteSome("lost").By(Now() - absl::Seconds(1))).status(), DeadlineExceededStatus());
   const IoResult all = Run(client.WriteAll("lost").By(Now() - absl::Seconds(1)));
   EXPECT_EQ(all.status, DeadlineExceededStatus());
   EXPECT_EQ(all.bytes, 0u);
@@ -181,7 +181,7 @@ TEST_F(WriteTest, CutShortWriteAllPoisonsUntilItIsAccepted) {
   EXPECT_THAT(next, StatusIs(kFailedPrecondition, ::testing::HasSubstr("AcceptPartial")));
   EXPECT_EQ(next.bytes, 0u);
   EXPECT_EQ(ErrnoOf(next.status), 0);
-  EXPECT_THAT(Run(client.Write("next")), StatusIs(kFailedPrecondition));
+  EXPECT_THAT(Run(client.WriteSome("next")), StatusIs(kFailedPrecondition));
   EXPECT_THAT(Run(client.ShutdownWrite()), StatusIs(kFailedPrecondition));
 
   client.AcceptPartial();
@@ -301,7 +301,7 @@ TEST_F(WriteTest, ResetEndsAPendingWrite) {
 TEST_F(WriteTest, AfterCloseIsAFailedPrecondition) {
   auto [client, server] = ConnectedPair();
   EXPECT_OK(Run(client.Close()));
-  EXPECT_EQ(ErrnoOf(Run(client.Write("x")).status()), EBADF);
+  EXPECT_EQ(ErrnoOf(Run(client.WriteSome("x")).status()), EBADF);
   EXPECT_EQ(ErrnoOf(Run(client.WriteAll("x")).status), EBADF);
   EXPECT_EQ(ErrnoOf(Run(client.ShutdownWrite())), EBADF);
 }
@@ -356,8 +356,8 @@ TEST_F(ShutdownWriteTest, BothEndsMayShutDown) {
   EXPECT_OK(Run(server.ShutdownWrite()));
   EXPECT_THAT(Read(client), IsOkAndHolds(""));
   EXPECT_THAT(Read(server), IsOkAndHolds(""));
-  EXPECT_EQ(ErrnoOf(Run(client.Write("x")).status()), EPIPE);
-  EXPECT_EQ(ErrnoOf(Run(server.Write("x")).status()), EPIPE);
+  EXPECT_EQ(ErrnoOf(Run(client.WriteSome("x")).status()), EPIPE);
+  EXPECT_EQ(ErrnoOf(Run(server.WriteSome("x")).status()), EPIPE);
 }
 
 TEST_F(ShutdownWriteTest, OnAConnectionThatIsGoneIsAnError) {

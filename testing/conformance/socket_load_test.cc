@@ -20,7 +20,7 @@ Task<void> Echo(TcpStream stream) {
   for (;;) {
     absl::StatusOr<Buffer> buffer = co_await stream.Receive();
     if (!buffer.ok() || buffer->empty()) co_return;
-    const IoResult written = co_await stream.Write(*std::move(buffer));
+    const IoResult written = co_await stream.WriteAll(*std::move(buffer));
     if (!written.ok()) co_return;
   }
 }

@@ -133,7 +133,7 @@ TYPED_TEST(BufferedStreamTest, NothingElseIsWrittenInsideAMessageThatAFlushHasBe
     EXPECT_EQ(this->CutShort(writer.Flush()), CancelledStatus());
   }
   EXPECT_EQ(this->Run(left.WriteAll("x")).status.code(), kFailedPrecondition);
-  EXPECT_EQ(this->Run(left.Write("x")).status().code(), kFailedPrecondition);
+  EXPECT_EQ(this->Run(left.WriteSome("x")).status().code(), kFailedPrecondition);
 
   std::string received;
   auto reading = this->Start(AppendUntilEnd(&right, &received));

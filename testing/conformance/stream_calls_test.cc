@@ -104,7 +104,7 @@ TYPED_TEST(StreamTest, HalfCloseLetsTheOtherDirectionGoOn) {
 TYPED_TEST(StreamTest, WriteAfterShutdownIsRefused) {
   auto [left, right] = this->MakePair();
   this->EndOf(left);
-  auto written = this->Run(left.Write("more"));
+  auto written = this->Run(left.WriteSome("more"));
   EXPECT_EQ(written.status().code(), kUnavailable);
   EXPECT_EQ(ErrnoOf(written.status()), EPIPE);
 }
@@ -130,14 +130,14 @@ TYPED_TEST(StreamTest, ShutdownWaitsForTheWritesBefore) {
 
 TYPED_TEST(StreamTest, EmptyWritesAreDoneAtOnce) {
   auto [left, right] = this->MakePair();
-  EXPECT_THAT(this->Run(left.Write("")), IsOkAndHolds(0u));
+  EXPECT_THAT(this->Run(left.WriteSome("")), IsOkAndHolds(0u));
   EXPECT_OK(this->Run(left.WriteAll("")).status);
 }
 
 TYPED_TEST(StreamTest, WriteSaysHowMuchWent) {
   auto [left, right] = this->MakePair();
   const std::string data = Pattern(10'000);
-  auto written = this->Run(left.Write(data));
+  auto written = this->Run(left.WriteSome(data));
   ASSERT_OK(written.status());
   ASSERT_GE(*written, 1u);
   ASSERT_LE(*written, data.size());
@@ -168,7 +168,7 @@ TYPED_TEST(StreamTest, CutShortWriteAllPoisonsUntilAcceptPartial) {
   ASSERT_EQ(result.status, CancelledStatus());
   ASSERT_GT(result.bytes, 0u);
 
-  EXPECT_EQ(this->Run(left.Write("x")).status().code(), kFailedPrecondition);
+  EXPECT_EQ(this->Run(left.WriteSome("x")).status().code(), kFailedPrecondition);
   EXPECT_EQ(this->Run(left.WriteAll("x")).status.code(), kFailedPrecondition);
   left.AcceptPartial();
   auto reading = this->Start(ReadCount(&right, result.bytes + 1));
@@ -201,7 +201,7 @@ TYPED_TEST(StreamTest, WriteRestThatIsStoppedBeforeAnythingWentKeepsThePoison) {
   const size_t sent = this->FillUp(left, data);
 
   EXPECT_EQ(this->Run(left.WriteAll("x")).status.code(), kFailedPrecondition);
-  EXPECT_EQ(this->Run(left.Write("x")).status().code(), kFailedPrecondition);
+  EXPECT_EQ(this->Run(left.WriteSome("x")).status().code(), kFailedPrecondition);
 
   auto reading = this->Start(ReadCount(&right, data.size() + 1));
   EXPECT_OK(this->Run(left.WriteRest(absl::string_view(data).substr(sent))).status);
@@ -300,9 +300,11 @@ TYPED_TEST(StreamTest, CallsAfterCloseAreRefused) {
   const absl::Status read = this->ReadFrom(left).status();
   EXPECT_EQ(read.code(), kFailedPrecondition);
   EXPECT_EQ(ErrnoOf(read), EBADF);
-  const absl::Status written = this->Run(left.Write("x")).status();
+  const absl::Status written = this->Run(left.WriteSome("x")).status();
   EXPECT_EQ(written.code(), kFailedPrecondition);
   EXPECT_EQ(ErrnoOf(written), EBADF);
+  EXPECT_EQ(this->Run(left.WriteAll("")).status.code(), kFailedPrecondition);
+  EXPECT_EQ(this->Run(left.Flush()).code(), kFailedPrecondition);
 }
 
 TYPED_TEST(StreamTest, CloseEndsPendingCalls) {
@@ -321,7 +323,7 @@ TYPED_TEST(StreamTest, CloseIsNotCancelled) {
   auto [left, right] = this->MakePair();
   auto closing = this->Start(CloseStream(&left));
   closing->Cancel();
-  EXPECT_TRUE(this->Wait(closing).ok() || !this->Run(left.Write("x")).ok());
+  EXPECT_TRUE(this->Wait(closing).ok() || !this->Run(left.WriteSome("x")).ok());
   EXPECT_OK(this->Run(left.Close()));
   EXPECT_THAT(this->ReadFrom(right), IsOkAndHolds(""));
 }
@@ -333,7 +335,7 @@ TYPED_TEST(StreamTest, AbortResetsThePeer) {
   left.Abort();
   EXPECT_TRUE(IsReset(this->Wait(reading).status()));
   EXPECT_THAT(this->ReadFrom(right), IsOkAndHolds(""));
-  EXPECT_EQ(this->Run(right.Write("x")).status().code(), kUnavailable);
+  EXPECT_EQ(this->Run(right.WriteSome("x")).status().code(), kUnavailable);
 }
 
 TYPED_TEST(StreamTest, CloseWithUnreadInputResetsThePeer) {

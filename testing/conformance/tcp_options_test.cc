@@ -123,13 +123,13 @@ TEST_F(TcpOptionsTest, NumbersOutsideOfTheirRangesAreInvalidArguments) {
     EXPECT_TRUE(absl::StrContains(status.message(), "is not in 0..255")) << status;
   }
   for (const int value : {-1, 64}) EXPECT_THAT(socket.set_dscp(value), StatusIs(kInvalidArgument));
-  for (const int value : {-1, 0, 256}) EXPECT_THAT(socket.set_ttl(value), StatusIs(kInvalidArgument));
+  for (const int value : {-1, 0, 256}) EXPECT_THAT(socket.set_time_to_live(value), StatusIs(kInvalidArgument));
 }
 
 TEST_F(TcpOptionsTest, TimeToLiveIsKept) {
   TcpSocket socket = Open();
-  EXPECT_OK(socket.set_ttl(17));
-  EXPECT_THAT(socket.ttl(), IsOkAndHolds(17));
+  EXPECT_OK(socket.set_time_to_live(17));
+  EXPECT_THAT(socket.time_to_live(), IsOkAndHolds(17));
 }
 
 TEST_F(TcpOptionsTest, Ipv6SocketsHaveThemToo) {
@@ -138,8 +138,8 @@ TEST_F(TcpOptionsTest, Ipv6SocketsHaveThemToo) {
   ASSERT_OK(socket);
   EXPECT_OK(socket->set_dscp(46));
   EXPECT_THAT(socket->dscp(), IsOkAndHolds(46));
-  EXPECT_OK(socket->set_ttl(17));
-  EXPECT_THAT(socket->ttl(), IsOkAndHolds(17));
+  EXPECT_OK(socket->set_time_to_live(17));
+  EXPECT_THAT(socket->time_to_live(), IsOkAndHolds(17));
   EXPECT_OK(socket->set_keep_alive(KeepAlive()));
   EXPECT_THAT(socket->keep_alive(), IsOkAndHolds(std::optional<KeepAlive>(KeepAlive())));
 }
@@ -178,7 +178,7 @@ TEST_F(TcpOptionsTest, AcceptedStreamsInheritTheListenersOptions) {
   EXPECT_OK(socket.set_receive_buffer_size(20'000));
   EXPECT_OK(socket.set_send_buffer_size(30'000));
   EXPECT_OK(socket.set_dscp(10));
-  EXPECT_OK(socket.set_ttl(17));
+  EXPECT_OK(socket.set_time_to_live(17));
   TcpListener listener = ListenOn(std::move(socket));
   TcpStream client = Connect(listener.LocalAddress());
   TcpStream server = Accept(listener);
@@ -189,7 +189,7 @@ TEST_F(TcpOptionsTest, AcceptedStreamsInheritTheListenersOptions) {
   EXPECT_THAT(server.receive_buffer_size(), IsOkAndHolds(40'000u));
   EXPECT_THAT(server.send_buffer_size(), IsOkAndHolds(60'000u));
   EXPECT_THAT(server.dscp(), IsOkAndHolds(10));
-  EXPECT_THAT(server.ttl(), IsOkAndHolds(17));
+  EXPECT_THAT(server.time_to_live(), IsOkAndHolds(17));
 }
 
 TEST_F(TcpOptionsTest, AfterCloseAreFailedPreconditions) {
@@ -202,7 +202,7 @@ TEST_F(TcpOptionsTest, AfterCloseAreFailedPreconditions) {
   EXPECT_EQ(ErrnoOf(client.set_user_timeout(absl::Seconds(1))), EBADF);
   EXPECT_EQ(ErrnoOf(client.user_timeout().status()), EBADF);
   EXPECT_EQ(ErrnoOf(client.dscp().status()), EBADF);
-  EXPECT_EQ(ErrnoOf(client.ttl().status()), EBADF);
+  EXPECT_EQ(ErrnoOf(client.time_to_live().status()), EBADF);
   EXPECT_EQ(ErrnoOf(client.set_quick_ack(true)), EBADF);
 }
 

@@ -89,7 +89,7 @@ TEST_F(StallTest, AStalledWriteThatWantsSomeHasSentNothing) {
   size_t sent = 0;
   const std::string data(kBytes, 'a');
   while (count.ok()) {
-    count = Run(client.Write(data));
+    count = Run(client.WriteSome(data));
     if (count.ok()) {
       EXPECT_GT(*count, 0u);
       sent += *count;

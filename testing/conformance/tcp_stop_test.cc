@@ -50,9 +50,9 @@ TEST_F(DeadlineTest, InThePastOrPresentStopsEveryWritingCallThoughThereIsRoom) {
   const IoSlice slice{"abc", 3};
   for (const absl::Duration ago : {absl::ZeroDuration(), absl::Seconds(1)}) {
     const Instant deadline = Now() - ago;
-    EXPECT_EQ(Run(client.Write("abc").By(deadline)).status(), DeadlineExceededStatus());
+    EXPECT_EQ(Run(client.WriteSome("abc").By(deadline)).status(), DeadlineExceededStatus());
     EXPECT_EQ(Run(client.WriteAll("abc").By(deadline)).status, DeadlineExceededStatus());
-    EXPECT_EQ(Run(client.WriteV(absl::MakeConstSpan(&slice, 1)).By(deadline)).status, DeadlineExceededStatus());
+    EXPECT_EQ(Run(client.WriteAll(absl::MakeConstSpan(&slice, 1)).By(deadline)).status, DeadlineExceededStatus());
     EXPECT_EQ(Run(client.ShutdownWrite().By(deadline)), DeadlineExceededStatus());
   }
   Send(client, "next");
@@ -75,7 +75,7 @@ TEST_F(DeadlineTest, OfAWriteLeavesReadsAlone) {
   auto [client, server] = ConnectedPair();
   FillUp(client);
   auto read = Start(ReadSome(&client, 10));
-  EXPECT_EQ(Run(client.Write("more").By(Now() + absl::Milliseconds(2))).status(), DeadlineExceededStatus());
+  EXPECT_EQ(Run(client.WriteSome("more").By(Now() + absl::Milliseconds(2))).status(), DeadlineExceededStatus());
   EXPECT_FALSE(read->done());
   Send(server, "read");
   EXPECT_THAT(Wait(read), IsOkAndHolds("read"));
@@ -110,7 +110,7 @@ TEST_F(DeadlineTest, OfACallThatIsNeverAnsweredEndsEachKind) {
   EXPECT_EQ(Run(server.Peek(absl::MakeSpan(target)).By(soon())).status(), DeadlineExceededStatus());
   EXPECT_EQ(Run(server.ReadAtLeast(absl::MakeSpan(target), 2).By(soon())).status, DeadlineExceededStatus());
   FillUp(client);
-  EXPECT_EQ(Run(client.Write("x").By(soon())).status(), DeadlineExceededStatus());
+  EXPECT_EQ(Run(client.WriteSome("x").By(soon())).status(), DeadlineExceededStatus());
   EXPECT_EQ(Run(client.WriteAll("x").By(soon())).status, DeadlineExceededStatus());
 }
 

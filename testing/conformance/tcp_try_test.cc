@@ -151,6 +151,7 @@ TEST_F(TryWriteTest, AfterCloseIsAFailedPrecondition) {
   auto [client, server] = ConnectedPair();
   EXPECT_OK(Run(client.Close()));
   EXPECT_EQ(ErrnoOf(client.TryWrite("x").status()), EBADF);
+  EXPECT_EQ(ErrnoOf(client.TryWrite("").status()), EBADF);
 }
 
 // --- TryAccept ---

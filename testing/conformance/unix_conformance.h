@@ -83,7 +83,7 @@ class UnixConformanceTest : public SocketConformanceTest {
   // The folder's name makes it unique.
   SocketAddress Abstract(absl::string_view name) const { return *SocketAddress::UnixAbstract(PathOf(name)); }
 
-  UnixListener ListenUnix(const SocketAddress& address, int backlog = UnixListener::kDefaultBacklog) {
+  UnixListener ListenUnix(const SocketAddress& address, int backlog = kDefaultBacklog) {
     auto listener = UnixListener::Listen(address, backlog);
     CHECK(listener.ok()) << listener.status();
     return *std::move(listener);

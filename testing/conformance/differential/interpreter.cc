@@ -630,7 +630,7 @@ std::string Interpreter::Set(const Step& step) {
     }
     if (step.option == "user_timeout") return StatusText(socket.set_user_timeout(absl::Milliseconds(number)));
     if (step.option == "traffic_class") return StatusText(socket.set_traffic_class(number));
-    if (step.option == "ttl") return StatusText(socket.set_ttl(number));
+    if (step.option == "ttl") return StatusText(socket.set_time_to_live(number));
     if (step.option == "receive_buffer_size") {
       return StatusText(socket.set_receive_buffer_size(static_cast<size_t>(step.value)));
     }
@@ -678,7 +678,7 @@ std::string Interpreter::Get(const Step& step) {
       return timeout.ok() ? absl::FormatDuration(*timeout) : StatusText(timeout.status());
     }
     if (step.option == "traffic_class") return ValueText(socket.traffic_class());
-    if (step.option == "ttl") return ValueText(socket.ttl());
+    if (step.option == "ttl") return ValueText(socket.time_to_live());
     if (step.option == "receive_buffer_size") return ValueText(socket.receive_buffer_size());
     if (step.option == "send_buffer_size") return ValueText(socket.send_buffer_size());
     return kNotApplicable;

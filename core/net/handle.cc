@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "core/net/handle.h"
+
+#include "absl/log/log.h"
+
+namespace tandem::internal {
+
+void DieOfEmptyHandle(absl::string_view type) {
+  LOG(FATAL) << "an empty " << type << " was called: it was moved from, or never had anything";
+}
+
+}  // namespace tandem::internal
