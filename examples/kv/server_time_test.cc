@@ -75,7 +75,7 @@ TEST(ServerTimeTest, TheWriteTimeoutCountsFromTheLastByteThatTheKernelTook) {
   EXPECT_OK(WithServer(Options().set_write_timeout(kWriteTimeout), TakeNothing));
 }
 
-// Reads `size` bytes, with a pause after each `step` of them.
+// Reads `size` bytes, with a pause after each `step` of them but the last.
 Task<absl::Status> ReadWithPauses(TcpStream* stream, size_t size, size_t step, absl::Duration pause) {
   size_t got = 0;
   while (got < size) {
@@ -84,7 +84,7 @@ Task<absl::Status> ReadWithPauses(TcpStream* stream, size_t size, size_t step, a
     if (chunk->empty()) co_return absl::UnavailableError(absl::StrCat("the end after ", got, " bytes"));
     const bool at_step = got / step != (got + chunk->size()) / step;
     got += chunk->size();
-    if (!at_step) continue;
+    if (!at_step || got >= size) continue;
     const absl::Status slept = co_await Sleep(pause);
     if (!slept.ok()) co_return slept;
   }

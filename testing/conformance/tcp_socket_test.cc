@@ -359,7 +359,7 @@ TEST(TcpSocketDeathTest, SocketThatIsGoneIsNotUsedAgain) {
           if (connects) (void)std::move(*socket).Connect(SocketAddress::LoopbackIpv4(1));
           (void)std::move(*socket).Listen();
         },
-        "taken away");
+        "an empty TcpSocket was called");
   }
 }
 
