@@ -264,10 +264,9 @@ void Host::ArmWakeUp() {
 void Host::OnWakeUp() {
   if (paused_) return;
   if (world_.Now() >= give_up_) {
-    return world_.Fail(
-        absl::InternalError(absl::StrCat("host ", name_, " has not drained ", absl::FormatDuration(kGrace),
-                                         " after everything was cancelled, with ",
-                                         reactor_->in_flight(), " operation(s) in flight:\n", DescribeTasks())));
+    return world_.Fail(absl::InternalError(absl::StrCat(
+        "host ", name_, " has not drained ", absl::FormatDuration(kGrace), " after everything was cancelled, with ",
+        reactor_->in_flight(), " operation(s) in flight:\n", DescribeTasks())));
   }
   if (HasWork()) return OnRunnable();
   ArmWakeUp();

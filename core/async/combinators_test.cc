@@ -254,6 +254,7 @@ TEST(WithTaskGroupTest, AChildKeepsItsCaptures) {
     const absl::Status status = co_await WithTaskGroup([&](TaskGroup& group) {
       auto state = std::make_shared<int>(7);
       alive = state;
+      // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): the captures live in the child's frame.
       group.Spawn([state]() -> Task<void> {
         static_cast<void>(co_await Sleep(absl::Seconds(1)));
         EXPECT_EQ(*state, 7);

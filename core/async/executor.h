@@ -218,7 +218,7 @@ class Executor {
   TaskContext* running_ = nullptr;
   const TaskContext* runs_alone_ = nullptr;
   PromiseBase* waits_to_be_alone_ = nullptr;  // Of that task: it was ready when there were others.
-  TaskContext own_context_;  // The parent of tasks that no task spawned.
+  TaskContext own_context_;                   // The parent of tasks that no task spawned.
   SchedulePolicy* policy_ = nullptr;
   std::vector<Ranked> ranked_;  // Scratch space of OrderByPolicy().
   TimerQueue timers_;

@@ -150,14 +150,14 @@ constexpr void CheckDetachable() {
 
 // Starts `function(arguments...)`, a coroutine that returns Task<void>, as a task of its own, under the runtime's root
 // scope. It begins in the next turn of the loop. `function` captures nothing; it and the arguments are copied or moved
-// into the new task's frame. It may be a member function, with a pointer to the object as its first argument. The runtime
-// owns the task: it is cancelled when the runtime stops or main has returned, and joined. An exception that escapes it
-// ends the process with a report.
+// into the new task's frame. It may be a member function, with a pointer to the object as its first argument. The
+// runtime owns the task: it is cancelled when the runtime stops or main has returned, and joined. An exception that
+// escapes it ends the process with a report.
 //
 // The task may outlive its caller, so what it points to does not belong into the caller's frame. It belongs into the
-// arguments, as a value or a std::shared_ptr; into a HostLocal, which is destroyed after every task; or into main, which
-// on a stop goes on when all other tasks have ended (but must not return by itself before). Tasks that share the locals
-// of one function belong into WithTaskGroup().
+// arguments, as a value or a std::shared_ptr; into a HostLocal, which is destroyed after every task; or into main,
+// which on a stop goes on when all other tasks have ended (but must not return by itself before). Tasks that share the
+// locals of one function belong into WithTaskGroup().
 template <typename Function, typename... Arguments>
 void Spawn(Function function, Arguments... arguments) {
   using Result = std::invoke_result_t<Function&, Arguments...>;

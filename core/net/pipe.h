@@ -181,11 +181,16 @@ class PipeStream {
   PipeStream(Ref<internal::PipeHalf> input, Ref<internal::PipeHalf> output)
       : input_(std::move(input)), output_(std::move(output)) {}
   void CloseNow();
-  const Ref<internal::PipeHalf>& input() const { return Checked(input_); }
-  const Ref<internal::PipeHalf>& output() const { return Checked(output_); }
-  static const Ref<internal::PipeHalf>& Checked(const Ref<internal::PipeHalf>& half) {
-    if (ABSL_PREDICT_FALSE(half.get() == nullptr)) internal::DieOfEmptyHandle("PipeStream");
-    return half;
+  const Ref<internal::PipeHalf>& input() const {
+    CheckNotEmpty();
+    return input_;
+  }
+  const Ref<internal::PipeHalf>& output() const {
+    CheckNotEmpty();
+    return output_;
+  }
+  void CheckNotEmpty() const {
+    if (ABSL_PREDICT_FALSE(!valid())) internal::DieOfEmptyHandle("PipeStream");
   }
 
   Ref<internal::PipeHalf> input_;

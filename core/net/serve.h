@@ -246,9 +246,10 @@ class Server {
 }  // namespace internal
 
 // Accepts connections and calls `handler(stream)` or `handler(stream, idle)` for each, a coroutine that returns
-// Task<void> and owns the stream. Goes on until the call is cancelled or a stop of the program is announced (stop.h), by
-// SIGTERM for example. Then it stops: closes the listener, cancels what runs in the `idle` scopes of the handlers, lets the handlers finish within
-// `options.drain_limit()`, cancels those that are left, and returns when all have ended.
+// Task<void> and owns the stream. Goes on until the call is cancelled or a stop of the program is announced (stop.h),
+// by SIGTERM for example. Then it stops: closes the listener, cancels what runs in the `idle` scopes of the handlers,
+// lets the handlers finish within `options.drain_limit()`, cancels those that are left, and returns when all have
+// ended.
 //
 // A handler runs in `idle` what need not go on when the server stops, which is to wait for the next request; a call
 // that is cancelled there has lost nothing, and the handler's other calls go on. A handler that takes no scope is not

@@ -96,7 +96,7 @@ absl::StatusOr<size_t> PeekAtLeastOperation::TakeResult() {
     return absl::InvalidArgumentError(
         absl::StrCat("peek: at least ", min_, " bytes do not fit into a target of ", target_.size()));
   }
-  const absl::StatusOr<size_t> count = socket_->PeekBytes(target_, min_);
+  absl::StatusOr<size_t> count = socket_->PeekBytes(target_, min_);
   if (count.ok() && *count < min_) {
     return absl::OutOfRangeError(
         absl::StrCat("peek ", socket_->peer().ToString(), ": the stream ended after ", *count, " of ", min_, " bytes"));

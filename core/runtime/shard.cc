@@ -115,7 +115,7 @@ void Shard::StartMain(Task<void> main) {
   main_started_ = true;
   internal::RootCoroutine root = RunMain(std::move(main), this, &main_task_);
   main_task_ = &root.context();
-  main_.Start(std::move(root));
+  main_.Start(root);
 }
 
 bool Shard::Turn(Instant wait_until) {
@@ -187,7 +187,7 @@ bool Shard::Post(absl::AnyInvocable<void()> function) {
     if (head == &closed_) return false;
     letter->next = head;
   } while (!mailbox_.compare_exchange_weak(head, letter.get(), std::memory_order_release, std::memory_order_relaxed));
-  static_cast<void>(letter.release());
+  [[maybe_unused]] const Letter* posted = letter.release();  // The mailbox owns it.
   // Each for itself, although one would do for all: the thread that put the first one there may be held up right here.
   reactor_->Wake();
   return true;

@@ -79,13 +79,14 @@ Task<T> RunInDrain(absl::Duration limit, Task<T> task) {
 }
 }  // namespace internal
 
-// Runs `task`, and meanwhile a stop is announced and cancels nothing, for at most `limit` from the announcement on. With
-// several drains the cancellation comes when each has ended or taken its limit. A drain that begins after the
+// Runs `task`, and meanwhile a stop is announced and cancels nothing, for at most `limit` from the announcement on.
+// With several drains the cancellation comes when each has ended or taken its limit. A drain that begins after the
 // announcement counts from there too, and after the cancellation it has no effect. Other cancellations pass: those of
 // scopes, and that of the runtime when main returns.
 //
-// When a stop was announced and this was the last drain, then everything is cancelled when `task` has ended; and if main
-// awaits this, it goes on when all other tasks have ended. REQUIRES limit >= 0 (CHECKed); InfiniteDuration() is fine.
+// When a stop was announced and this was the last drain, then everything is cancelled when `task` has ended; and if
+// main awaits this, it goes on when all other tasks have ended. REQUIRES limit >= 0 (CHECKed); InfiniteDuration() is
+// fine.
 template <typename T>
 Task<T> WithDrain(absl::Duration limit, Task<T> task) {
   static_assert(Stoppable<T>, "a task with a drain returns Status, StatusOr or IoResult, to say that it was stopped");

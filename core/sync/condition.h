@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Condition: waits until something is so. What a condition variable is to threads; there is no mutex, since the tasks of
-// one shard do not run at the same time.
+// Condition: waits until something is so. What a condition variable is to threads; there is no mutex, since the tasks
+// of one shard do not run at the same time.
 //
 //   absl::Status waited = co_await log.advanced.Wait([&] { return log.length >= wanted; });
 //   ...

@@ -2,6 +2,8 @@
 //
 // Every object of this package on another shard than its own.
 
+#include "core/sync/own_shard.h"
+
 #include <functional>
 #include <memory>
 #include <optional>
@@ -21,7 +23,6 @@
 #include "core/sync/condition.h"
 #include "core/sync/event.h"
 #include "core/sync/mutex.h"
-#include "core/sync/own_shard.h"
 #include "core/sync/promise.h"
 #include "core/sync/rate_limiter.h"
 #include "core/sync/semaphore.h"

@@ -6,8 +6,8 @@
 //   Spawn(&Compute, std::move(promise));            // ... promise.Set(42);
 //   absl::StatusOr<int> answer = co_await future.Get();
 //
-// Both are handles of a state that they share, so either may go first: there is nothing to outlive. The state belongs to
-// one shard.
+// Both are handles of a state that they share, so either may go first: there is nothing to outlive. The state belongs
+// to one shard.
 
 #ifndef TANDEM_CORE_SYNC_PROMISE_H_
 #define TANDEM_CORE_SYNC_PROMISE_H_

@@ -27,12 +27,11 @@ class WaitGroup {
   WaitGroup() = default;
   WaitGroup(const WaitGroup&) = delete;
   WaitGroup& operator=(const WaitGroup&) = delete;
-  // REQUIRES that nothing is to be done any more: pending() == 0 (CHECKed, but for a simulated crash). Somebody is about
-  // to call Done() otherwise.
+  // REQUIRES that nothing is to be done any more: pending() == 0 (CHECKed, but for a simulated crash). Somebody is
+  // about to call Done() otherwise.
   ~WaitGroup() {
     if (pending_ == 0) return;
-    CHECK(ShardCrashed()) << "a wait group was destroyed with " << pending_ << " pending: "
-                                    << kWhereSharedStateBelongs;
+    CHECK(ShardCrashed()) << "a wait group was destroyed with " << pending_ << " pending: " << kWhereSharedStateBelongs;
   }
 
   // `count` more things are to be done. The sum must fit a size_t (CHECKed).

@@ -44,8 +44,8 @@ inline constexpr absl::string_view kWhereSharedStateBelongs =
 
 struct WaitListTag;
 
-// One call. `Derived` has Describe(), Start() and TakeResult(), as every Leaf, and nothing else when it needs no more than
-// its place in the line.
+// One call. `Derived` has Describe(), Start() and TakeResult(), as every Leaf, and nothing else when it needs no more
+// than its place in the line.
 template <typename Derived>
 class WaitingOperation : public WithDeadline<Derived>, public ListLink<WaitListTag> {
  public:
@@ -91,8 +91,8 @@ class WaitList : public IntrusiveList<Operation, WaitListTag> {
   // REQUIRES that nobody waits, but for a simulated crash.
   ~WaitList() {
     if (this->empty()) return;
-    CHECK(ShardCrashed()) << "a " << own_shard_.object() << " was destroyed while a call waits for it: "
-                            << kWhereSharedStateBelongs;
+    CHECK(ShardCrashed()) << "a " << own_shard_.object()
+                          << " was destroyed while a call waits for it: " << kWhereSharedStateBelongs;
     while (!this->empty()) this->PopFront();
   }
 

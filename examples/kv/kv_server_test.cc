@@ -579,7 +579,9 @@ Task<absl::Status> KillOthers(SocketAddress address) {
   if (!silent.ok()) co_return silent.status();
   absl::StatusOr<Buffer> id = co_await silent->Receive();
   if (!id.ok()) co_return id.status();
-  const Request get("SET", "large", std::string(30'000'000, 'l'));
+  std::string large;
+  large.resize(30'000'000, 'l');
+  const Request get("SET", "large", large);
   const absl::StatusOr<Reply> stored = co_await client->Command(get, kPatience);
   if (!stored.ok()) co_return stored.status();
   absl::StatusOr<TcpStream> busy = co_await ConnectAndSend(address, "CLIENT SETNAME busy\r\nGET large\r\n");
