@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/types/span.h"
 #include "core/base/random.h"
 #include "core/io/address.h"
@@ -112,6 +113,34 @@ TEST(TcpFaultTest, ACrashedMachineIsSilentAndThenResets) {
   world.server.Start();
 
   EXPECT_EQ(world.Receive(world.client, pair.client, 60 * kSecond), "|ECONNRESET");
+}
+
+// What a reader sends are acknowledgements of what it takes. Nobody sends them again: those that a machine misses while
+// it is down tell the reader nothing, ever; those that it gets afterwards it answers with a reset.
+TEST(TcpFaultTest, AReaderHearsOfACrashFromWhatItSendsAfterwards) {
+  TcpWorld world;
+  const TcpWorld::Pair early = world.Connected(80);
+  const TcpWorld::Pair late = world.Connected(81);
+  const std::string more_than_fits(size_t{8} << 20, 'x');
+  const IoSlice slice{more_than_fits.data(), more_than_fits.size()};
+  TestOperation sends[2];
+  sends[0].socket = early.server;
+  sends[1].socket = late.server;
+  for (TestOperation& send : sends) {
+    send.slices = absl::MakeConstSpan(&slice, 1);
+    world.server.reactor().Submit(send);
+  }
+  world.Settle();
+  world.server.Crash();
+  const uint64_t before = world.room.network.statistics().packets_sent;
+  EXPECT_GT(world.Receive(world.client, early.client).size(), 60'000u);
+  EXPECT_GT(world.room.network.statistics().packets_sent, before);
+  world.server.Start();
+
+  const std::string read_late = world.Receive(world.client, late.client);
+  EXPECT_GT(read_late.size(), 60'000u);
+  EXPECT_TRUE(absl::EndsWith(read_late, "|ECONNRESET"));
+  EXPECT_EQ(world.Receive(world.client, early.client, 36'000 * kSecond), "");
 }
 
 TEST(TcpFaultTest, AKilledProcessSendsFinOrReset) {
