@@ -87,7 +87,8 @@ constexpr int kWriters = 4;
 constexpr int kSharedFrames = 30;
 
 std::string SharedFrame(int writer, int number) {
-  return absl::StrCat(writer, ",", number, ",", FrameNumber(static_cast<uint64_t>(1000 * writer + number)));
+  return absl::StrCat(writer, ",", number, ",",
+                      FrameNumber(uint64_t{1000} * static_cast<uint64_t>(writer) + static_cast<uint64_t>(number)));
 }
 
 struct SharedOutput {
