@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds in several configurations side by side, for the scripts that compare them.
 
-Each build has an output base of its own below ${XDG_CACHE_HOME:-~/.cache}/tandem/ob, so that none throws another's away;
-they share Bazel's disk cache.
+Each build has an output base of its own below OWN_CACHE, so that none throws another's away; they share Bazel's disk
+cache. An output base belongs to one folder of sources: used for a second one, Bazel keeps links into the first.
 """
 
+import hashlib
 import os
 import subprocess
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), ".."))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tandem")
+# What only this checkout may use (.ci/run has the same rule).
+OWN_CACHE = os.path.join(CACHE, "ob", hashlib.sha256(ROOT.encode()).hexdigest()[:12])
 
 
 class BuildError(Exception):
@@ -23,7 +26,7 @@ class Build:
         self.name = name
         self.flags = list(flags)
         self.source = source
-        self.output_base = os.path.join(CACHE, "ob", name)
+        self.output_base = os.path.join(OWN_CACHE, name)
         self._bin = None
 
     def bazel(self, command, *arguments):
