@@ -817,7 +817,8 @@ TEST_F(ApiExamples, WaitGroupThatIsCancelled) {
 
 // [Promise]
 Task<void> AnswerLater(Promise<int> promise) {
-  if ((co_await Sleep(absl::Milliseconds(1))).ok()) promise.Set(42);
+  const absl::Status slept = co_await Sleep(absl::Milliseconds(1));
+  if (slept.ok()) promise.Set(42);
 }
 
 Task<absl::StatusOr<int>> AskAnotherTask() {
