@@ -2,8 +2,6 @@
 
 #include "core/async/join_handle.h"
 
-#include <utility>
-
 namespace tandem::internal {
 
 void JoinState::Fail() {
@@ -13,12 +11,12 @@ void JoinState::Fail() {
 
 void JoinState::End() {
   ended_ = true;
-  if (waiter_ != nullptr) std::exchange(waiter_, nullptr)->OnEnd();
+  if (waiter_ != nullptr) waiter_->OnEnd();
 }
 
 void JoinState::Detach() {
   detached_ = true;
-  // A call that still waits will throw it.
+  // A call of Join() that has not returned will throw it.
   if (waiter_ == nullptr && exception_ && !Executor::Current().dead()) exception_.Escape();
 }
 

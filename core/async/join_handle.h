@@ -35,7 +35,7 @@ namespace internal {
 // What a joinable task and its handle share. It does not depend on the result.
 class JoinState {
  public:
-  // A call that waits for the end of the task.
+  // A call of Join(), from its start until it has returned.
   class Waiter {
    public:
     virtual void OnEnd() = 0;
@@ -117,9 +117,8 @@ class [[nodiscard]] JoinOperation final : public WithDeadline<JoinOperation<T>>,
 
  private:
   bool Start() override {
-    if (state_->ended()) return ended_ = true;
     state_->AddWaiter(*this);
-    return false;
+    return ended_ = state_->ended();
   }
   void OnStop() override {
     state_->RemoveWaiter(*this);
