@@ -81,7 +81,8 @@ template <typename T>
 class Watch<T>::Observer {
  public:
   // Waits until there is a value that this observer has not seen and returns the latest; at once when there is one.
-  // The observer stays where it is until the call has returned. Lossless: a call that is stopped has seen nothing.
+  // The observer stays where it is until the call has returned. Calls that wait at the same time all see the change.
+  // Lossless: a call that is stopped has seen nothing.
   //
   // Errors:
   //   kDeadlineExceeded  The deadline of the scope or of .By() passed first.
@@ -110,7 +111,7 @@ class [[nodiscard]] Watch<T>::NextOperation final : public WaitingOperation<Next
   std::string Describe() const override { return "a change of a watch"; }
   absl::StatusOr<T> TakeResult() {
     if (!this->granted()) return this->StopStatus();
-    if (!observer_.changed()) return absl::OutOfRangeError("next: the watch is closed");
+    if (seen_ == state_->version) return absl::OutOfRangeError("next: the watch is closed");
     observer_.seen_ = state_->version;
     return state_->value;
   }
@@ -118,6 +119,7 @@ class [[nodiscard]] Watch<T>::NextOperation final : public WaitingOperation<Next
  private:
   bool Start() override {
     state_->waiters.CheckShard();
+    seen_ = observer_.seen_;
     if (observer_.changed() || state_->closed) return this->GrantAtOnce();
     state_->waiters.PushBack(*this);
     return false;
@@ -125,6 +127,7 @@ class [[nodiscard]] Watch<T>::NextOperation final : public WaitingOperation<Next
 
   Observer& observer_;
   const Ref<State> state_;
+  uint64_t seen_ = 0;  // Before the call: another one may see the change first.
 };
 
 }  // namespace tandem

@@ -90,6 +90,18 @@ TEST_F(WatchTest, ACallThatIsStoppedHasSeenNothing) {
   EXPECT_THAT(Run(observer.Next()), IsOkAndHolds("two"));
 }
 
+TEST_F(WatchTest, CallsOfOneObserverThatWaitTogetherSeeTheSameChange) {
+  Words words("one");
+  Words::Observer observer = words.Observe();
+  EXPECT_THAT(Run(observer.Next()), IsOkAndHolds("one"));
+  auto first = Start(Next(&observer));
+  auto second = Start(Next(&observer));
+  words.Set("two");
+  EXPECT_THAT(Wait(first), IsOkAndHolds("two"));
+  EXPECT_THAT(Wait(second), IsOkAndHolds("two"));
+  EXPECT_EQ(RunBriefly(observer.Next()).status(), DeadlineExceededStatus());
+}
+
 TEST_F(WatchTest, AWatchThatIsGoneEndsItsObserversAfterTheLastValue) {
   auto words = std::make_unique<Words>("one");
   Words::Observer late = words->Observe();
