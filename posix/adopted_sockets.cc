@@ -99,6 +99,8 @@ int ParseListenVariables(const char* pid, const char* count, const char* names, 
 int TakeActivatedSockets(std::vector<ActivatedSocket>* sockets) {
   static std::atomic<bool> taken{false};
   sockets->clear();
+  // Those that were taken may be closed, and their numbers others' by now.
+  if (taken.load()) return 0;
   std::vector<std::string> names;
   const int parsed = ParseListenVariables(std::getenv("LISTEN_PID"), std::getenv("LISTEN_FDS"),
                                           std::getenv("LISTEN_FDNAMES"), getpid(), &names);

@@ -329,6 +329,9 @@ void ServeActivated(const SocketAddress& address) {
     CHECK(TakeActivatedSockets()->empty());
   }
   loop.Drain();
+  // Also when they are closed.
+  auto again = TakeActivatedSockets();
+  CHECK(again.ok() && again->empty()) << again.status();
 }
 
 TEST(SocketActivationTest, AProcessThatWasStartedWithSocketsServesThem) {
