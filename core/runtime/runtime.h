@@ -81,8 +81,9 @@ class Runtime {
   //
   // SIGINT, SIGTERM and RequestStop() stop it: every task is cancelled, at once or after a drain (stop.h). `main`
   // itself comes last: its coroutine, with those that it awaits, goes on with kCancelled when all other tasks have
-  // ended, so that what spawned tasks use may be a local variable of `main`. But when `main` returns by itself, its
-  // locals are gone before the others are cancelled. A further SIGTERM does nothing; a SIGINT after either kills.
+  // ended, so that what spawned tasks use may be a local variable of `main`. But when `main` returns by itself, also
+  // after a drain of its own that ended before those of others (WithDrain(), Serve()), its locals are gone before the
+  // others are cancelled. A further SIGTERM does nothing; a SIGINT after either kills.
   //
   // The grace time counts from the cancellation. When it takes longer than a second, what is waited for is said on
   // standard error. Tasks that do not end within the grace time are named there, and the process exits with code 2,

@@ -85,8 +85,9 @@ Task<T> RunInDrain(absl::Duration limit, Task<T> task) {
 // scopes, and that of the runtime when main returns.
 //
 // When a stop was announced and this was the last drain, then everything is cancelled when `task` has ended; and if
-// main awaits this, it goes on when all other tasks have ended. REQUIRES limit >= 0 (CHECKed); InfiniteDuration() is
-// fine.
+// main awaits this, it goes on when all other tasks have ended. While there are other drains it returns at once, to
+// main as well: what their tasks use must not go with main's locals. So main awaits those drains itself, two servers
+// for example by WhenAll(Serve(...), Serve(...)). REQUIRES limit >= 0 (CHECKed); InfiniteDuration() is fine.
 template <typename T>
 Task<T> WithDrain(absl::Duration limit, Task<T> task) {
   static_assert(Stoppable<T>, "a task with a drain returns Status, StatusOr or IoResult, to say that it was stopped");

@@ -215,6 +215,29 @@ TEST(StopTest, TheLastOfSeveralDrainsCounts) {
   EXPECT_EQ(log, (Log{"finished", "finished", "finished"}));
 }
 
+TEST(StopTest, MainGoesOnAfterItsDrainWhileThereAreOthers) {
+  Runtime runtime;
+  Log log;
+  runtime.BlockOn([](Runtime* runtime, Log* log) -> Task<void> {
+    auto drain = [](std::string name, absl::Duration time, Log* log) -> Task<absl::Status> {
+      EXPECT_TRUE((co_await WaitForStop()).ok());
+      absl::Status slept = co_await Sleep(time);
+      log->push_back(name);
+      co_return slept;
+    };
+    auto other = [](absl::Duration time, Log* log, auto drain) -> Task<void> {
+      EXPECT_TRUE((co_await WithDrain(absl::Seconds(10), drain("other", time, log))).ok());
+    };
+    Spawn(other, absl::Milliseconds(20), log, drain);
+    Spawn(&StopSoon, runtime);
+    EXPECT_TRUE((co_await WithDrain(absl::Seconds(10), drain("main", absl::Milliseconds(5), log))).ok());
+    EXPECT_EQ(*log, (Log{"main"}));
+    // Stopped when the other drain is over.
+    EXPECT_EQ(co_await Sleep(absl::Hours(1)), CancelledStatus());
+    EXPECT_EQ(*log, (Log{"main", "other"}));
+  }(&runtime, &log));
+}
+
 TEST(StopTest, OtherCancellationsPassADrain) {
   Runtime runtime;
   runtime.BlockOn([]() -> Task<void> {
