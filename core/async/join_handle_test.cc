@@ -224,34 +224,31 @@ TEST(JoinHandleTest, JoinThrowsWhatEscapedTheTask) {
   }());
 }
 
+Task<void> JoinAndNote(JoinHandle<void>* handle, std::string* caught) {
+  try {
+    static_cast<void>(co_await handle->Join());
+  } catch (const std::runtime_error& error) {
+    *caught = error.what();
+  }
+}
+
+// The call of Join() has its result at once, and lets others run first.
+Task<void> JoinLateAndNote(JoinHandle<void>* handle, std::string* caught) {
+  Executor::Current().UseUpReadyAwaits();
+  co_await JoinAndNote(handle, caught);
+}
+
 TEST(JoinHandleTest, JoinThrowsAlsoWhenTheHandleGoesBeforeItReturns) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
-    auto join = [](JoinHandle<void>* handle, std::string* caught) -> Task<void> {
-      try {
-        static_cast<void>(co_await handle->Join());
-      } catch (const std::runtime_error& error) {
-        *caught = error.what();
-      }
-    };
     for (const bool ended_before : {false, true}) {
       std::string caught;
-      auto handle = std::make_unique<JoinHandle<void>>(
-          SpawnJoinable(ThrowAfter, absl::Seconds(ended_before ? 0 : 1), std::string("broken")));
-      if (ended_before) {
-        static_cast<void>(co_await Sleep(absl::Seconds(1)));
-        // The call has its result at once, and lets others run first.
-        auto late = [](JoinHandle<void>* handle, std::string* caught, auto join) -> Task<void> {
-          Executor::Current().UseUpReadyAwaits();
-          co_await join(handle, caught);
-        };
-        Spawn(late, handle.get(), &caught, join);
-        static_cast<void>(co_await Yield());
-      } else {
-        Spawn(join, handle.get(), &caught);
-        static_cast<void>(co_await Sleep(absl::Seconds(1)));
-        static_cast<void>(co_await Yield());
-      }
+      const absl::Duration delay = absl::Seconds(ended_before ? 0 : 1);
+      auto handle = std::make_unique<JoinHandle<void>>(SpawnJoinable(ThrowAfter, delay, std::string("broken")));
+      if (!ended_before) Spawn(&JoinAndNote, handle.get(), &caught);
+      static_cast<void>(co_await Sleep(absl::Seconds(1)));
+      if (ended_before) Spawn(&JoinLateAndNote, handle.get(), &caught);
+      static_cast<void>(co_await Yield());
       EXPECT_TRUE(handle->done());
       EXPECT_EQ(caught, "");
       handle.reset();

@@ -215,25 +215,31 @@ TEST(StopTest, TheLastOfSeveralDrainsCounts) {
   EXPECT_EQ(log, (Log{"finished", "finished", "finished"}));
 }
 
+Task<absl::Status> EndAfterTheStop(std::string name, absl::Duration time, Log* log) {
+  absl::Status told = co_await WaitForStop();
+  EXPECT_TRUE(told.ok()) << told;
+  absl::Status slept = co_await Sleep(time);
+  log->push_back(name);
+  co_return slept;
+}
+
+Task<void> DrainOfAnother(Log* log) {
+  absl::Status status = co_await WithDrain(absl::Seconds(10), EndAfterTheStop("other", absl::Milliseconds(20), log));
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST(StopTest, MainGoesOnAfterItsDrainWhileThereAreOthers) {
   Runtime runtime;
   Log log;
   runtime.BlockOn([](Runtime* runtime, Log* log) -> Task<void> {
-    auto drain = [](std::string name, absl::Duration time, Log* log) -> Task<absl::Status> {
-      EXPECT_TRUE((co_await WaitForStop()).ok());
-      absl::Status slept = co_await Sleep(time);
-      log->push_back(name);
-      co_return slept;
-    };
-    auto other = [](absl::Duration time, Log* log, auto drain) -> Task<void> {
-      EXPECT_TRUE((co_await WithDrain(absl::Seconds(10), drain("other", time, log))).ok());
-    };
-    Spawn(other, absl::Milliseconds(20), log, drain);
+    Spawn(&DrainOfAnother, log);
     Spawn(&StopSoon, runtime);
-    EXPECT_TRUE((co_await WithDrain(absl::Seconds(10), drain("main", absl::Milliseconds(5), log))).ok());
+    absl::Status status = co_await WithDrain(absl::Seconds(10), EndAfterTheStop("main", absl::Milliseconds(5), log));
+    EXPECT_TRUE(status.ok()) << status;
     EXPECT_EQ(*log, (Log{"main"}));
     // Stopped when the other drain is over.
-    EXPECT_EQ(co_await Sleep(absl::Hours(1)), CancelledStatus());
+    status = co_await Sleep(absl::Hours(1));
+    EXPECT_EQ(status, CancelledStatus());
     EXPECT_EQ(*log, (Log{"main", "other"}));
   }(&runtime, &log));
 }
