@@ -23,6 +23,7 @@
 #ifndef TANDEM_POSIX_EPOLL_REACTOR_H_
 #define TANDEM_POSIX_EPOLL_REACTOR_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -157,7 +158,7 @@ class EpollReactor final : public PosixReactor {
   const std::unique_ptr<epoll_event[]> events_;
   std::vector<Datagram> arrived_;
 
-  bool nanosecond_wait_ = true;
+  std::atomic<bool> nanosecond_wait_ = true;  // Read by statistics().
   bool polling_ = false;
   ReactorStatistics statistics_;
   uint64_t late_events_ = 0;
