@@ -33,7 +33,11 @@ int GetNumber(int descriptor, int option, int* value) {
   return getsockopt(descriptor, SOL_SOCKET, option, value, &length) == 0 ? 0 : -errno;
 }
 
-bool IsOpen(int descriptor) { return fcntl(descriptor, F_GETFD) >= 0; }
+// Whether it has come through an exec: what the process has opened itself, a reactor's for one, closes there.
+bool IsPassed(int descriptor) {
+  const int flags = fcntl(descriptor, F_GETFD);
+  return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
 
 }  // namespace
 
@@ -106,7 +110,7 @@ int TakeActivatedSockets(std::vector<ActivatedSocket>* sockets) {
                                           std::getenv("LISTEN_FDNAMES"), getpid(), &names);
   if (parsed < 0) return parsed;
   for (size_t i = 0; i < names.size(); ++i) {
-    if (!IsOpen(kFirstPassedDescriptor + static_cast<int>(i))) return -EBADF;
+    if (!IsPassed(kFirstPassedDescriptor + static_cast<int>(i))) return -EBADF;
   }
   if (names.empty() || taken.exchange(true)) return 0;
   for (std::string& name : names) {

@@ -11,6 +11,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <utility>
 
@@ -143,6 +144,7 @@ class SocketAddress {
   friend void AbslStringify(Sink& sink, const SocketAddress& address) {
     sink.Append(address.ToString());
   }
+  friend std::ostream& operator<<(std::ostream& out, const SocketAddress& address) { return out << address.ToString(); }
 
  private:
   std::array<uint8_t, 16> bytes_ = {};

@@ -5,12 +5,15 @@
 //   Task<void> Talk(TcpStream stream, CancelScope* idle) {
 //     for (;;) {
 //       absl::StatusOr<Request> request = co_await idle->Run(ReadRequest(&stream));
-//       if (!request.ok()) co_return;  // The peer has ended; or the server stops, and no request was begun.
+//       if (!request.ok()) co_return;  // The peer has ended; or the server stops.
 //       ...                            // What goes on outside of `idle` is finished when the server stops.
 //     }
 //   }
 //
 //   absl::Status status = co_await Serve(*std::move(listener), Talk, ServeOptions().set_max_connections(10'000));
+//
+// A stop drops what was received of a further request, in part or whole. Who wants to answer what is there already goes
+// on reading, outside of `idle`, while a BufferedReader's buffered() is not empty.
 //
 // Structured: no handler outlives the call, so what handlers share may live in the caller's frame.
 

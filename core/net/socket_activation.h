@@ -23,7 +23,9 @@ namespace tandem {
 //
 // Errors:
 //   kInvalidArgument     LISTEN_PID, LISTEN_FDS or LISTEN_FDNAMES is malformed.
-//   kFailedPrecondition  EBADF: a descriptor that they name is not open.
+//   kFailedPrecondition  EBADF: a descriptor that they name is not open, or is close-on-exec: then it was not passed,
+//   but
+//                        opened here.
 absl::StatusOr<std::vector<ActivatedSocket>> TakeActivatedSockets();
 
 }  // namespace tandem

@@ -310,6 +310,23 @@ void PassSockets(const std::vector<int>& descriptors, const char* names) {
   setenv("LISTEN_FDNAMES", names, 1);
 }
 
+// A promise that was not kept: the numbers may be those of the reactor, which must keep them.
+TEST_F(AdoptTest, WhatTheProcessHasOpenedItselfWasNotPassed) {
+  int own = 3;
+  while (own < 100 && !IsCloseOnExec(own)) ++own;
+  ASSERT_LT(own, 100) << "the reactor has no descriptor";
+  EXPECT_EXIT(
+      {
+        // All below it are there, as if passed.
+        for (int fd = 3; fd < own; ++fd) dup2(STDERR_FILENO, fd);
+        setenv("LISTEN_PID", absl::StrCat(getpid()).c_str(), 1);
+        setenv("LISTEN_FDS", absl::StrCat(own - 2).c_str(), 1);
+        CHECK_EQ(ErrnoOf(TakeActivatedSockets().status()), EBADF);
+        _exit(IsCloseOnExec(own) ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
 void ServeActivated(const SocketAddress& address) {
   WorldLoop loop;
   auto sockets = TakeActivatedSockets();
