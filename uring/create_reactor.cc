@@ -20,6 +20,7 @@
 #include "core/io/reactor.h"
 #include "posix/chosen_kind.h"
 #include "posix/epoll_reactor.h"
+#include "posix/standard_descriptors.h"
 #include "uring/uring_reactor.h"
 
 namespace tandem {
@@ -48,6 +49,7 @@ bool IsRefusal(const absl::Status& status) { return ErrnoOf(status) != EMFILE &&
 
 absl::StatusOr<std::unique_ptr<Reactor>> CreateReactor_add_a_reactor_such_as_uring_reactor_to_deps(
     const ReactorOptions& options) {
+  posix::OpenStandardDescriptors();
   const absl::StatusOr<ReactorKind> kind = posix::ChosenKind(options);
   if (!kind.ok()) return kind.status();
   if (*kind == ReactorKind::kEpoll || (*kind == ReactorKind::kAuto && fell_back)) {

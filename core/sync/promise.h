@@ -66,7 +66,10 @@ class Future {
     return GetOperation(state_);
   }
   // True when Get() would not wait.
-  bool ready() const { return state_->value.has_value() || state_->broken; }
+  bool ready() const {
+    CHECK(state_) << "a moved-from Future is used";
+    return state_->value.has_value() || state_->broken;
+  }
 
  private:
   template <typename U>

@@ -111,6 +111,14 @@ TEST(PromiseDeathTest, MisuseIsNamed) {
       {
         testing::WorldLoop loop;
         auto pair = MakePromise<int>();
+        Future<int> moved = std::move(pair.second);
+        (void)pair.second.ready();
+      },
+      "a moved-from Future is used");
+  EXPECT_DEATH(
+      {
+        testing::WorldLoop loop;
+        auto pair = MakePromise<int>();
         pair.first.Set(1);
         pair.first.Set(2);
       },

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -298,6 +299,26 @@ TEST_F(AdoptTest, AMalformedEnvironmentIsAnInvalidArgument) {
   EXPECT_EQ(ErrnoOf(TakeActivatedSockets().status()), EBADF);
   unsetenv("LISTEN_PID");
   unsetenv("LISTEN_FDS");
+}
+
+// The first socket would be standard output, where the program prints.
+TEST(StandardDescriptorsTest, AProcessThatWasStartedWithoutThemGetsThem) {
+  EXPECT_EXIT(
+      {
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        {
+          WorldLoop loop;
+          CHECK(TcpListener::Listen(SocketAddress::LoopbackIpv4(0)).ok());
+          loop.Drain();
+        }
+        struct stat in = {};
+        struct stat out = {};
+        struct stat null = {};
+        CHECK(fstat(STDIN_FILENO, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 && stat("/dev/null", &null) == 0);
+        _exit(in.st_rdev == null.st_rdev && out.st_rdev == null.st_rdev ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 // What systemd does before it starts a program.
