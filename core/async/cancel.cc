@@ -83,7 +83,7 @@ Instant CurrentDeadline() {
   return earliest;
 }
 
-bool StopRequested() {
+bool CancelRequested() {
   Executor& executor = Executor::Current();
   if (executor.dead() || executor.running_coroutine().scope->cancelled()) return true;
   const Instant deadline = CurrentDeadline();

@@ -93,12 +93,13 @@ class ScopeEntry final : public Timer {
 // its own; InfiniteFuture() when there is none. What is left is `CurrentDeadline() - Now()`: for the header of a
 // request that another server is to answer in time. The deadline of a single call, `.By()`, is not among them.
 //
-// CHECKs that a coroutine runs. It and StopRequested() take a step for each coroutine that awaits the running one.
+// CHECKs that a coroutine runs. It and CancelRequested() take a step for each coroutine that awaits the running one.
 Instant CurrentDeadline();
 
 // True when the running coroutine was cancelled, or its CurrentDeadline() has passed: for long work between two awaits,
-// which no cancellation can reach. An await tells it as well, with a Status: see Checkpoint().
-bool StopRequested();
+// which no cancellation can reach. An await tells it as well, with a Status: see Checkpoint(). That the program is to
+// end is another question: StopAnnounced().
+bool CancelRequested();
 
 }  // namespace tandem
 

@@ -588,7 +588,7 @@ TEST(CurrentDeadlineTest, EndsAtAShieldWhichHasItsOwn) {
     const Instant expected = Now() + absl::Seconds(9);
     auto ask = [](Instant expected) -> Task<absl::Status> {
       EXPECT_EQ(CurrentDeadline(), expected);
-      EXPECT_FALSE(StopRequested());
+      EXPECT_FALSE(CancelRequested());
       co_return absl::OkStatus();
     };
     auto shielded = [](auto ask, Instant expected) -> Task<absl::Status> {
@@ -614,29 +614,29 @@ TEST(CurrentDeadlineTest, IsNotThatOfASpawnedTask) {
   }());
 }
 
-TEST(StopRequestedTest, IsTrueOnceTheScopeWasCancelled) {
+TEST(CancelRequestedTest, IsTrueOnceTheScopeWasCancelled) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {
     CancelScope scope;
     auto ask = [](CancelScope* scope) -> Task<absl::Status> {
-      EXPECT_FALSE(StopRequested());
+      EXPECT_FALSE(CancelRequested());
       scope->Cancel();
-      EXPECT_TRUE(StopRequested());
+      EXPECT_TRUE(CancelRequested());
       co_return absl::OkStatus();
     };
     const absl::Status status = co_await scope.Run(ask(&scope));
     EXPECT_TRUE(status.ok());
-    EXPECT_FALSE(StopRequested());
+    EXPECT_FALSE(CancelRequested());
   }());
 }
 
 // No cancellation can reach work without an await: it can ask.
-TEST(StopRequestedTest, IsTrueOnceTheDeadlineHasPassedInTheSameTurn) {
+TEST(CancelRequestedTest, IsTrueOnceTheDeadlineHasPassedInTheSameTurn) {
   FakeShard shard;
   shard.Run([](FakeReactor* reactor) -> Task<void> {
     auto work = [](FakeReactor* reactor) -> Task<absl::Status> {
       int steps = 0;
-      for (; !StopRequested(); ++steps) reactor->Advance(absl::Milliseconds(1));
+      for (; !CancelRequested(); ++steps) reactor->Advance(absl::Milliseconds(1));
       EXPECT_EQ(steps, 100);
       co_return CancelledStatus();
     };
@@ -645,9 +645,9 @@ TEST(StopRequestedTest, IsTrueOnceTheDeadlineHasPassedInTheSameTurn) {
   }(&shard.reactor()));
 }
 
-TEST(StopRequestedDeathTest, OutsideOfACoroutineIsABug) {
+TEST(CancelRequestedDeathTest, OutsideOfACoroutineIsABug) {
   FakeShard shard;
-  EXPECT_DEATH(StopRequested(), "no coroutine runs here");
+  EXPECT_DEATH(CancelRequested(), "no coroutine runs here");
 }
 
 // --- Results of others ---

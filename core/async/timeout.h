@@ -34,7 +34,7 @@ Operation&& WithTimeout(absl::Duration timeout, Operation&& operation ABSL_ATTRI
 //
 // Cancellation reaches a task at its awaits. One that never has to wait is stopped too: it gives way after
 // Executor::kReadyAwaitsInARow awaits, and then the deadline is looked at. One that does not even await runs on; see
-// StopRequested().
+// CancelRequested().
 template <typename T>
 Task<T> WithDeadlineAt(Instant deadline, Task<T> task) {
   static_assert(Stoppable<T>,

@@ -37,7 +37,8 @@
 
 namespace tandem {
 
-// True from the announcement of a stop on. REQUIRES that a shard runs on this thread (CHECKed), as all of this.
+// True from the announcement of a stop of the program on, be the running coroutine cancelled or not (that is
+// CancelRequested()). REQUIRES that a shard runs on this thread (CHECKed), as all of this.
 inline bool StopAnnounced() { return Shard::Current().stop_control().requested(); }
 
 // Waits until a stop is announced, and returns OK then; at once when one was.

@@ -85,7 +85,7 @@ TEST_F(AsyncTest, WorkCanAskWhetherItsDeadlineHasPassed) {
     const Instant deadline = CurrentDeadline();
     EXPECT_LE(deadline - Now(), absl::Milliseconds(5));
     // In the simulator the clock moves between turns alone.
-    while (!StopRequested()) static_cast<void>(co_await Yield());
+    while (!CancelRequested()) static_cast<void>(co_await Yield());
     EXPECT_GE(Now(), deadline);
     co_return absl::OkStatus();
   };
