@@ -51,19 +51,6 @@ absl::Status StreamSocket::StatusFor(int error, absl::string_view operation) con
   return ErrnoStatus(error, absl::StrCat(operation, " ", peer_.ToString()));
 }
 
-absl::Status StreamSocket::SetOption(SocketOption option, int value, absl::string_view name) {
-  if (!open()) return ClosedStatus(name);
-  return StatusFor(-reactor_->SetOption(id_, option, value), name);
-}
-
-absl::StatusOr<int> StreamSocket::GetOption(SocketOption option, absl::string_view name) const {
-  if (!open()) return ClosedStatus(name);
-  int value = 0;
-  const int result = reactor_->GetOption(id_, option, &value);
-  if (result < 0) return StatusFor(-result, name);
-  return value;
-}
-
 absl::StatusOr<SocketAddress> StreamSocket::LocalAddress() const {
   if (!open()) return ClosedStatus("local address");
   SocketAddress address;

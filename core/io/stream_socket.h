@@ -60,9 +60,7 @@ class StreamSocket final : public Counted<StreamSocket>, public ClosingSocket {
   // The status for an errno of `operation` on this stream, with the peer in the message.
   absl::Status StatusFor(int error, absl::string_view operation) const;
 
-  // The reactor's options and addresses; `name` is for messages. kFailedPrecondition (EBADF) once Close() was called.
-  absl::Status SetOption(SocketOption option, int value, absl::string_view name);
-  absl::StatusOr<int> GetOption(SocketOption option, absl::string_view name) const;
+  // kFailedPrecondition (EBADF) once Close() was called.
   absl::StatusOr<SocketAddress> LocalAddress() const;
   // Whether closing waits for unsent bytes, by SocketOption::kLinger: the wait must not stop the loop.
   void set_lingers(bool lingers) { connect_or_close_.may_block = lingers; }

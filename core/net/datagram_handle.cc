@@ -2,9 +2,8 @@
 
 #include "core/net/datagram_handle.h"
 
-#include <algorithm>
 #include <cerrno>
-#include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
@@ -85,54 +84,6 @@ absl::StatusOr<SocketAddress> DatagramHandle::PeerAddress() const {
   const int result = socket()->reactor()->PeerAddress(socket()->id(), &address);
   if (result < 0) return socket()->StatusFor(-result, "peer address");
   return address;
-}
-
-absl::Status DatagramHandle::SetOption(SocketOption option, int value, absl::string_view name) {
-  if (!socket()->open()) return socket()->StatusFor(EBADF, name);
-  return socket()->StatusFor(-socket()->reactor()->SetOption(socket()->id(), option, value), name);
-}
-
-absl::StatusOr<int> DatagramHandle::GetOption(SocketOption option, absl::string_view name) const {
-  if (!socket()->open()) return socket()->StatusFor(EBADF, name);
-  int value = 0;
-  const int result = socket()->reactor()->GetOption(socket()->id(), option, &value);
-  if (result < 0) return socket()->StatusFor(-result, name);
-  return value;
-}
-
-absl::StatusOr<bool> DatagramHandle::GetFlag(SocketOption option, absl::string_view name) const {
-  const absl::StatusOr<int> value = GetOption(option, name);
-  if (!value.ok()) return value.status();
-  return *value != 0;
-}
-
-namespace {
-
-int ClampToInt(size_t bytes) {
-  return static_cast<int>(std::min<size_t>(bytes, static_cast<size_t>(std::numeric_limits<int>::max())));
-}
-
-absl::StatusOr<size_t> AsSize(absl::StatusOr<int> value) {
-  if (!value.ok()) return std::move(value).status();
-  return static_cast<size_t>(*value);
-}
-
-}  // namespace
-
-absl::Status DatagramHandle::set_receive_buffer_size(size_t bytes) {
-  return SetOption(SocketOption::kReceiveBufferSize, ClampToInt(bytes), "set receive buffer size");
-}
-
-absl::StatusOr<size_t> DatagramHandle::receive_buffer_size() const {
-  return AsSize(GetOption(SocketOption::kReceiveBufferSize, "get receive buffer size"));
-}
-
-absl::Status DatagramHandle::set_send_buffer_size(size_t bytes) {
-  return SetOption(SocketOption::kSendBufferSize, ClampToInt(bytes), "set send buffer size");
-}
-
-absl::StatusOr<size_t> DatagramHandle::send_buffer_size() const {
-  return AsSize(GetOption(SocketOption::kSendBufferSize, "get send buffer size"));
 }
 
 }  // namespace tandem

@@ -29,10 +29,11 @@
 #include "core/net/close_operation.h"
 #include "core/net/datagram_operations.h"
 #include "core/net/handle.h"
+#include "core/net/option_calls.h"
 
 namespace tandem {
 
-class DatagramHandle : public Handle<DatagramHandle, DatagramSocket> {
+class DatagramHandle : public Handle<DatagramHandle, DatagramSocket>, public BufferSizeOptions<DatagramHandle> {
  public:
   // Makes `peer` the destination of Send() and the only source that is received from; what had arrived before stays.
   // Binds the socket, when it is not, to an address from which `peer` can be reached. May be called again, with another
@@ -115,20 +116,13 @@ class DatagramHandle : public Handle<DatagramHandle, DatagramSocket> {
   // Datagrams that were received and not taken.
   size_t queued() const { return socket()->queued(); }
 
-  // --- Addresses, options, closing ---
+  // --- Addresses, closing ---
 
   // The address of this end; 0.0.0.0 or :: before the socket is bound (none on Unix). Errors: kFailedPrecondition after
   // Close().
   absl::StatusOr<SocketAddress> LocalAddress() const;
   // The connected peer. Errors: kFailedPrecondition, ENOTCONN: there is none; EBADF: after Close().
   absl::StatusOr<SocketAddress> PeerAddress() const;
-
-  // SO_RCVBUF and SO_SNDBUF in bytes (socket(7)): Linux doubles what is set, and enforces a minimum and a maximum; the
-  // other functions return what it made of it. Errors: kFailedPrecondition (EBADF) after Close().
-  absl::Status set_receive_buffer_size(size_t bytes);
-  absl::StatusOr<size_t> receive_buffer_size() const;
-  absl::Status set_send_buffer_size(size_t bytes);
-  absl::StatusOr<size_t> send_buffer_size() const;
 
   // Closes the socket: pending calls end with kFailedPrecondition (EBADF), and datagrams that nobody took are dropped.
   // Cannot be cancelled. Idempotent. Always OK.
@@ -146,15 +140,10 @@ class DatagramHandle : public Handle<DatagramHandle, DatagramSocket> {
   // Opens a socket; the handle closes it from then on.
   static absl::StatusOr<Ref<DatagramSocket>> OpenSocket(AddressFamily family);
   absl::Status BindSocket(const SocketAddress& address);
-  absl::Status SetOption(SocketOption option, int value, absl::string_view name);
-  absl::StatusOr<int> GetOption(SocketOption option, absl::string_view name) const;
-  absl::Status SetFlag(SocketOption option, bool on, absl::string_view name) {
-    return SetOption(option, on ? 1 : 0, name);
-  }
-  absl::StatusOr<bool> GetFlag(SocketOption option, absl::string_view name) const;
 
  private:
   friend class Handle<DatagramHandle, DatagramSocket>;
+  friend class BufferSizeOptions<DatagramHandle>;
   static constexpr absl::string_view kHandleName = "UdpSocket or UnixDatagram";
   static void LetGo(DatagramSocket& socket) { socket.Close(); }
 

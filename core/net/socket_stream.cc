@@ -2,9 +2,6 @@
 
 #include "core/net/socket_stream.h"
 
-#include <algorithm>
-#include <limits>
-
 #include "absl/strings/str_cat.h"
 #include "core/io/errors.h"
 #include "core/io/reactor.h"
@@ -12,17 +9,6 @@
 namespace tandem {
 
 namespace internal {
-
-absl::Status SetBufferSize(StreamSocket& socket, SocketOption option, size_t bytes, absl::string_view name) {
-  const auto value = std::min<size_t>(bytes, static_cast<size_t>(std::numeric_limits<int>::max()));
-  return socket.SetOption(option, static_cast<int>(value), name);
-}
-
-absl::StatusOr<size_t> BufferSize(const StreamSocket& socket, SocketOption option, absl::string_view name) {
-  const absl::StatusOr<int> value = socket.GetOption(option, name);
-  if (!value.ok()) return value.status();
-  return static_cast<size_t>(*value);
-}
 
 // The call was dropped, or a crash destroyed it: nobody took the socket.
 StreamConnector::~StreamConnector() {

@@ -30,11 +30,11 @@
 #include "core/io/address.h"
 #include "core/io/buffer.h"
 #include "core/io/operation.h"
-#include "core/io/socket_options.h"
 #include "core/io/stream_socket.h"
 #include "core/net/close_operation.h"
 #include "core/net/flush_operation.h"
 #include "core/net/handle.h"
+#include "core/net/option_calls.h"
 
 namespace tandem {
 
@@ -126,9 +126,6 @@ class StreamOutputOperation : public WithDeadline<Derived>, protected StreamSock
   int refusal_ = 0;
   bool written_ = false;
 };
-
-absl::Status SetBufferSize(StreamSocket& socket, SocketOption option, size_t bytes, absl::string_view name);
-absl::StatusOr<size_t> BufferSize(const StreamSocket& socket, SocketOption option, absl::string_view name);
 
 }  // namespace internal
 
@@ -466,11 +463,7 @@ class WritingCalls {
   //   kFailedPrecondition, kInvalidArgument, kUnknown  The file: EBADF, EINVAL (it cannot be sent from, or `offset` is
   //                     more than 2^63 - 1), EIO. The stream goes on when nothing was sent.
   SendFileOperation SendFile(int descriptor, uint64_t offset, uint64_t count) {
-    FileRange file;
-    file.descriptor = descriptor;
-    file.offset = offset;
-    file.count = count;
-    return SendFileOperation(socket(), file);
+    return SendFileOperation(socket(), FileRange{descriptor, offset, count});
   }
 
   // How long writes may wait for a peer that takes nothing: when calls write (SendFile() and ShutdownWrite() as well)
@@ -502,33 +495,6 @@ class WritingCalls {
   friend Derived;
   WritingCalls() = default;
   const Ref<StreamSocket>& socket() { return static_cast<const Derived*>(this)->socket(); }
-};
-
-// The sizes of the kernel's buffers, likewise.
-template <typename Derived>
-class BufferSizeOptions {
- public:
-  // SO_RCVBUF and SO_SNDBUF in bytes (socket(7)): Linux doubles what is set, and enforces a minimum and a maximum; the
-  // other functions return what it made of it.
-  //
-  // Errors: kFailedPrecondition (EBADF) after Close().
-  absl::Status set_receive_buffer_size(size_t bytes) {
-    return internal::SetBufferSize(socket(), SocketOption::kReceiveBufferSize, bytes, "set receive buffer size");
-  }
-  absl::StatusOr<size_t> receive_buffer_size() const {
-    return internal::BufferSize(socket(), SocketOption::kReceiveBufferSize, "get receive buffer size");
-  }
-  absl::Status set_send_buffer_size(size_t bytes) {
-    return internal::SetBufferSize(socket(), SocketOption::kSendBufferSize, bytes, "set send buffer size");
-  }
-  absl::StatusOr<size_t> send_buffer_size() const {
-    return internal::BufferSize(socket(), SocketOption::kSendBufferSize, "get send buffer size");
-  }
-
- private:
-  friend Derived;
-  BufferSizeOptions() = default;
-  StreamSocket& socket() const { return *static_cast<const Derived*>(this)->socket(); }
 };
 
 // A connected stream socket; TcpStream and UnixStream add what is theirs.

@@ -17,44 +17,6 @@
 
 namespace tandem {
 
-class ListenOptions {
- public:
-  ListenOptions() {}
-
-  // How many connections the kernel completes before they are accepted; it caps the value at net.core.somaxconn, and
-  // takes that for a negative one (listen(2)).
-  int backlog() const { return backlog_; }
-  ListenOptions& set_backlog(int backlog) {
-    backlog_ = backlog;
-    return *this;
-  }
-  // SO_REUSEADDR (socket(7)): a restarted server gets its port back while old connections are in TIME_WAIT. Default on.
-  bool reuse_address() const { return reuse_address_; }
-  ListenOptions& set_reuse_address(bool on) {
-    reuse_address_ = on;
-    return *this;
-  }
-  // SO_REUSEPORT (socket(7)): several listeners share the port, and the kernel spreads the connections.
-  bool reuse_port() const { return reuse_port_; }
-  ListenOptions& set_reuse_port(bool on) {
-    reuse_port_ = on;
-    return *this;
-  }
-  // IPV6_V6ONLY (ipv6(7)): off lets [::] serve IPv4 as well, whose peers then have addresses such as
-  // [::ffff:192.0.2.1]. Default off, whatever the system's default; ignored for IPv4.
-  bool ipv6_only() const { return ipv6_only_; }
-  ListenOptions& set_ipv6_only(bool on) {
-    ipv6_only_ = on;
-    return *this;
-  }
-
- private:
-  int backlog_ = kDefaultBacklog;
-  bool reuse_address_ = true;
-  bool reuse_port_ = false;
-  bool ipv6_only_ = false;
-};
-
 class TcpListener final : public SocketListener<TcpStream> {
  public:
   TcpListener() = default;

@@ -25,27 +25,7 @@ absl::StatusOr<int> InUnits(absl::Duration duration, absl::Duration unit, int mi
   return static_cast<int>(absl::Ceil(duration, unit) / unit);
 }
 
-absl::Status CheckRange(int value, int min, int max, absl::string_view name) {
-  if (value >= min && value <= max) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(name, ": ", value, " is not in ", min, "..", max));
-}
-
 }  // namespace
-
-absl::Status SetFlag(StreamSocket& socket, SocketOption option, bool on, absl::string_view name) {
-  return socket.SetOption(option, on ? 1 : 0, name);
-}
-
-absl::StatusOr<bool> GetFlag(const StreamSocket& socket, SocketOption option, absl::string_view name) {
-  const absl::StatusOr<int> value = socket.GetOption(option, name);
-  if (!value.ok()) return value.status();
-  return *value != 0;
-}
-
-absl::Status SetNumber(StreamSocket& socket, SocketOption option, int value, int min, int max, absl::string_view name) {
-  if (absl::Status status = CheckRange(value, min, max, name); !status.ok()) return status;
-  return socket.SetOption(option, value, name);
-}
 
 absl::Status SetLinger(StreamSocket& socket, std::optional<absl::Duration> linger) {
   int seconds = -1;
@@ -54,13 +34,13 @@ absl::Status SetLinger(StreamSocket& socket, std::optional<absl::Duration> linge
     if (!value.ok()) return value.status();
     seconds = *value;
   }
-  absl::Status status = socket.SetOption(SocketOption::kLinger, seconds, "set linger");
+  absl::Status status = SetOption(socket, SocketOption::kLinger, seconds, "set linger");
   if (status.ok()) socket.set_lingers(seconds > 0);
   return status;
 }
 
 absl::StatusOr<std::optional<absl::Duration>> GetLinger(const StreamSocket& socket) {
-  const absl::StatusOr<int> seconds = socket.GetOption(SocketOption::kLinger, "get linger");
+  const absl::StatusOr<int> seconds = GetOption(socket, SocketOption::kLinger, "get linger");
   if (!seconds.ok()) return seconds.status();
   if (*seconds < 0) return std::optional<absl::Duration>();
   return std::optional<absl::Duration>(absl::Seconds(*seconds));
@@ -75,9 +55,9 @@ absl::Status SetKeepAlive(StreamSocket& socket, const std::optional<KeepAlive>& 
       InUnits(keep_alive->interval(), absl::Seconds(1), 1, kMaxKeepAliveSeconds, "set keep-alive interval");
   if (!interval.ok()) return interval.status();
   absl::Status status = CheckRange(keep_alive->count(), 1, kMaxKeepAliveCount, "set keep-alive count");
-  if (status.ok()) status = socket.SetOption(SocketOption::kKeepAliveIdle, *idle, kName);
-  if (status.ok()) status = socket.SetOption(SocketOption::kKeepAliveInterval, *interval, kName);
-  if (status.ok()) status = socket.SetOption(SocketOption::kKeepAliveCount, keep_alive->count(), kName);
+  if (status.ok()) status = SetOption(socket, SocketOption::kKeepAliveIdle, *idle, kName);
+  if (status.ok()) status = SetOption(socket, SocketOption::kKeepAliveInterval, *interval, kName);
+  if (status.ok()) status = SetOption(socket, SocketOption::kKeepAliveCount, keep_alive->count(), kName);
   if (status.ok()) status = SetFlag(socket, SocketOption::kKeepAlive, true, kName);
   return status;
 }
@@ -87,11 +67,11 @@ absl::StatusOr<std::optional<KeepAlive>> GetKeepAlive(const StreamSocket& socket
   const absl::StatusOr<bool> on = GetFlag(socket, SocketOption::kKeepAlive, kName);
   if (!on.ok()) return on.status();
   if (!*on) return std::optional<KeepAlive>();
-  const absl::StatusOr<int> idle = socket.GetOption(SocketOption::kKeepAliveIdle, kName);
+  const absl::StatusOr<int> idle = GetOption(socket, SocketOption::kKeepAliveIdle, kName);
   if (!idle.ok()) return idle.status();
-  const absl::StatusOr<int> interval = socket.GetOption(SocketOption::kKeepAliveInterval, kName);
+  const absl::StatusOr<int> interval = GetOption(socket, SocketOption::kKeepAliveInterval, kName);
   if (!interval.ok()) return interval.status();
-  const absl::StatusOr<int> count = socket.GetOption(SocketOption::kKeepAliveCount, kName);
+  const absl::StatusOr<int> count = GetOption(socket, SocketOption::kKeepAliveCount, kName);
   if (!count.ok()) return count.status();
   return std::optional<KeepAlive>(
       KeepAlive().set_idle(absl::Seconds(*idle)).set_interval(absl::Seconds(*interval)).set_count(*count));
@@ -101,22 +81,22 @@ absl::Status SetUserTimeout(StreamSocket& socket, absl::Duration timeout) {
   const absl::StatusOr<int> value =
       InUnits(timeout, absl::Milliseconds(1), 0, std::numeric_limits<int>::max(), "set user timeout");
   if (!value.ok()) return value.status();
-  return socket.SetOption(SocketOption::kUserTimeout, *value, "set user timeout");
+  return SetOption(socket, SocketOption::kUserTimeout, *value, "set user timeout");
 }
 
 absl::StatusOr<absl::Duration> GetUserTimeout(const StreamSocket& socket) {
-  const absl::StatusOr<int> value = socket.GetOption(SocketOption::kUserTimeout, "get user timeout");
+  const absl::StatusOr<int> value = GetOption(socket, SocketOption::kUserTimeout, "get user timeout");
   if (!value.ok()) return value.status();
   return absl::Milliseconds(*value);
 }
 
 absl::Status SetDscp(StreamSocket& socket, int dscp) {
   if (absl::Status status = CheckRange(dscp, 0, 63, "set dscp"); !status.ok()) return status;
-  return socket.SetOption(SocketOption::kTrafficClass, dscp << kEcnBits, "set dscp");
+  return SetOption(socket, SocketOption::kTrafficClass, dscp << kEcnBits, "set dscp");
 }
 
 absl::StatusOr<int> GetDscp(const StreamSocket& socket) {
-  const absl::StatusOr<int> value = socket.GetOption(SocketOption::kTrafficClass, "get dscp");
+  const absl::StatusOr<int> value = GetOption(socket, SocketOption::kTrafficClass, "get dscp");
   if (!value.ok()) return value.status();
   return *value >> kEcnBits;
 }

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "core/io/socket_options.h"
 #include "core/io/stream_socket.h"
+#include "core/net/option_calls.h"
 
 namespace tandem {
 
@@ -51,11 +52,6 @@ class KeepAlive {
 
 namespace internal {
 
-absl::Status SetFlag(StreamSocket& socket, SocketOption option, bool on, absl::string_view name);
-absl::StatusOr<bool> GetFlag(const StreamSocket& socket, SocketOption option, absl::string_view name);
-// kInvalidArgument unless `value` is in `min`..`max`.
-absl::Status SetNumber(StreamSocket& socket, SocketOption option, int value, int min, int max, absl::string_view name);
-
 absl::Status SetLinger(StreamSocket& socket, std::optional<absl::Duration> linger);
 absl::StatusOr<std::optional<absl::Duration>> GetLinger(const StreamSocket& socket);
 absl::Status SetKeepAlive(StreamSocket& socket, const std::optional<KeepAlive>& keep_alive);
@@ -74,7 +70,7 @@ absl::StatusOr<int> GetDscp(const StreamSocket& socket);
 //   kFailedPrecondition  EBADF: Close() was called.
 //   kInvalidArgument     A value outside of the range that is given; nothing was changed.
 template <typename Derived>
-class TcpOptions {
+class TcpOptions : public PacketOptions<Derived> {
  public:
   // TCP_NODELAY (tcp(7)): false lets the kernel hold back small segments while others are unacknowledged. On by default
   // in Tandem.
@@ -108,23 +104,9 @@ class TcpOptions {
   absl::Status set_linger(std::optional<absl::Duration> linger) { return internal::SetLinger(stream(), linger); }
   absl::StatusOr<std::optional<absl::Duration>> linger() const { return internal::GetLinger(stream()); }
 
-  // The traffic class byte of what is sent, 0..255: IP_TOS (ip(7)) or IPV6_TCLASS. Its two lowest bits are TCP's own
-  // (ECN): they are ignored.
-  absl::Status set_traffic_class(int traffic_class) {
-    return internal::SetNumber(stream(), SocketOption::kTrafficClass, traffic_class, 0, 255, "set traffic class");
-  }
-  absl::StatusOr<int> traffic_class() const {
-    return stream().GetOption(SocketOption::kTrafficClass, "get traffic class");
-  }
   // The DSCP (RFC 2474), 0..63: the upper six bits of the traffic class.
   absl::Status set_dscp(int dscp) { return internal::SetDscp(stream(), dscp); }
   absl::StatusOr<int> dscp() const { return internal::GetDscp(stream()); }
-
-  // How many routers what is sent may pass, 1..255: IP_TTL (ip(7)) or IPV6_UNICAST_HOPS.
-  absl::Status set_time_to_live(int hops) {
-    return internal::SetNumber(stream(), SocketOption::kTimeToLive, hops, 1, 255, "set time to live");
-  }
-  absl::StatusOr<int> time_to_live() const { return stream().GetOption(SocketOption::kTimeToLive, "get time to live"); }
 
  private:
   friend Derived;

@@ -33,10 +33,10 @@ absl::Status TcpSocket::Bind(const SocketAddress& address) {
   return ErrnoStatus(-socket()->reactor()->Bind(socket()->id(), address), operation);
 }
 
-absl::StatusOr<TcpListener> TcpSocket::Listen(int backlog) && {
+absl::StatusOr<TcpListener> TcpSocket::Listen(const ListenOptions& options) && {
   const Ref<StreamSocket> socket = ReleaseState();
   const OwnReactor& reactor = socket->reactor();
-  int result = reactor->Listen(socket->id(), backlog);
+  int result = reactor->Listen(socket->id(), options.backlog());
   SocketAddress local;
   if (result == 0) result = reactor->LocalAddress(socket->id(), &local);
   if (result < 0) {

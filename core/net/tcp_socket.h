@@ -19,9 +19,9 @@
 #include "absl/strings/string_view.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
-#include "core/io/socket_options.h"
 #include "core/io/stream_socket.h"
 #include "core/net/handle.h"
+#include "core/net/option_calls.h"
 #include "core/net/socket_stream.h"
 #include "core/net/tcp_listener.h"
 #include "core/net/tcp_options.h"
@@ -30,6 +30,7 @@
 namespace tandem {
 
 class TcpSocket final : public Handle<TcpSocket, StreamSocket>,
+                        public BindOptions<TcpSocket>,
                         public TcpOptions<TcpSocket>,
                         public BufferSizeOptions<TcpSocket> {
  public:
@@ -62,37 +63,13 @@ class TcpSocket final : public Handle<TcpSocket, StreamSocket>,
   // The bound address; 0.0.0.0:0 or [::]:0 before Bind().
   absl::StatusOr<SocketAddress> LocalAddress() const { return socket()->LocalAddress(); }
 
-  // SO_REUSEADDR (socket(7)): Bind() succeeds although old connections of the port are in TIME_WAIT or others are bound
-  // to it, if they have it set as well and do not listen.
-  absl::Status set_reuse_address(bool on) {
-    return internal::SetFlag(*socket(), SocketOption::kReuseAddress, on, "set reuse-address");
-  }
-  absl::StatusOr<bool> reuse_address() const {
-    return internal::GetFlag(*socket(), SocketOption::kReuseAddress, "get reuse-address");
-  }
-  // SO_REUSEPORT (socket(7)): sockets that all have it set share a port, and the kernel spreads the connections.
-  absl::Status set_reuse_port(bool on) {
-    return internal::SetFlag(*socket(), SocketOption::kReusePort, on, "set reuse-port");
-  }
-  absl::StatusOr<bool> reuse_port() const {
-    return internal::GetFlag(*socket(), SocketOption::kReusePort, "get reuse-port");
-  }
-  // IPV6_V6ONLY (ipv6(7)): false lets a socket that is bound to [::] serve IPv4 as well, whose peers then have
-  // addresses such as [::ffff:192.0.2.1]. Before Bind() (kInvalidArgument, EINVAL, after it); on kIpv6 sockets only.
-  absl::Status set_ipv6_only(bool on) {
-    return internal::SetFlag(*socket(), SocketOption::kIpv6Only, on, "set ipv6-only");
-  }
-  absl::StatusOr<bool> ipv6_only() const {
-    return internal::GetFlag(*socket(), SocketOption::kIpv6Only, "get ipv6-only");
-  }
-
-  // Makes the socket a listener; `std::move(socket).Listen()`. `backlog` is how many connections the kernel completes
-  // before they are accepted; it caps the value at net.core.somaxconn (listen(2)). A socket that was not bound gets a
-  // free port on all addresses. When it fails, the socket is closed.
+  // Makes the socket a listener; `std::move(socket).Listen()`. Of `options` only the backlog counts: the others are
+  // set before Bind(), by the calls above. A socket that was not bound gets a free port on all addresses. When it
+  // fails, the socket is closed.
   //
   // Errors:
   //   kFailedPrecondition  EADDRINUSE: another socket listens on the port already.
-  absl::StatusOr<TcpListener> Listen(int backlog = kDefaultBacklog) &&;
+  absl::StatusOr<TcpListener> Listen(const ListenOptions& options = ListenOptions()) &&;
 
   // Connects the socket; `co_await std::move(socket).Connect(address)`. As TcpStream::Connect(); when it fails or is
   // stopped, the socket is closed. Further errors:

@@ -16,23 +16,22 @@
 #ifndef TANDEM_CORE_NET_UDP_SOCKET_H_
 #define TANDEM_CORE_NET_UDP_SOCKET_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "core/base/ref.h"
 #include "core/io/address.h"
 #include "core/io/datagram.h"
 #include "core/io/datagram_socket.h"
-#include "core/io/socket_options.h"
 #include "core/net/datagram_handle.h"
+#include "core/net/option_calls.h"
 
 namespace tandem {
 
-// What UdpSocket::Bind() sets before it binds.
+// What UdpSocket::Bind() sets before it binds: what has no effect later. Everything else is set on the socket, any
+// time.
 class UdpOptions {
  public:
   UdpOptions() {}
@@ -57,34 +56,14 @@ class UdpOptions {
     ipv6_only_ = on;
     return *this;
   }
-  // SO_BROADCAST (socket(7)): allows sending to broadcast addresses.
-  bool broadcast() const { return broadcast_; }
-  UdpOptions& set_broadcast(bool on) {
-    broadcast_ = on;
-    return *this;
-  }
-  // SO_RCVBUF and SO_SNDBUF in bytes; 0 leaves the system's default. See DatagramHandle::set_receive_buffer_size().
-  size_t receive_buffer_size() const { return receive_buffer_size_; }
-  UdpOptions& set_receive_buffer_size(size_t bytes) {
-    receive_buffer_size_ = bytes;
-    return *this;
-  }
-  size_t send_buffer_size() const { return send_buffer_size_; }
-  UdpOptions& set_send_buffer_size(size_t bytes) {
-    send_buffer_size_ = bytes;
-    return *this;
-  }
 
  private:
   bool reuse_address_ = false;
   bool reuse_port_ = false;
   bool ipv6_only_ = false;
-  bool broadcast_ = false;
-  size_t receive_buffer_size_ = 0;
-  size_t send_buffer_size_ = 0;
 };
 
-class UdpSocket final : public DatagramHandle {
+class UdpSocket final : public DatagramHandle, public BindOptions<UdpSocket>, public PacketOptions<UdpSocket> {
  public:
   UdpSocket() = default;
   UdpSocket(UdpSocket&&) = default;
@@ -122,24 +101,9 @@ class UdpSocket final : public DatagramHandle {
   // --- Options. Setters and getters fail with kFailedPrecondition (EBADF) after Close(); setters with
   // --- kInvalidArgument, having changed nothing, for a number out of the range that is given. ---
 
-  // As in UdpOptions; they matter only before BindTo().
-  absl::Status set_reuse_address(bool on);
-  absl::StatusOr<bool> reuse_address() const;
-  absl::Status set_reuse_port(bool on);
-  absl::StatusOr<bool> reuse_port() const;
-  // Errors: kUnimplemented (ENOPROTOOPT) on a kIpv4 socket.
-  absl::Status set_ipv6_only(bool on);
-  absl::StatusOr<bool> ipv6_only() const;
-
   // SO_BROADCAST: allows sending to broadcast addresses.
   absl::Status set_broadcast(bool on);
   absl::StatusOr<bool> broadcast() const;
-  // IP_TTL, IPV6_UNICAST_HOPS: how many routers a datagram may pass, 1..255.
-  absl::Status set_time_to_live(int hops);
-  absl::StatusOr<int> time_to_live() const;
-  // IP_TOS, IPV6_TCLASS: the byte of DSCP and ECN, 0..255. Linux keeps the two ECN bits of TCP to itself, not of UDP.
-  absl::Status set_traffic_class(int traffic_class);
-  absl::StatusOr<int> traffic_class() const;
 
   // IP_PKTINFO, IPV6_RECVPKTINFO: received datagrams tell which address they were sent to, and the interface. Set it
   // before the first receive: datagrams that have arrived already may come without. Default off.
@@ -176,10 +140,11 @@ class UdpSocket final : public DatagramHandle {
   absl::StatusOr<uint32_t> multicast_interface() const;
 
  private:
+  friend class BindOptions<UdpSocket>;
+  friend class PacketOptions<UdpSocket>;
+
   explicit UdpSocket(Ref<DatagramSocket> socket) : DatagramHandle(std::move(socket)) {}
   absl::Status SetMembership(const MulticastGroup& group, bool join);
-  // kInvalidArgument unless `value` is in `min`..`max`.
-  absl::Status SetNumber(SocketOption option, int64_t value, int min, int max, absl::string_view name);
 };
 
 }  // namespace tandem

@@ -12,7 +12,7 @@
 
 namespace tandem {
 
-absl::StatusOr<UnixListener> UnixListener::Listen(const SocketAddress& address, int backlog) {
+absl::StatusOr<UnixListener> UnixListener::Listen(const SocketAddress& address, const ListenOptions& options) {
   Reactor& reactor = Reactor::Current();
   const std::string operation = absl::StrCat("listen ", address.ToString());
   if (!address.is_unix()) return ErrnoStatus(EINVAL, operation);
@@ -22,7 +22,7 @@ absl::StatusOr<UnixListener> UnixListener::Listen(const SocketAddress& address, 
   // From here on the handle closes the socket on failure.
   UnixListener listener(ListenerSocket::Adopt(id, address));
   int result = reactor.Bind(id, address);
-  if (result == 0) result = reactor.Listen(id, backlog);
+  if (result == 0) result = reactor.Listen(id, options.backlog());
   if (result < 0) return ErrnoStatus(-result, operation);
   return listener;
 }

@@ -24,8 +24,8 @@ class UnixListener final : public SocketListener<UnixStream> {
   UnixListener() = default;
   explicit UnixListener(Ref<ListenerSocket> socket) : SocketListener(std::move(socket)) {}
 
-  // Binds to `address` and listens; `backlog` (0 or more) plus one connections may wait, and further callers wait in
-  // their Connect().
+  // Binds to `address` and listens. Of `options` only the backlog means something: so many connections (not below 0)
+  // plus one may wait, and further callers wait in their Connect().
   //
   // A path is created as a file, which stays when the listener is closed, as on Linux: connecting then fails with
   // ECONNREFUSED, and binding with EADDRINUSE, until somebody removes the file. An abstract name is free at once.
@@ -37,7 +37,8 @@ class UnixListener final : public SocketListener<UnixStream> {
   //   kResourceExhausted   EMFILE, ENFILE: no descriptor is free.
   //   kInvalidArgument     `address` is not of a Unix socket.
   //   kUnimplemented       In the simulator.
-  static absl::StatusOr<UnixListener> Listen(const SocketAddress& address, int backlog = kDefaultBacklog);
+  static absl::StatusOr<UnixListener> Listen(const SocketAddress& address,
+                                             const ListenOptions& options = ListenOptions());
 
   // Takes over a listening socket that the program has from elsewhere, from systemd for example: see
   // TakeActivatedSockets(). Sets O_NONBLOCK, which all who have the socket open share. On an error the

@@ -88,8 +88,8 @@ class TcpConformanceTest : public SocketConformanceTest {
     CHECK(address.ok()) << address.status();
     return *address;
   }
-  TcpListener ListenOn(TcpSocket socket, int backlog = kDefaultBacklog) {
-    auto listener = std::move(socket).Listen(backlog);
+  TcpListener ListenOn(TcpSocket socket, const ListenOptions& options = ListenOptions()) {
+    auto listener = std::move(socket).Listen(options);
     CHECK(listener.ok()) << listener.status();
     return *std::move(listener);
   }

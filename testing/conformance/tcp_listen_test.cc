@@ -38,7 +38,7 @@ class TcpListenTest : public TcpConformanceTest {};
 // --- Backlog ---
 
 TEST_F(BacklogTest, HoldsOneMoreThanItsSize) {
-  TcpListener listener = ListenOn(OpenBound(), 2);
+  TcpListener listener = ListenOn(OpenBound(), ListenOptions().set_backlog(2));
   std::vector<Connecting> connects = StartConnects(listener.LocalAddress(), 6);
   EXPECT_EQ(CountDone(connects), 3);
   for (Connecting& connect : connects) connect->Cancel();
@@ -46,7 +46,7 @@ TEST_F(BacklogTest, HoldsOneMoreThanItsSize) {
 }
 
 TEST_F(BacklogTest, ConnectsThatFindItFullWaitAndAreNotRefused) {
-  TcpListener listener = ListenOn(OpenBound(), 2);
+  TcpListener listener = ListenOn(OpenBound(), ListenOptions().set_backlog(2));
   std::vector<Connecting> connects = StartConnects(listener.LocalAddress(), 6);
   std::vector<TcpStream> servers;
   servers.reserve(6);
@@ -55,7 +55,7 @@ TEST_F(BacklogTest, ConnectsThatFindItFullWaitAndAreNotRefused) {
 }
 
 TEST_F(BacklogTest, ConnectThatFindsItFullCanBeStoppedAndItsSocketCloses) {
-  TcpListener listener = ListenOn(OpenBound(), 0);
+  TcpListener listener = ListenOn(OpenBound(), ListenOptions().set_backlog(0));
   TcpStream queued = Connect(listener.LocalAddress());
   TcpSocket socket = OpenBound(OwnAddress(), false);
   const SocketAddress address = AddressOf(socket);
@@ -68,7 +68,7 @@ TEST_F(BacklogTest, ConnectThatFindsItFullCanBeStoppedAndItsSocketCloses) {
 }
 
 TEST_F(BacklogTest, ConnectThatFindsItFullIsRefusedWhenTheListenerCloses) {
-  TcpListener listener = ListenOn(OpenBound(), 0);
+  TcpListener listener = ListenOn(OpenBound(), ListenOptions().set_backlog(0));
   TcpStream queued = Connect(listener.LocalAddress());
   auto waiting = Start(ConnectTo(listener.LocalAddress()));
   Settle();

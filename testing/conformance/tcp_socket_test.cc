@@ -341,7 +341,7 @@ TEST_F(TcpSocketTest, UnixAddressIsAnInvalidArgumentEverywhere) {
 
 TEST_F(TcpSocketTest, BacklogThatIsNoneOfTheRangeIsTakenAsTheKernelDoes) {
   for (const int backlog : {-1, 0, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()}) {
-    TcpListener listener = ListenOn(OpenBound(), backlog);
+    TcpListener listener = ListenOn(OpenBound(), ListenOptions().set_backlog(backlog));
     TcpStream client = Connect(listener.LocalAddress());
     TcpStream server = Accept(listener);
   }

@@ -271,7 +271,8 @@ TEST_F(UdpConnectTest, BroadcastWithTheOptionReachesEverySocketOnThePort) {
   UdpSocket first = Bind(SocketAddress::AnyIpv4(0), reuse);
   const uint16_t port = AddressOf(first).port();
   UdpSocket second = Bind(SocketAddress::AnyIpv4(port), reuse);
-  UdpSocket sender = Bind(SocketAddress::AnyIpv4(0), UdpOptions().set_broadcast(true));
+  UdpSocket sender = Bind(SocketAddress::AnyIpv4(0));
+  EXPECT_OK(sender.set_broadcast(true));
   SendTo(sender, "all", SocketAddress::Ipv4({127, 255, 255, 255}, port));
   EXPECT_THAT(ReceiveText(first), IsOkAndHolds("all"));
   EXPECT_THAT(ReceiveText(second), IsOkAndHolds("all"));

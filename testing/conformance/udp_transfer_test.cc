@@ -213,7 +213,8 @@ TEST_F(UdpTransferTest, ReceiveAndSendAtTheSameTime) {
 
 TEST_F(UdpTransferTest, FullReceiveBufferDropsAndWhatFollowsIsIntact) {
   UdpSocket sender = Bind();
-  UdpSocket receiver = Bind(SocketAddress::LoopbackIpv4(0), UdpOptions().set_receive_buffer_size(5'000));
+  UdpSocket receiver = Bind(SocketAddress::LoopbackIpv4(0));
+  EXPECT_OK(receiver.set_receive_buffer_size(5'000));
   for (int i = 0; i < 100; ++i) SendTo(sender, absl::StrCat(i, " ", std::string(1'000, 'x')), AddressOf(receiver));
   Settle();
   const std::vector<std::string> arrived = ReceiveAll(receiver);
@@ -268,7 +269,8 @@ class Batch {
 
 TEST_F(UdpBatchTest, TwoHundredOfMixedSizesArriveInOrder) {
   UdpSocket sender = Bind();
-  UdpSocket receiver = Bind(SocketAddress::LoopbackIpv4(0), UdpOptions().set_receive_buffer_size(1 << 20));
+  UdpSocket receiver = Bind(SocketAddress::LoopbackIpv4(0));
+  EXPECT_OK(receiver.set_receive_buffer_size(1 << 20));
   Batch batch;
   for (int i = 0; i < 200; ++i) batch.Add(absl::StrCat(i, ":", Pattern(static_cast<size_t>(i * 37 % 151))));
   const std::vector<OutgoingDatagram> datagrams = batch.To(AddressOf(receiver));
@@ -285,7 +287,8 @@ TEST_F(UdpBatchTest, TwoHundredOfMixedSizesArriveInOrder) {
 // What the kernel may send as one (UDP_SEGMENT) and receive as one (UDP_GRO) is still 100 datagrams.
 TEST_F(UdpBatchTest, EqualSizesAreSeparateDatagrams) {
   UdpSocket sender = Bind();
-  UdpSocket receiver = Bind(SocketAddress::LoopbackIpv4(0), UdpOptions().set_receive_buffer_size(1 << 20));
+  UdpSocket receiver = Bind(SocketAddress::LoopbackIpv4(0));
+  EXPECT_OK(receiver.set_receive_buffer_size(1 << 20));
   Batch batch;
   for (int i = 0; i < 100; ++i) batch.Add(absl::StrCat(1000 + i, std::string(508, 'g')));
   batch.Add("short");

@@ -83,8 +83,8 @@ class UnixConformanceTest : public SocketConformanceTest {
   // The folder's name makes it unique.
   SocketAddress Abstract(absl::string_view name) const { return *SocketAddress::UnixAbstract(PathOf(name)); }
 
-  UnixListener ListenUnix(const SocketAddress& address, int backlog = kDefaultBacklog) {
-    auto listener = UnixListener::Listen(address, backlog);
+  UnixListener ListenUnix(const SocketAddress& address, const ListenOptions& options = ListenOptions()) {
+    auto listener = UnixListener::Listen(address, options);
     CHECK(listener.ok()) << listener.status();
     return *std::move(listener);
   }

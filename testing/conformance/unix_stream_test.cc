@@ -163,7 +163,7 @@ TEST_F(UnixStreamTest, StoppedReadLosesNothing) {
 }
 
 TEST_F(UnixStreamTest, ConnectWaitsWhileTheBacklogIsFull) {
-  UnixListener listener = ListenUnix(Path("socket"), 0);
+  UnixListener listener = ListenUnix(Path("socket"), ListenOptions().set_backlog(0));
   UnixStream first = ConnectUnix(Path("socket"));
   EXPECT_THAT(Run(UnixStream::Connect(Path("socket")).By(Now() + absl::Milliseconds(20))), StatusIs(kDeadlineExceeded));
   auto connect = Start([](SocketAddress address) -> Task<absl::StatusOr<UnixStream>> {

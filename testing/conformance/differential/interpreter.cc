@@ -294,7 +294,8 @@ std::string Interpreter::Listen(const Step& step) {
   Slot& slot = At(step.socket);
   if (slot.kind != Kind::kSocket) return kNotApplicable;
   slot.kind = Kind::kGone;
-  absl::StatusOr<TcpListener> listener = std::move(slot.socket).Listen(static_cast<int>(step.value));
+  const ListenOptions options = ListenOptions().set_backlog(static_cast<int>(step.value));
+  absl::StatusOr<TcpListener> listener = std::move(slot.socket).Listen(options);
   if (!listener.ok()) return StatusText(listener.status());
   slot.listener = *std::move(listener);
   slot.kind = Kind::kListener;
