@@ -246,10 +246,15 @@ class [[nodiscard]] WriteAllOperation final : public internal::StreamOutputOpera
   Buffer buffer_;
 };
 
-// Awaits to IoResult. See WritingCalls::SendFile().
+// Awaits to IoResult. See WritingCalls::SendFile() and SendFileRest().
 class [[nodiscard]] SendFileOperation final : public internal::StreamOutputOperation<SendFileOperation> {
  public:
   SendFileOperation(Ref<StreamSocket> socket, const FileRange& file) : StreamOutputOperation(std::move(socket), file) {}
+  struct Rest {};
+  SendFileOperation(Ref<StreamSocket> socket, const FileRange& file, Rest)
+      : SendFileOperation(std::move(socket), file) {
+    resumes_ = true;
+  }
   IoResult TakeResult();
 };
 
@@ -466,6 +471,13 @@ class WritingCalls {
     return SendFileOperation(socket(), FileRange{descriptor, offset, count});
   }
 
+  // As SendFile(), for the rest of one that was cut short: `offset` and `count` moved on by its `bytes`. What
+  // WriteRest() is to WriteAll(): not refused by the poison, which it lifts, and back when it does not reach its end.
+  // That includes a file that ended (kOutOfRange): WriteRest() with what is sent instead, or AcceptPartial(), goes on.
+  SendFileOperation SendFileRest(int descriptor, uint64_t offset, uint64_t count) {
+    return SendFileOperation(socket(), FileRange{descriptor, offset, count}, SendFileOperation::Rest());
+  }
+
   // How long writes may wait for a peer that takes nothing: when calls write (SendFile() and ShutdownWrite() as well)
   // and the kernel has taken no byte of this stream for `timeout`, all of them fail with kDeadlineExceeded. Measured,
   // alike on every reactor, from the last byte that the kernel took, of whichever call; or from the first call when
@@ -475,7 +487,9 @@ class WritingCalls {
   void set_stall_timeout(absl::Duration timeout) { socket()->set_stall_timeout(timeout); }
   absl::Duration stall_timeout() const { return static_cast<const Derived*>(this)->socket()->stall_timeout(); }
 
-  // Declares that the peer can make sense of what a cut-short WriteAll() has sent; writing is allowed again.
+  // Declares that the peer can make sense of what a cut-short WriteAll() or SendFile() has sent; writing is allowed
+  // again, for everybody: another write may come before the next one of the caller. For the rest of the message see
+  // WriteRest() and SendFileRest().
   void AcceptPartial() { socket()->AcceptPartial(); }
 
   // Nothing is held back here, so this is done at once: for code that is written for any stream.

@@ -164,7 +164,9 @@ Task<Connection::Next> Connection::Flush() {
   const bool is_cancelled = absl::IsCancelled(sent.status);
   if (is_cancelled) server_.NoteStop();
   if (!is_cancelled && !absl::IsDeadlineExceeded(sent.status)) co_return Next::kClose;
-  stream_.AcceptPartial();  // The rest follows where this was cut.
+  // The rest follows where this was cut: until it has gone, Send() is the only one that writes. It does so piece by
+  // piece, for the timeout, where WriteRest() would take it all.
+  stream_.AcceptPartial();
   PileUp(sent.bytes);
   sending_ = true;
   sender_ended_.Reset();

@@ -41,8 +41,24 @@ Task<IoResult> SendFileOf(TcpStream* stream, int descriptor, uint64_t offset, ui
   co_return result;
 }
 
+Task<IoResult> SendFileRestOf(TcpStream* stream, int descriptor, uint64_t offset, uint64_t count) {
+  IoResult result = co_await stream->SendFileRest(descriptor, offset, count);
+  co_return result;
+}
+
 class SendFileTest : public TcpConformanceTest {
  protected:
+  // Begins to send the first `size` bytes of the file, and cancels that. Returns how many were sent.
+  size_t SendAPart(TcpStream& stream, const TestFile& file, size_t size) {
+    auto send = Start(SendFileOf(&stream, file.descriptor(), 0, size));
+    Settle();
+    send->Cancel();
+    const IoResult result = Wait(send);
+    EXPECT_EQ(result.status, CancelledStatus());
+    EXPECT_GT(result.bytes, 0u);
+    EXPECT_LT(result.bytes, size);
+    return result.bytes;
+  }
   std::string ReadExactly(TcpStream& stream, size_t size) {
     std::string data(size, '\0');
     EXPECT_OK(Run(stream.ReadExactly(absl::MakeSpan(data))));
@@ -162,6 +178,54 @@ TEST_F(SendFileTest, CutShortSaysExactlyWhatThePeerGetsAndPoisons) {
   auto received = ReadAll(server);
   ASSERT_OK(received);
   EXPECT_TRUE(*received == content.substr(0, result.bytes)) << received->size() << " " << result.bytes;
+}
+
+TEST_F(SendFileTest, TheRestGoesBeforeAnythingElse) {
+  const std::string content = Pattern(16 << 20);
+  const TestFile file(content);
+  auto [client, server] = ConnectedPair();
+  const size_t sent = SendAPart(client, file, content.size());
+  EXPECT_THAT(Run(client.WriteAll("too early")).status, StatusIs(kFailedPrecondition));
+
+  auto rest = Start(SendFileRestOf(&client, file.descriptor(), sent, content.size() - sent));
+  Settle();
+  auto behind = Start(WriteAllOf(&client, "behind"));
+  EXPECT_TRUE(ReadExactly(server, content.size() + 6) == content + "behind");
+
+  const IoResult result = Wait(rest);
+  EXPECT_OK(result);
+  EXPECT_EQ(result.bytes, content.size() - sent);
+  EXPECT_OK(Wait(behind).status);
+}
+
+// Else the next message would stand in the middle of the file.
+TEST_F(SendFileTest, TheRestThatIsStoppedBeforeAnythingWentKeepsThePoison) {
+  const std::string content = Pattern(16 << 20);
+  const TestFile file(content);
+  auto [client, server] = ConnectedPair();
+  const size_t sent = SendAPart(client, file, content.size());
+
+  const IoResult stopped =
+      Run(client.SendFileRest(file.descriptor(), sent, content.size() - sent).By(Now() - absl::Seconds(1)));
+
+  EXPECT_EQ(stopped.status, DeadlineExceededStatus());
+  EXPECT_EQ(stopped.bytes, 0u);
+  EXPECT_THAT(Run(client.WriteAll("too early")).status, StatusIs(kFailedPrecondition));
+  auto rest = Start(SendFileRestOf(&client, file.descriptor(), sent, content.size() - sent));
+  EXPECT_TRUE(ReadExactly(server, content.size()) == content);
+  EXPECT_OK(Wait(rest));
+}
+
+TEST_F(SendFileTest, TheRestOfAFileThatHasNoneKeepsThePoisonUntilWriteRest) {
+  const TestFile file("only this");
+  auto [client, server] = ConnectedPair();
+  EXPECT_THAT(Run(client.SendFile(file.descriptor(), 5, 8)).status, StatusIs(kOutOfRange));
+  const IoResult none = Run(client.SendFileRest(file.descriptor(), 9, 4));
+  EXPECT_THAT(none.status, StatusIs(kOutOfRange));
+  EXPECT_EQ(none.bytes, 0u);
+  EXPECT_THAT(Run(client.WriteAll("x")).status, StatusIs(kFailedPrecondition));
+  EXPECT_OK(Run(client.WriteRest("0000")));
+  EXPECT_EQ(ReadExactly(server, 8), "this0000");
 }
 
 TEST_F(SendFileTest, QueuedOneIsStoppedWithNothingSent) {
