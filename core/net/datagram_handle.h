@@ -17,6 +17,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -70,16 +71,18 @@ class DatagramHandle : public Handle<DatagramHandle, DatagramSocket>, public Buf
   //   kUnimplemented       EAFNOSUPPORT: a kIpv4 socket and an IPv6 address.
   //   kPermissionDenied    EACCES: a broadcast address without set_broadcast(true).
   //   kFailedPrecondition  EBADF: Close() was called, before or meanwhile.
-  SendDatagramOperation SendTo(absl::string_view data, const SocketAddress& destination) {
+  SendDatagramOperation SendTo(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND, const SocketAddress& destination) {
     return SendDatagramOperation(socket(), OutgoingDatagram(data, destination));
   }
   // Sends to the peer that the socket is connected to. Errors: those of SendTo(); kFailedPrecondition with ENOTCONN
   // on an unconnected Unix socket, which says so where UDP says EDESTADDRREQ.
-  SendDatagramOperation Send(absl::string_view data) { return SendDatagramOperation(socket(), OutgoingDatagram(data)); }
+  SendDatagramOperation Send(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return SendDatagramOperation(socket(), OutgoingDatagram(data));
+  }
   // Sends several datagrams, in order, with few calls to the kernel. Stops at the first that fails; `sent` says how
   // many went before it, and they are all of them exactly when the status is OK. A stopped call may have sent some.
   // `datagrams` and what they point to must stay valid until the call has returned. Errors: those of SendTo().
-  SendManyOperation SendMany(absl::Span<const OutgoingDatagram> datagrams) {
+  SendManyOperation SendMany(absl::Span<const OutgoingDatagram> datagrams ABSL_ATTRIBUTE_LIFETIME_BOUND) {
     return SendManyOperation(socket(), datagrams);
   }
   // As SendTo() (Send(), when `destination` is none), at once: nullopt when it would have to wait, because the kernel's
@@ -99,9 +102,13 @@ class DatagramHandle : public Handle<DatagramHandle, DatagramSocket>, public Buf
   //                        earlier datagram, reported once: by this or by a sending call, whichever comes first.
   //                        Receiving goes on with the next call.
   //   kFailedPrecondition  EBADF: Close() was called, before or meanwhile.
-  ReceiveFromOperation ReceiveFrom(absl::Span<char> target) { return ReceiveFromOperation(socket(), target); }
+  ReceiveFromOperation ReceiveFrom(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return ReceiveFromOperation(socket(), target);
+  }
   // The same, by the name that reads well on a connected socket.
-  ReceiveFromOperation Receive(absl::Span<char> target) { return ReceiveFromOperation(socket(), target); }
+  ReceiveFromOperation Receive(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return ReceiveFromOperation(socket(), target);
+  }
   // As ReceiveFrom(), but hands the bytes over without a copy. `truncated` only when the datagram was longer than the
   // reactor's buffers, which take all that UDP can carry. When the program holds more than half of the kernel's receive
   // buffers, the bytes are copied after all.

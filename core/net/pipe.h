@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/attributes.h"
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -166,10 +167,10 @@ class PipeStream {
   bool valid() const { return input_.get() != nullptr; }
 
   // See core/net/stream.h. The calls can be given a deadline, `.By(instant)`.
-  ReadOperation Read(absl::Span<char> target);
-  WriteSomeOperation WriteSome(absl::string_view data);
-  WriteAllOperation WriteAll(absl::string_view data);
-  WriteAllOperation WriteRest(absl::string_view data);
+  ReadOperation Read(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND);
+  WriteSomeOperation WriteSome(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND);
+  WriteAllOperation WriteAll(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND);
+  WriteAllOperation WriteRest(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND);
   void AcceptPartial() { output()->AcceptPartial(); }
   FlushOperation Flush();
   ShutdownWriteOperation ShutdownWrite();

@@ -19,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -347,34 +348,36 @@ class ReadingCalls {
   //                        before; later reads return 0.
   //   kFailedPrecondition  EBADF: Close() was called, before or meanwhile. ENOTCONN: there never was a connection.
   //   kInvalidArgument     `target` is empty.
-  ReadOperation Read(absl::Span<char> target) { return ReadOperation(socket(), target); }
+  ReadOperation Read(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND) { return ReadOperation(socket(), target); }
 
   // As Read(), but hands over the received bytes without a copy. Empty at the end of the stream. When the program holds
   // more than half of the kernel's receive buffers, the bytes are copied after all, so that the rest stays usable.
   ReceiveOperation Receive() { return ReceiveOperation(socket()); }
 
   // Reads exactly `target.size()` bytes; the same as ReadAtLeast(target, target.size()).
-  ReadAtLeastOperation ReadExactly(absl::Span<char> target) { return ReadAtLeast(target, target.size()); }
+  ReadAtLeastOperation ReadExactly(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return ReadAtLeast(target, target.size());
+  }
 
   // Waits until `min` bytes have come and takes what is there, at most `target.size()`; `bytes` says how many. With
   // `min` 0 it never waits and takes what has been received into user memory. Not lossless: `bytes` says how many were
   // consumed when the call is cut short. Errors are those of Read(), and:
   //   kOutOfRange       The peer closed its sending half before.
   //   kInvalidArgument  `min` is more than `target.size()`. An empty `target` is no error here.
-  ReadAtLeastOperation ReadAtLeast(absl::Span<char> target, size_t min) {
+  ReadAtLeastOperation ReadAtLeast(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND, size_t min) {
     return ReadAtLeastOperation(socket(), target, min);
   }
 
   // As Read(), but consumes nothing: a later call gets the same bytes again, and behind them what came meanwhile, up to
   // the high-water mark. 0 at the end of the stream. An error, too, is left for the next Read().
-  PeekOperation Peek(absl::Span<char> target) { return PeekOperation(socket(), target); }
+  PeekOperation Peek(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND) { return PeekOperation(socket(), target); }
 
   // As Peek(), but waits until `min` bytes are there, be they more than the high-water mark: for code that decides by
   // the first bytes who reads the stream. With `min` 0 it never waits. Lossless, however it ends: what came stays to be
   // read. Errors are those of Read(), left for the next Read(), and:
   //   kOutOfRange       The peer closed its sending half before; Peek() tells what it had sent.
   //   kInvalidArgument  `min` is more than `target.size()`. An empty `target` is no error here.
-  PeekAtLeastOperation PeekAtLeast(absl::Span<char> target, size_t min) {
+  PeekAtLeastOperation PeekAtLeast(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND, size_t min) {
     return PeekAtLeastOperation(socket(), target, min);
   }
 
@@ -432,24 +435,30 @@ class WritingCalls {
   //   kUnavailable         EPIPE, ECONNRESET: the peer is gone, or ShutdownWrite() was called. ETIMEDOUT.
   //   kFailedPrecondition  EBADF: Close() was called. Without an errno: an earlier WriteAll was cut short, see
   //                        WriteRest() and AcceptPartial().
-  WriteSomeOperation WriteSome(absl::string_view data) { return WriteSomeOperation(socket(), data); }
+  WriteSomeOperation WriteSome(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return WriteSomeOperation(socket(), data);
+  }
 
   // Writes all of `data`. `bytes` is how many were sent; they are all of `data` exactly when the status is OK. A call
   // that is cut short after some bytes (cancelled, timed out) poisons the sending half: later writes, and those already
   // queued, fail with kFailedPrecondition until WriteRest() or AcceptPartial(), because a half-sent message must not be
   // followed by another by accident. Errors are those of WriteSome().
-  WriteAllOperation WriteAll(absl::string_view data) { return WriteAllOperation(socket(), data); }
+  WriteAllOperation WriteAll(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return WriteAllOperation(socket(), data);
+  }
 
   // As WriteAll(), for the rest of one that was cut short: of its data, what follows the first `bytes`. Is not refused
   // by the poison, and lifts it; writes that are made meanwhile go out behind the rest. When it is cut short as well,
   // also before anything was sent, they fail, and the sending half is poisoned as before: a message is sent to its end
   // by calling this until it is OK.
-  WriteAllOperation WriteRest(absl::string_view data) {
+  WriteAllOperation WriteRest(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND) {
     return WriteAllOperation(socket(), data, WriteAllOperation::Rest());
   }
 
   // As WriteAll(), for several pieces. `slices` and what they point to must stay valid until the call has returned.
-  WriteAllOperation WriteAll(absl::Span<const IoSlice> slices) { return WriteAllOperation(socket(), slices); }
+  WriteAllOperation WriteAll(absl::Span<const IoSlice> slices ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return WriteAllOperation(socket(), slices);
+  }
 
   // As WriteAll(), for a buffer that the call takes over: what a Receive() returned goes out without a copy.
   WriteAllOperation WriteAll(Buffer buffer) { return WriteAllOperation(socket(), std::move(buffer)); }

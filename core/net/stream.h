@@ -32,6 +32,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -97,10 +98,14 @@ class Stream {
 
   bool valid() const { return holder_ != nullptr; }
 
-  Task<absl::StatusOr<size_t>> Read(absl::Span<char> target) { return holder().Read(target); }
-  Task<absl::StatusOr<size_t>> WriteSome(absl::string_view data) { return holder().WriteSome(data); }
-  Task<IoResult> WriteAll(absl::string_view data) { return holder().WriteAll(data); }
-  Task<IoResult> WriteRest(absl::string_view data) { return holder().WriteRest(data); }
+  Task<absl::StatusOr<size_t>> Read(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return holder().Read(target);
+  }
+  Task<absl::StatusOr<size_t>> WriteSome(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+    return holder().WriteSome(data);
+  }
+  Task<IoResult> WriteAll(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND) { return holder().WriteAll(data); }
+  Task<IoResult> WriteRest(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND) { return holder().WriteRest(data); }
   void AcceptPartial() { holder().AcceptPartial(); }
   Task<absl::Status> Flush() { return holder().Flush(); }
   Task<absl::Status> ShutdownWrite() { return holder().ShutdownWrite(); }

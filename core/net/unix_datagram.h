@@ -13,6 +13,7 @@
 
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -65,7 +66,8 @@ class UnixDatagram final : public DatagramHandle {
   // SendTo(), and
   //   kInvalidArgument     EINVAL: more than Operation::kMaxDescriptors descriptors.
   //   kFailedPrecondition  EBADF also for a descriptor that is not open.
-  SendDatagramOperation SendWithDescriptors(absl::string_view data, absl::Span<const int> descriptors,
+  SendDatagramOperation SendWithDescriptors(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND,
+                                            absl::Span<const int> descriptors ABSL_ATTRIBUTE_LIFETIME_BOUND,
                                             const SocketAddress& destination = SocketAddress()) {
     OutgoingDatagram datagram(data, destination);
     datagram.descriptors = descriptors;

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/attributes.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -111,7 +112,9 @@ class UnixStream final : public SocketStream {
   // As WriteAll() in everything else; and
   //   kInvalidArgument     `data` is empty, or there are too many descriptors. Nothing was sent.
   //   kFailedPrecondition  EBADF also for a descriptor that is not open. Nothing was sent, and the stream goes on.
-  WriteWithDescriptorsOperation WriteAllWithDescriptors(absl::string_view data, absl::Span<const int> descriptors) {
+  WriteWithDescriptorsOperation WriteAllWithDescriptors(absl::string_view data ABSL_ATTRIBUTE_LIFETIME_BOUND,
+                                                        absl::Span<const int> descriptors
+                                                            ABSL_ATTRIBUTE_LIFETIME_BOUND) {
     return WriteWithDescriptorsOperation(socket(), data, descriptors);
   }
 
@@ -122,7 +125,7 @@ class UnixStream final : public SocketStream {
   // As Read(), and returns the descriptors that came with these bytes: those of one write, of which at least the first
   // byte is among them. Bytes that were written before, without descriptors, may stand before it. What was written
   // later with other descriptors is left to the next read. A plain Read() closes descriptors that came with its bytes.
-  ReadWithDescriptorsOperation ReadWithDescriptors(absl::Span<char> target) {
+  ReadWithDescriptorsOperation ReadWithDescriptors(absl::Span<char> target ABSL_ATTRIBUTE_LIFETIME_BOUND) {
     return ReadWithDescriptorsOperation(socket(), target);
   }
 };
