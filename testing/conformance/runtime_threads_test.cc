@@ -152,13 +152,15 @@ TEST(RuntimeSignalDeathTest, TheGraceTimeEndsAStopThatWaitsForBlockingWork) {
 TEST(RuntimeThreadsTest, StatisticsMayBeReadByAnyThread) {
   Runtime runtime;
   std::atomic<bool> end = false;
+  std::atomic<int> reads = 0;
   uint64_t polls = 0;
   std::thread reader([&] {
-    while (!end) polls = runtime.statistics().polls;
+    for (; !end; ++reads) polls = runtime.statistics().polls;
   });
-  runtime.BlockOn([]() -> Task<void> {
-    for (int i = 0; i < 100; ++i) static_cast<void>(co_await Yield());
-  }());
+  // Until some were read while the loop turns.
+  runtime.BlockOn([](const std::atomic<int>* reads) -> Task<void> {
+    for (int i = 0; i < 100 || *reads < 100; ++i) static_cast<void>(co_await Yield());
+  }(&reads));
   end = true;
   reader.join();
   EXPECT_GE(runtime.statistics().polls, 100u);
