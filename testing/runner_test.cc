@@ -393,10 +393,12 @@ bool HasEnded(pid_t child) {
   return waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == child;
 }
 
-// Reads all from the pipe or socket `ends`, into which `child` writes, but not before it is full.
+// Reads all from the pipe or socket `ends`, into which `child` writes, but not before it is full and `child` had the
+// time to write, or lose, everything else. It cannot end by then unless it loses something.
 std::string ReadOnceFull(pid_t child, const int (&ends)[2]) {
   pollfd room{ends[1], POLLOUT, 0};
   while (poll(&room, 1, 0) > 0 && !HasEnded(child)) sched_yield();
+  for (int i = 0; i < 100 && !HasEnded(child); ++i) poll(nullptr, 0, 10);
   close(ends[1]);
   std::string output;
   char chunk[512];
