@@ -8,8 +8,8 @@
 namespace tandem::posix {
 
 // Opens /dev/null in the place of those that are closed: else the first socket would get such a number, and what the
-// program logs would go to a client. The runtimes of Go and Rust do the same. Where /dev/null
-// cannot be opened they stay closed.
+// program logs would go to a client. The runtimes of Go and Rust do the same. Where /dev/null cannot be opened they
+// stay closed.
 void OpenStandardDescriptors();
 
 }  // namespace tandem::posix

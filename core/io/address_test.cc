@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -202,6 +203,16 @@ TEST(SocketAddressTest, HashesAsItCompares) {
       *SocketAddress::UnixAbstract("a"),
       *SocketAddress::Unix("a"),
   }));
+}
+
+TEST(SocketAddressTest, IsPrintedAsItsText) {
+  for (const SocketAddress& address :
+       {SocketAddress(), SocketAddress::LoopbackIpv4(80), SocketAddress::AnyIpv6(81), *SocketAddress::Unix("/run/a")}) {
+    std::ostringstream out;
+    out << address;
+    EXPECT_EQ(out.str(), address.ToString());
+    EXPECT_EQ(absl::StrCat(address), address.ToString());
+  }
 }
 
 }  // namespace

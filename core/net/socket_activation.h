@@ -23,9 +23,8 @@ namespace tandem {
 //
 // Errors:
 //   kInvalidArgument     LISTEN_PID, LISTEN_FDS or LISTEN_FDNAMES is malformed.
-//   kFailedPrecondition  EBADF: a descriptor that they name is not open, or is close-on-exec: then it was not passed,
-//   but
-//                        opened here.
+//   kFailedPrecondition  EBADF: a descriptor that they name is not open, or is close-on-exec, which no passed one is:
+//                        then the process has opened it itself.
 absl::StatusOr<std::vector<ActivatedSocket>> TakeActivatedSockets();
 
 }  // namespace tandem

@@ -12,6 +12,7 @@
 #include "core/io/address.h"
 #include "core/io/datagram.h"
 #include "core/io/listener_socket.h"
+#include "core/net/listen_options.h"  // IWYU pragma: export
 #include "core/net/socket_listener.h"
 #include "core/net/tcp_stream.h"
 

@@ -21,6 +21,7 @@
 #include "core/io/address.h"
 #include "core/io/stream_socket.h"
 #include "core/net/handle.h"
+#include "core/net/listen_options.h"
 #include "core/net/option_calls.h"
 #include "core/net/socket_stream.h"
 #include "core/net/tcp_listener.h"

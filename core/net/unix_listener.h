@@ -14,6 +14,7 @@
 #include "core/io/address.h"
 #include "core/io/datagram.h"
 #include "core/io/listener_socket.h"
+#include "core/net/listen_options.h"  // IWYU pragma: export
 #include "core/net/socket_listener.h"
 #include "core/net/unix_stream.h"
 

@@ -83,8 +83,8 @@ Task<absl::Status> LetThemCome(SocketAddress address) {
   if (!reply.ok()) co_return reply.status();
   EXPECT_EQ(*reply, Reply::String("PONG"));
   std::printf("%d silent clients, %d bytes each\n", g_clients, static_cast<int>(bytes_each));
-  // A sanitizer's shadow of the memory counts too.
-  EXPECT_LT(bytes_each, testing::kSanitized ? 16384 : 4096);
+  // The shadow of the memory that a sanitizer has counts too.
+  EXPECT_LT(bytes_each, testing::kThreadSanitizer ? 12288 : testing::kAddressSanitizer ? 8192 : 4096);
   // They go, and are forgotten.
   close(g_port_pipe[1]);
   co_return co_await InfoBecomes(address, "connected_clients", 1);
