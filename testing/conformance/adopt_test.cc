@@ -90,7 +90,10 @@ OwnedDescriptor RawUnixListener() {
 }
 
 bool IsNonBlocking(int descriptor) { return (fcntl(descriptor, F_GETFL) & O_NONBLOCK) != 0; }
-bool IsCloseOnExec(int descriptor) { return (fcntl(descriptor, F_GETFD) & FD_CLOEXEC) != 0; }
+bool IsCloseOnExec(int descriptor) {
+  const int flags = fcntl(descriptor, F_GETFD);
+  return flags >= 0 && (flags & FD_CLOEXEC) != 0;  // A closed one is not.
+}
 
 class AdoptTest : public UnixConformanceTest {
  protected:
