@@ -29,7 +29,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/flags.h"
+#include "tandem/bench/flags.h"
 
 namespace tandem::bench {
 namespace {

@@ -22,14 +22,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "bench/flags.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/net/connection_pool.h"
-#include "core/runtime/runtime.h"
-#include "core/sync/ticker.h"
+#include "tandem/bench/flags.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/net/connection_pool.h"
+#include "tandem/core/runtime/runtime.h"
+#include "tandem/core/sync/ticker.h"
 
 namespace tandem::bench {
 namespace {

@@ -40,7 +40,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/flags.h"
+#include "tandem/bench/flags.h"
 
 namespace tandem::bench {
 namespace {

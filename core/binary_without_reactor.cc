@@ -4,8 +4,8 @@
 // it.
 
 #include "absl/status/status.h"
-#include "core/async/task.h"
-#include "core/runtime/runtime.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/runtime/runtime.h"
 
 namespace {
 

@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "tandem.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/tandem.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem {
 namespace {

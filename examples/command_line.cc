@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/command_line.h"
+#include "tandem/examples/command_line.h"
 
 #include <cstdio>
 #include <cstdlib>

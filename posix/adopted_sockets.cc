@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/adopted_sockets.h"
+#include "tandem/posix/adopted_sockets.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

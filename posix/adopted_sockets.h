@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "core/io/activated_socket.h"
-#include "core/io/socket_options.h"
+#include "tandem/core/io/activated_socket.h"
+#include "tandem/core/io/socket_options.h"
 
 namespace tandem::posix {
 

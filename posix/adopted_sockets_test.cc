@@ -2,7 +2,7 @@
 //
 // The environment of sd_listen_fds(3). testing/conformance has the rest.
 
-#include "posix/adopted_sockets.h"
+#include "tandem/posix/adopted_sockets.h"
 
 #include <cerrno>
 #include <string>

@@ -16,7 +16,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/log/check.h"
 #include "absl/time/time.h"
-#include "core/base/instant.h"
+#include "tandem/core/base/instant.h"
 
 namespace tandem::posix {
 

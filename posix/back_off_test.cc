@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/back_off.h"
+#include "tandem/posix/back_off.h"
 
 #include <cstdint>
 #include <vector>
 
 #include "absl/time/time.h"
-#include "core/base/instant.h"
 #include "gtest/gtest.h"
+#include "tandem/core/base/instant.h"
 
 namespace tandem::posix {
 namespace {

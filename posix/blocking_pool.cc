@@ -6,7 +6,7 @@
 // The threads are detached and share the Pool's queue, not the Pool: whoever is blocked in a call when the last reactor
 // goes holds nobody up, and ends by itself.
 
-#include "posix/blocking_pool.h"
+#include "tandem/posix/blocking_pool.h"
 
 #include <netdb.h>
 #include <pthread.h>
@@ -23,7 +23,7 @@
 #include <utility>
 
 #include "absl/log/check.h"
-#include "posix/socket_address.h"
+#include "tandem/posix/socket_address.h"
 
 namespace tandem::posix {
 namespace {

@@ -22,8 +22,8 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "core/io/address.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 

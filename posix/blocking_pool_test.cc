@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/blocking_pool.h"
+#include "tandem/posix/blocking_pool.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
-#include "core/io/address.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/chosen_kind.h"
+#include "tandem/posix/chosen_kind.h"
 
 #include <cstdlib>
 

@@ -6,8 +6,8 @@
 #define TANDEM_POSIX_CHOSEN_KIND_H_
 
 #include "absl/status/statusor.h"
-#include "core/io/reactor_kind.h"
-#include "core/io/reactor_options.h"
+#include "tandem/core/io/reactor_kind.h"
+#include "tandem/core/io/reactor_options.h"
 
 namespace tandem::posix {
 

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "core/base/instant.h"
+#include "tandem/core/base/instant.h"
 
 namespace tandem::posix {
 

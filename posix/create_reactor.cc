@@ -2,17 +2,17 @@
 //
 // The world of this binary is a real machine with epoll: see core/io/create_reactor.h.
 
-#include "core/io/create_reactor.h"
+#include "tandem/core/io/create_reactor.h"
 
 #include <memory>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/io/reactor.h"
-#include "posix/chosen_kind.h"
-#include "posix/epoll_reactor.h"
-#include "posix/standard_descriptors.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/chosen_kind.h"
+#include "tandem/posix/epoll_reactor.h"
+#include "tandem/posix/standard_descriptors.h"
 
 namespace tandem {
 

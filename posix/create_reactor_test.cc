@@ -2,12 +2,12 @@
 //
 // The world that has only epoll.
 
-#include "core/io/create_reactor.h"
+#include "tandem/core/io/create_reactor.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 namespace {

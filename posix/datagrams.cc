@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/datagrams.h"
+#include "tandem/posix/datagrams.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -14,10 +14,10 @@
 #include <utility>
 
 #include "absl/strings/string_view.h"
-#include "core/io/address.h"
-#include "posix/descriptors.h"
-#include "posix/socket_address.h"
-#include "posix/sockets.h"
+#include "tandem/core/io/address.h"
+#include "tandem/posix/descriptors.h"
+#include "tandem/posix/socket_address.h"
+#include "tandem/posix/sockets.h"
 
 namespace tandem::posix {
 namespace {

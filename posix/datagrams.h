@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 

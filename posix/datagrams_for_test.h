@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
 
 namespace tandem::posix {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/datagrams.h"
+#include "tandem/posix/datagrams.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -13,13 +13,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "posix/datagrams_for_test.h"
-#include "posix/sockets.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/datagrams_for_test.h"
+#include "tandem/posix/sockets.h"
 
 namespace tandem::posix {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/descriptor_waits.h"
+#include "tandem/posix/descriptor_waits.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>

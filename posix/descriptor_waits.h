@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/io/operation.h"
+#include "tandem/core/io/operation.h"
 
 namespace tandem::posix {
 

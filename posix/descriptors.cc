@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/descriptors.h"
+#include "tandem/posix/descriptors.h"
 
 #include <sys/uio.h>
 

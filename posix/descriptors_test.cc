@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/descriptors.h"
+#include "tandem/posix/descriptors.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 namespace {

@@ -4,7 +4,7 @@
 // (in back_off_, until a time). Cancel and Disarm only queue the side: its next step reports the end. Closes are not
 // of a side: nothing else may be in flight then.
 
-#include "posix/epoll_reactor.h"
+#include "tandem/posix/epoll_reactor.h"
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -25,14 +25,14 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/io/buffer.h"
-#include "core/io/errors.h"
-#include "posix/accept_errors.h"
-#include "posix/clock.h"
-#include "posix/datagrams.h"
-#include "posix/descriptors.h"
-#include "posix/send_file.h"
-#include "posix/sockets.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/posix/accept_errors.h"
+#include "tandem/posix/clock.h"
+#include "tandem/posix/datagrams.h"
+#include "tandem/posix/descriptors.h"
+#include "tandem/posix/send_file.h"
+#include "tandem/posix/sockets.h"
 
 namespace tandem::posix {
 namespace {

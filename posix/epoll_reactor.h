@@ -30,12 +30,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/base/instant.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
-#include "posix/back_off.h"
-#include "posix/descriptor_waits.h"
-#include "posix/posix_reactor.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/back_off.h"
+#include "tandem/posix/descriptor_waits.h"
+#include "tandem/posix/posix_reactor.h"
 
 struct epoll_event;
 

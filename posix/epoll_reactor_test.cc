@@ -2,7 +2,7 @@
 //
 // What is epoll's own. The rest is in streams_test.cc and operations_test.cc, for every reactor of a real machine.
 
-#include "posix/epoll_reactor.h"
+#include "tandem/posix/epoll_reactor.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -21,12 +21,12 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "posix/reactor_fixture.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/reactor_fixture.h"
 
 namespace tandem::posix {
 namespace {

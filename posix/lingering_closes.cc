@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/lingering_closes.h"
+#include "tandem/posix/lingering_closes.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,12 +13,12 @@
 
 #include "absl/log/check.h"
 #include "absl/time/time.h"
-#include "core/base/instant.h"
-#include "core/io/operation.h"
-#include "core/io/socket_options.h"
-#include "posix/back_off.h"
-#include "posix/clock.h"
-#include "posix/sockets.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/operation.h"
+#include "tandem/core/io/socket_options.h"
+#include "tandem/posix/back_off.h"
+#include "tandem/posix/clock.h"
+#include "tandem/posix/sockets.h"
 
 namespace tandem::posix {
 namespace {

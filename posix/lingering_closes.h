@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "core/base/instant.h"
-#include "core/io/operation.h"
-#include "posix/back_off.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/operation.h"
+#include "tandem/posix/back_off.h"
 
 namespace tandem::posix {
 

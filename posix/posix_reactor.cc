@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/posix_reactor.h"
+#include "tandem/posix/posix_reactor.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -14,11 +14,11 @@
 #include <utility>
 
 #include "absl/log/check.h"
-#include "posix/accept_errors.h"
-#include "posix/adopted_sockets.h"
-#include "posix/clock.h"
-#include "posix/random_seed.h"
-#include "posix/sockets.h"
+#include "tandem/posix/accept_errors.h"
+#include "tandem/posix/adopted_sockets.h"
+#include "tandem/posix/clock.h"
+#include "tandem/posix/random_seed.h"
+#include "tandem/posix/sockets.h"
 
 namespace tandem::posix {
 namespace {

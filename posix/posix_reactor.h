@@ -21,15 +21,15 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/types/span.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
-#include "posix/blocking_pool.h"
-#include "posix/datagrams.h"
-#include "posix/lingering_closes.h"
-#include "posix/signals.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/blocking_pool.h"
+#include "tandem/posix/datagrams.h"
+#include "tandem/posix/lingering_closes.h"
+#include "tandem/posix/signals.h"
 
 namespace tandem::posix {
 

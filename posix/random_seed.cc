@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/random_seed.h"
+#include "tandem/posix/random_seed.h"
 
 #include <sys/random.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/send_file.h"
+#include "tandem/posix/send_file.h"
 
 #include <signal.h>
 #include <sys/sendfile.h>

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "core/io/reactor.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 

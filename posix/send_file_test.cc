@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/send_file.h"
+#include "tandem/posix/send_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -10,8 +10,8 @@
 #include <cerrno>
 #include <string>
 
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 namespace {

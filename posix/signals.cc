@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/signals.h"
+#include "tandem/posix/signals.h"
 
 #include <sched.h>
 #include <unistd.h>

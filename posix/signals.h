@@ -19,7 +19,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/io/reactor.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/signals.h"
+#include "tandem/posix/signals.h"
 
 #include <signal.h>
 #include <sys/types.h>
@@ -12,8 +12,8 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 namespace {

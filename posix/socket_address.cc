@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/socket_address.h"
+#include "tandem/posix/socket_address.h"
 
 #include <netinet/in.h>
 #include <sys/un.h>

@@ -7,7 +7,7 @@
 
 #include <sys/socket.h>
 
-#include "core/io/address.h"
+#include "tandem/core/io/address.h"
 
 namespace tandem::posix {
 

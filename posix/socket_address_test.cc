@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/socket_address.h"
+#include "tandem/posix/socket_address.h"
 
 #include <netinet/in.h>
 
 #include <cstring>
 #include <string>
 
-#include "core/io/address.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/address.h"
 
 namespace tandem::posix {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/sockets.h"
+#include "tandem/posix/sockets.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "absl/log/check.h"
-#include "posix/socket_address.h"
+#include "tandem/posix/socket_address.h"
 
 namespace tandem::posix {
 namespace {

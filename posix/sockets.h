@@ -11,9 +11,9 @@
 #include <cstdint>
 
 #include "absl/types/span.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 

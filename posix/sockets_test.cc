@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/sockets.h"
+#include "tandem/posix/sockets.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,10 +14,10 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::posix {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/standard_descriptors.h"
+#include "tandem/posix/standard_descriptors.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -21,12 +21,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/create_reactor.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "posix/reactor_fixture.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/create_reactor.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/reactor_fixture.h"
 
 namespace tandem::posix {
 namespace {

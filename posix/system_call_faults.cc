@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "posix/system_call_faults.h"
+#include "tandem/posix/system_call_faults.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>

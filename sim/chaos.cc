@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/chaos.h"
+#include "tandem/sim/chaos.h"
 
 #include <array>
 #include <cstdint>

@@ -9,8 +9,8 @@
 #ifndef TANDEM_SIM_CHAOS_H_
 #define TANDEM_SIM_CHAOS_H_
 
-#include "core/base/random.h"
-#include "sim/network.h"
+#include "tandem/core/base/random.h"
+#include "tandem/sim/network.h"
 
 namespace tandem::sim {
 

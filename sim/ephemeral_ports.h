@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "core/base/random.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem::sim {
 

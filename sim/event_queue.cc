@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/event_queue.h"
+#include "tandem/sim/event_queue.h"
 
 #include <algorithm>
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/event_queue.h"
+#include "tandem/sim/event_queue.h"
 
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
 
-#include "core/base/random.h"
 #include "gtest/gtest.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem::sim {
 namespace {

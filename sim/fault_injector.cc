@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/fault_injector.h"
+#include "tandem/sim/fault_injector.h"
 
 #include <algorithm>
 
 #include "absl/log/check.h"
 #include "absl/log/log.h"
 #include "absl/time/time.h"
-#include "core/base/random.h"
-#include "sim/host.h"
-#include "sim/trace.h"
-#include "sim/world.h"
+#include "tandem/core/base/random.h"
+#include "tandem/sim/host.h"
+#include "tandem/sim/trace.h"
+#include "tandem/sim/world.h"
 
 namespace tandem::sim {
 namespace {

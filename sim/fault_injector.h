@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "sim/event_queue.h"
-#include "sim/faults.h"
-#include "sim/link.h"
-#include "sim/network.h"
+#include "tandem/sim/event_queue.h"
+#include "tandem/sim/faults.h"
+#include "tandem/sim/link.h"
+#include "tandem/sim/network.h"
 
 namespace tandem::sim {
 

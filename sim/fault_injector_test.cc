@@ -2,7 +2,7 @@
 //
 // Each kind of fault in a plan does to running programs what its name says, while it lasts and no longer.
 
-#include "sim/fault_injector.h"
+#include "tandem/sim/fault_injector.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -14,20 +14,20 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/errors.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_stream.h"
 #include "gtest/gtest.h"
-#include "sim/faults.h"
-#include "sim/host.h"
-#include "sim/trace.h"
-#include "sim/world.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/sim/faults.h"
+#include "tandem/sim/host.h"
+#include "tandem/sim/trace.h"
+#include "tandem/sim/world.h"
 
 namespace tandem::sim {
 namespace {

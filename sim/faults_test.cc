@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/faults.h"
+#include "tandem/sim/faults.h"
 
 #include <algorithm>
 #include <cstdint>

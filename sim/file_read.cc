@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/file_read.h"
+#include "tandem/sim/file_read.h"
 
 #include <unistd.h>
 

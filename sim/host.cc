@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/host.h"
+#include "tandem/sim/host.h"
 
 #include <algorithm>
 #include <array>
@@ -9,9 +9,9 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "core/base/random.h"
-#include "sim/trace.h"
-#include "sim/world.h"
+#include "tandem/core/base/random.h"
+#include "tandem/sim/trace.h"
+#include "tandem/sim/world.h"
 
 namespace tandem::sim {
 namespace {

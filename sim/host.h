@@ -21,16 +21,16 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/async/executor.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/reactor.h"
-#include "core/runtime/shard.h"
-#include "sim/event_queue.h"
-#include "sim/network.h"
-#include "sim/schedule.h"
-#include "sim/sim_reactor.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/runtime/shard.h"
+#include "tandem/sim/event_queue.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/schedule.h"
+#include "tandem/sim/sim_reactor.h"
 
 namespace tandem::sim {
 

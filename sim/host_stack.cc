@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/host_stack.h"
+#include "tandem/sim/host_stack.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
-#include "sim/ip.h"
-#include "sim/network.h"
-#include "sim/packet.h"
-#include "sim/tcp.h"
-#include "sim/tcp_stack.h"
-#include "sim/udp_socket.h"
-#include "sim/udp_stack.h"
+#include "tandem/sim/ip.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/packet.h"
+#include "tandem/sim/tcp.h"
+#include "tandem/sim/tcp_stack.h"
+#include "tandem/sim/udp_socket.h"
+#include "tandem/sim/udp_stack.h"
 
 namespace tandem::sim {
 namespace {

@@ -15,12 +15,12 @@
 #include <string>
 #include <vector>
 
-#include "core/base/random.h"
-#include "core/io/address.h"
-#include "core/io/reactor.h"
-#include "sim/event_queue.h"
-#include "sim/link.h"
-#include "sim/trace.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/event_queue.h"
+#include "tandem/sim/link.h"
+#include "tandem/sim/trace.h"
 
 namespace tandem::sim {
 

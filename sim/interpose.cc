@@ -10,7 +10,7 @@
 #undef _FORTIFY_SOURCE
 #undef _FILE_OFFSET_BITS
 
-#include "sim/interpose.h"
+#include "tandem/sim/interpose.h"
 
 #include <dlfcn.h>
 #include <errno.h>

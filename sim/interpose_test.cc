@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/interpose.h"
+#include "tandem/sim/interpose.h"
 
 #include <fcntl.h>
 #include <netdb.h>

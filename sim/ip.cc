@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/ip.h"
+#include "tandem/sim/ip.h"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 
-#include "core/base/random.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem::sim {
 namespace {

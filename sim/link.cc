@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/link.h"
+#include "tandem/sim/link.h"
 
 #include <algorithm>
 

@@ -11,7 +11,7 @@
 #include <cstdint>
 
 #include "absl/log/check.h"
-#include "core/base/random.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem::sim {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/names.h"
+#include "tandem/sim/names.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +9,7 @@
 #include "absl/log/check.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/strip.h"
-#include "core/base/random.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem::sim {
 namespace {

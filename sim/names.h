@@ -22,7 +22,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/io/address.h"
+#include "tandem/core/io/address.h"
 
 namespace tandem::sim {
 

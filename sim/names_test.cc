@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/names.h"
+#include "tandem/sim/names.h"
 
 #include <cerrno>
 #include <cstdint>
 #include <vector>
 
 #include "absl/time/time.h"
-#include "core/io/address.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/address.h"
 
 namespace tandem::sim {
 namespace {

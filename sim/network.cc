@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/network.h"
+#include "tandem/sim/network.h"
 
 #include <algorithm>
 #include <string>
 #include <utility>
 
 #include "absl/log/check.h"
-#include "core/base/random.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem::sim {
 namespace {

@@ -19,14 +19,14 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "sim/event_queue.h"
-#include "sim/host_stack.h"
-#include "sim/link.h"
-#include "sim/names.h"
-#include "sim/packet.h"
-#include "sim/trace.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/sim/event_queue.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/link.h"
+#include "tandem/sim/names.h"
+#include "tandem/sim/packet.h"
+#include "tandem/sim/trace.h"
 
 namespace tandem::sim {
 

@@ -9,9 +9,9 @@
 
 #include <cstdint>
 
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "sim/event_queue.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/sim/event_queue.h"
 
 namespace tandem::sim {
 

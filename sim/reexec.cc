@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/reexec.h"
+#include "tandem/sim/reexec.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-#include "sim/reexec.h"
+#include "tandem/sim/reexec.h"
 
 namespace tandem::sim {
 namespace {

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <memory>
 
-#include "sim/reexec.h"
+#include "tandem/sim/reexec.h"
 
 namespace {
 

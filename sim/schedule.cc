@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/schedule.h"
+#include "tandem/sim/schedule.h"
 
 #include "absl/log/log.h"
-#include "core/base/random.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem::sim {
 namespace {

@@ -12,7 +12,7 @@
 #include <memory>
 
 #include "absl/strings/string_view.h"
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 namespace tandem::sim {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/schedule.h"
+#include "tandem/sim/schedule.h"
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <set>
 
-#include "core/async/executor.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/executor.h"
 
 namespace tandem::sim {
 namespace {

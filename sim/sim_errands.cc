@@ -9,14 +9,14 @@
 #include <string>
 
 #include "absl/log/check.h"
-#include "core/base/random.h"
-#include "core/io/address.h"
-#include "core/io/reactor.h"
-#include "sim/ip.h"
-#include "sim/names.h"
-#include "sim/network.h"
-#include "sim/sim_reactor.h"
-#include "sim/trace.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/ip.h"
+#include "tandem/sim/names.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/sim_reactor.h"
+#include "tandem/sim/trace.h"
 
 namespace tandem::sim {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/sim_reactor.h"
+#include "tandem/sim/sim_reactor.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,10 +8,10 @@
 
 #include "absl/log/check.h"
 #include "absl/types/span.h"
-#include "sim/file_read.h"
-#include "sim/ip.h"
-#include "sim/tcp.h"
-#include "sim/udp_socket.h"
+#include "tandem/sim/file_read.h"
+#include "tandem/sim/ip.h"
+#include "tandem/sim/tcp.h"
+#include "tandem/sim/udp_socket.h"
 
 namespace tandem::sim {
 namespace {

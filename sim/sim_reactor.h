@@ -23,14 +23,14 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "core/base/instant.h"
-#include "core/base/random.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
-#include "sim/event_queue.h"
-#include "sim/network.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/event_queue.h"
+#include "tandem/sim/network.h"
 
 namespace tandem::sim {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/socket_options.h"
+#include "tandem/sim/socket_options.h"
 
 #include <algorithm>
 #include <cerrno>

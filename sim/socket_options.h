@@ -11,8 +11,8 @@
 #include <array>
 #include <cstddef>
 
-#include "core/io/address.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::sim {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/tcp.h"
+#include "tandem/sim/tcp.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "absl/log/check.h"
-#include "core/base/random.h"
-#include "sim/ip.h"
-#include "sim/trace.h"
+#include "tandem/core/base/random.h"
+#include "tandem/sim/ip.h"
+#include "tandem/sim/trace.h"
 
 namespace tandem::sim {
 namespace {

@@ -9,14 +9,14 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "core/io/address.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "sim/host_stack.h"
-#include "sim/link.h"
-#include "sim/network.h"
-#include "sim/sim_reactor.h"
-#include "sim/tcp_test_world.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/link.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/sim_reactor.h"
+#include "tandem/sim/tcp_test_world.h"
 
 namespace tandem::sim {
 namespace {

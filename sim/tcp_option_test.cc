@@ -8,16 +8,16 @@
 #include <utility>
 #include <vector>
 
-#include "core/io/address.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "sim/event_queue.h"
-#include "sim/host_stack.h"
-#include "sim/network.h"
-#include "sim/sim_reactor.h"
-#include "sim/tcp_ack_delay.h"
-#include "sim/tcp_test_world.h"
-#include "sim/test_programs.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/event_queue.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/sim_reactor.h"
+#include "tandem/sim/tcp_ack_delay.h"
+#include "tandem/sim/tcp_test_world.h"
+#include "tandem/sim/test_programs.h"
 
 namespace tandem::sim {
 namespace {

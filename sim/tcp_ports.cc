@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/tcp_ports.h"
+#include "tandem/sim/tcp_ports.h"
 
 #include "absl/log/check.h"
-#include "core/base/random.h"
-#include "core/io/reactor.h"
-#include "sim/ip.h"
-#include "sim/tcp.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/ip.h"
+#include "tandem/sim/tcp.h"
 
 namespace tandem::sim {
 

@@ -16,10 +16,10 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/intrusive_list.h"
-#include "core/io/address.h"
-#include "sim/ephemeral_ports.h"
-#include "sim/socket_options.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/io/address.h"
+#include "tandem/sim/ephemeral_ports.h"
+#include "tandem/sim/socket_options.h"
 
 namespace tandem::sim {
 

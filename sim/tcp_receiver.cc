@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/tcp_receiver.h"
+#include "tandem/sim/tcp_receiver.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "sim/network.h"
+#include "tandem/sim/network.h"
 
 namespace tandem::sim {
 

@@ -14,8 +14,8 @@
 #include <cstdint>
 #include <utility>
 
-#include "core/io/buffer.h"
-#include "sim/packet.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/sim/packet.h"
 
 namespace tandem::sim {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/tcp_send_buffer.h"
+#include "tandem/sim/tcp_send_buffer.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -8,7 +8,7 @@
 
 #include <cstddef>
 
-#include "core/io/buffer.h"
+#include "tandem/core/io/buffer.h"
 
 namespace tandem::sim {
 

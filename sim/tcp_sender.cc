@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/tcp_sender.h"
+#include "tandem/sim/tcp_sender.h"
 
 #include "absl/log/check.h"
 

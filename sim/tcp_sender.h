@@ -16,10 +16,10 @@
 #include <optional>
 #include <utility>
 
-#include "core/io/buffer.h"
-#include "sim/tcp_congestion.h"
-#include "sim/tcp_round_trip.h"
-#include "sim/tcp_send_buffer.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/sim/tcp_congestion.h"
+#include "tandem/sim/tcp_round_trip.h"
+#include "tandem/sim/tcp_send_buffer.h"
 
 namespace tandem::sim {
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/tcp_stack.h"
+#include "tandem/sim/tcp_stack.h"
 
 #include <cerrno>
 #include <utility>
 
 #include "absl/log/check.h"
-#include "core/base/random.h"
-#include "sim/host_stack.h"
-#include "sim/ip.h"
-#include "sim/network.h"
-#include "sim/tcp.h"
-#include "sim/trace.h"
+#include "tandem/core/base/random.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/ip.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/tcp.h"
+#include "tandem/sim/trace.h"
 
 namespace tandem::sim {
 

@@ -15,9 +15,9 @@
 #include <memory>
 #include <vector>
 
-#include "core/io/address.h"
-#include "sim/packet.h"
-#include "sim/tcp_ports.h"
+#include "tandem/core/io/address.h"
+#include "tandem/sim/packet.h"
+#include "tandem/sim/tcp_ports.h"
 
 namespace tandem::sim {
 

@@ -15,7 +15,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "sim/event_queue.h"
+#include "tandem/sim/event_queue.h"
 
 namespace tandem::sim {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/trace.h"
+#include "tandem/sim/trace.h"
 
 #include <array>
 #include <cstdint>

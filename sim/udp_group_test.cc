@@ -7,17 +7,17 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "sim/event_queue.h"
-#include "sim/host_stack.h"
-#include "sim/network.h"
-#include "sim/sim_reactor.h"
-#include "sim/test_programs.h"
-#include "sim/udp_socket.h"
-#include "sim/udp_test_world.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/event_queue.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/sim_reactor.h"
+#include "tandem/sim/test_programs.h"
+#include "tandem/sim/udp_socket.h"
+#include "tandem/sim/udp_test_world.h"
 
 namespace tandem::sim {
 namespace {

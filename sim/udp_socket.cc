@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/udp_socket.h"
+#include "tandem/sim/udp_socket.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
-#include "core/base/random.h"
-#include "sim/ip.h"
-#include "sim/network.h"
-#include "sim/trace.h"
-#include "sim/udp_stack.h"
+#include "tandem/core/base/random.h"
+#include "tandem/sim/ip.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/trace.h"
+#include "tandem/sim/udp_stack.h"
 
 namespace tandem::sim {
 namespace {

@@ -18,13 +18,13 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
-#include "sim/host_stack.h"
-#include "sim/packet.h"
-#include "sim/socket_options.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/packet.h"
+#include "tandem/sim/socket_options.h"
 
 namespace tandem::sim {
 

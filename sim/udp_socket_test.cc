@@ -2,7 +2,7 @@
 //
 // The simulated UDP, seen through the reactor: names, sending and receiving, connected sockets, options.
 
-#include "sim/udp_socket.h"
+#include "tandem/sim/udp_socket.h"
 
 #include <array>
 #include <cerrno>
@@ -13,15 +13,15 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "sim/host_stack.h"
-#include "sim/network.h"
-#include "sim/sim_reactor.h"
-#include "sim/test_programs.h"
-#include "sim/udp_test_world.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/sim_reactor.h"
+#include "tandem/sim/test_programs.h"
+#include "tandem/sim/udp_test_world.h"
 
 namespace tandem::sim {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/udp_stack.h"
+#include "tandem/sim/udp_stack.h"
 
 #include <algorithm>
 #include <array>
@@ -8,14 +8,14 @@
 #include <utility>
 
 #include "absl/log/check.h"
-#include "core/base/random.h"
-#include "core/io/buffer.h"
-#include "core/io/reactor.h"
-#include "sim/host_stack.h"
-#include "sim/ip.h"
-#include "sim/network.h"
-#include "sim/trace.h"
-#include "sim/udp_socket.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/ip.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/trace.h"
+#include "tandem/sim/udp_socket.h"
 
 namespace tandem::sim {
 namespace {

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/io/address.h"
-#include "sim/ephemeral_ports.h"
-#include "sim/packet.h"
+#include "tandem/core/io/address.h"
+#include "tandem/sim/ephemeral_ports.h"
+#include "tandem/sim/packet.h"
 
 namespace tandem::sim {
 

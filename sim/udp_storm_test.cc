@@ -11,18 +11,18 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/random.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "sim/chaos.h"
-#include "sim/host_stack.h"
-#include "sim/link.h"
-#include "sim/network.h"
-#include "sim/sim_reactor.h"
-#include "sim/test_programs.h"
-#include "sim/trace.h"
-#include "sim/udp_test_world.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/chaos.h"
+#include "tandem/sim/host_stack.h"
+#include "tandem/sim/link.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/sim_reactor.h"
+#include "tandem/sim/test_programs.h"
+#include "tandem/sim/trace.h"
+#include "tandem/sim/udp_test_world.h"
 
 namespace tandem::sim {
 namespace {

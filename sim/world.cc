@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/world.h"
+#include "tandem/sim/world.h"
 
 #include <algorithm>
 #include <utility>
@@ -9,8 +9,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "sim/interpose.h"
-#include "sim/sim_reactor.h"
+#include "tandem/sim/interpose.h"
+#include "tandem/sim/sim_reactor.h"
 
 namespace tandem::sim {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "sim/world.h"
+#include "tandem/sim/world.h"
 
 #include <array>
 #include <chrono>
@@ -20,22 +20,22 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/io/address.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_stream.h"
-#include "core/runtime/host_local.h"
-#include "core/runtime/shard.h"
-#include "core/runtime/signal_listener.h"
 #include "gtest/gtest.h"
-#include "sim/faults.h"
-#include "sim/host.h"
-#include "sim/schedule.h"
-#include "sim/trace.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/runtime/host_local.h"
+#include "tandem/core/runtime/shard.h"
+#include "tandem/core/runtime/signal_listener.h"
+#include "tandem/sim/faults.h"
+#include "tandem/sim/host.h"
+#include "tandem/sim/schedule.h"
+#include "tandem/sim/trace.h"
 
 namespace tandem::sim {
 namespace {

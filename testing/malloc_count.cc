@@ -3,7 +3,7 @@
 // The program's own malloc stands before libc's and passes everything on to it. operator new needs no replacement: it
 // calls malloc.
 
-#include "testing/malloc_count.h"
+#include "tandem/testing/malloc_count.h"
 
 #include <execinfo.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/malloc_count.h"
+#include "tandem/testing/malloc_count.h"
 
 #include <cstdlib>
 #include <memory>

@@ -2,7 +2,7 @@
 //
 // The parent: flags, shards, gtest, the plan of a test's seeds, and what is printed about them.
 
-#include "testing/runner.h"
+#include "tandem/testing/runner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,16 +34,16 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
-#include "sim/interpose.h"
-#include "sim/reexec.h"
-#include "testing/runner_build.h"
-#include "testing/runner_divergence.h"
-#include "testing/runner_flags.h"
-#include "testing/runner_output.h"
-#include "testing/runner_pool.h"
-#include "testing/runner_protocol.h"
-#include "testing/runner_registry.h"
-#include "testing/runner_zygote.h"
+#include "tandem/sim/interpose.h"
+#include "tandem/sim/reexec.h"
+#include "tandem/testing/runner_build.h"
+#include "tandem/testing/runner_divergence.h"
+#include "tandem/testing/runner_flags.h"
+#include "tandem/testing/runner_output.h"
+#include "tandem/testing/runner_pool.h"
+#include "tandem/testing/runner_protocol.h"
+#include "tandem/testing/runner_registry.h"
+#include "tandem/testing/runner_zygote.h"
 
 namespace tandem::testing {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/runner_divergence.h"
+#include "tandem/testing/runner_divergence.h"
 
 #include "gtest/gtest.h"
 

@@ -17,8 +17,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "sim/interpose.h"
-#include "testing/runner.h"
+#include "tandem/sim/interpose.h"
+#include "tandem/testing/runner.h"
 
 namespace tandem::testing {
 namespace {

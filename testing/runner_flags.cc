@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/runner_flags.h"
+#include "tandem/testing/runner_flags.h"
 
 #include <cstdint>
 #include <limits>
@@ -14,7 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "testing/runner_protocol.h"
+#include "tandem/testing/runner_protocol.h"
 
 namespace tandem::testing {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/runner_output.h"
+#include "tandem/testing/runner_output.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/runner_pool.h"
+#include "tandem/testing/runner_pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,10 +24,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "sim/interpose.h"
-#include "sim/reexec.h"
-#include "testing/runner_output.h"
-#include "testing/runner_protocol.h"
+#include "tandem/sim/interpose.h"
+#include "tandem/sim/reexec.h"
+#include "tandem/testing/runner_output.h"
+#include "tandem/testing/runner_protocol.h"
 
 namespace tandem::testing {
 namespace {

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "testing/runner_protocol.h"
+#include "tandem/testing/runner_protocol.h"
 
 namespace tandem::testing {
 

@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "sim/reexec.h"
+#include "tandem/sim/reexec.h"
 
 namespace tandem::testing {
 

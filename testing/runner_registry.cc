@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/runner_registry.h"
+#include "tandem/testing/runner_registry.h"
 
 #include <cstdint>
 
 #include "absl/log/check.h"
-#include "testing/runner.h"
+#include "tandem/testing/runner.h"
 
 namespace tandem::testing {
 namespace {

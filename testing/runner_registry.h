@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "testing/runner.h"
+#include "tandem/testing/runner.h"
 
 namespace tandem::testing {
 

@@ -27,12 +27,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
-#include "testing/runner.h"
-#include "testing/runner_build.h"
-#include "testing/runner_output.h"
-#include "testing/runner_protocol.h"
-#include "testing/runner_registry.h"
-#include "testing/runner_zygote.h"
+#include "tandem/testing/runner.h"
+#include "tandem/testing/runner_build.h"
+#include "tandem/testing/runner_output.h"
+#include "tandem/testing/runner_protocol.h"
+#include "tandem/testing/runner_registry.h"
+#include "tandem/testing/runner_zygote.h"
 
 // Defined by the leak checker and by the runtimes of the other sanitizers, where they are linked.
 extern "C" {

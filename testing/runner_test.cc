@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/runner.h"
+#include "tandem/testing/runner.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +23,7 @@
 #include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "testing/runner_build.h"
+#include "tandem/testing/runner_build.h"
 
 namespace tandem::testing {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/runner_zygote.h"
+#include "tandem/testing/runner_zygote.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,8 +14,8 @@
 #include <cstdint>
 
 #include "absl/log/check.h"
-#include "sim/reexec.h"
-#include "testing/runner_protocol.h"
+#include "tandem/sim/reexec.h"
+#include "tandem/testing/runner_protocol.h"
 
 namespace tandem::testing {
 namespace {

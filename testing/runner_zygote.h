@@ -5,7 +5,7 @@
 #ifndef TANDEM_TESTING_RUNNER_ZYGOTE_H_
 #define TANDEM_TESTING_RUNNER_ZYGOTE_H_
 
-#include "testing/runner_protocol.h"
+#include "tandem/testing/runner_protocol.h"
 
 namespace tandem::testing {
 

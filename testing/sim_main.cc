@@ -2,6 +2,6 @@
 //
 // The main() of every binary with simulation tests.
 
-#include "testing/runner.h"
+#include "tandem/testing/runner.h"
 
 int main(int argc, char** argv) { return tandem::testing::SimTestMain(argc, argv); }

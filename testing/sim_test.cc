@@ -2,7 +2,7 @@
 //
 // The one place where the seed runner meets the World.
 
-#include "testing/sim_test.h"
+#include "tandem/testing/sim_test.h"
 
 #include <unistd.h>
 
@@ -16,11 +16,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
-#include "sim/host.h"
-#include "sim/trace.h"
-#include "sim/world.h"
-#include "testing/runner.h"
-#include "testing/runner_output.h"
+#include "tandem/sim/host.h"
+#include "tandem/sim/trace.h"
+#include "tandem/sim/world.h"
+#include "tandem/testing/runner.h"
+#include "tandem/testing/runner_output.h"
 
 namespace tandem::testing {
 namespace {

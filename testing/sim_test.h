@@ -16,8 +16,8 @@
 #ifndef TANDEM_TESTING_SIM_TEST_H_
 #define TANDEM_TESTING_SIM_TEST_H_
 
-#include "sim/world.h"
-#include "testing/runner.h"
+#include "tandem/sim/world.h"
+#include "tandem/testing/runner.h"
 
 namespace tandem::testing {
 

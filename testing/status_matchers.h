@@ -17,9 +17,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/base/result.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tandem/core/base/result.h"
 
 namespace tandem::testing {
 

@@ -3,7 +3,7 @@
 // What a program gets with tandem.h: the options and statistics of a reactor, and nothing with which to drive one.
 
 #include "gtest/gtest.h"
-#include "tandem.h"
+#include "tandem/tandem.h"
 
 namespace tandem {
 namespace {

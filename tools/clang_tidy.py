@@ -17,8 +17,10 @@ import sys
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), ".."))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tandem", "clang-tidy")
 TOOL = "clang-tidy-19"
+# A folder with a link `tandem` to the checkout: what is ours is included as "tandem/...".
+INCLUDE = os.path.join(CACHE, "include", hashlib.sha256(ROOT.encode()).hexdigest()[:12])
 FLAGS = [
-    "-xc++", "-std=c++20", "-Wall", "-Wextra", "-ffp-contract=off", "-pthread", "-iquote", ".",
+    "-xc++", "-std=c++20", "-Wall", "-Wextra", "-ffp-contract=off", "-pthread", "-I", INCLUDE,
     "-isystem", "third_party/src/abseil-cpp",
     "-isystem", "third_party/src/googletest/googletest/include",
     "-isystem", "third_party/src/googletest/googlemock/include",
@@ -38,7 +40,7 @@ def contents(path):
     if path not in _contents:
         with open(os.path.join(ROOT, path), "rb") as stream:
             data = stream.read()
-        headers = [header.decode() for header in _INCLUDE.findall(data)]
+        headers = [header.decode()[len("tandem/"):] for header in _INCLUDE.findall(data) if header.startswith(b"tandem/")]
         _contents[path] = data, [header for header in headers if os.path.isfile(os.path.join(ROOT, header))]
     return _contents[path]
 
@@ -59,7 +61,7 @@ def key(path, common):
 
 def common_key():
     """Returns the part of the key that all files share."""
-    parts = [subprocess.run([TOOL, "--version"], check=True, stdout=subprocess.PIPE).stdout, " ".join(FLAGS + [TEST_CHECKS]).encode()]
+    parts = [subprocess.run([TOOL, "--version"], check=True, stdout=subprocess.PIPE).stdout, " ".join(FLAGS + [TEST_CHECKS]).replace(INCLUDE, "").encode()]
     with open(os.path.join(ROOT, ".clang-tidy"), "rb") as stream:
         parts.append(stream.read())
     sources = os.path.join(ROOT, "third_party", "src")
@@ -84,7 +86,7 @@ def check(path, common):
         with open(remembered, "w") as stream:
             stream.write(path + "\n")
         return "", False
-    return (output.replace(ROOT + "/", "") or run.stderr.decode("utf-8", "replace")), False
+    return (output.replace(ROOT + "/", "").replace(INCLUDE + "/tandem/", "") or run.stderr.decode("utf-8", "replace")), False
 
 
 def sources():
@@ -97,6 +99,9 @@ def sources():
 
 def main():
     paths = sys.argv[1:] or sources()
+    os.makedirs(INCLUDE, exist_ok=True)
+    if not os.path.lexists(os.path.join(INCLUDE, "tandem")):
+        os.symlink(ROOT, os.path.join(INCLUDE, "tandem"))
     common = common_key()
     failed, remembered, shown = 0, 0, set()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:

@@ -195,7 +195,7 @@ MAY_INCLUDE = {
     "testing": {"core", "sim", "testing"},
     "examples": {"core", "examples"},
 }
-FOLDERS = {"core", "sim", "posix", "uring", "testing", "examples", "bench", "tools"}
+FOLDERS = {"core", "sim", "posix", "uring", "testing", "examples", "bench", "docs", "tools"}
 
 OS_HEADER = re.compile(
     r"^(?:sys|netinet|net|arpa|linux|asm|bits|liburing)/|^(?:unistd|pthread|fcntl|poll|signal|netdb|sched|dirent|dlfcn"
@@ -211,15 +211,20 @@ SIM_OS_HEADER = re.compile(r"^(?:netinet|net|arpa|linux|liburing)/|^sys/(?:socke
 
 
 def check_includes(file):
-    if file.top not in MAY_INCLUDE or not file.is_cpp:
+    if not file.is_cpp or file.top not in FOLDERS:
         return
     interface = any(fnmatch.fnmatch(file.path, pattern) for pattern in INTERFACE_FILES)
-    may = MAY_INCLUDE[file.top] | ({"testing", "sim"} - ({"sim"} if file.top in ("core", "uring", "posix") else set())
+    may = MAY_INCLUDE.get(file.top, FOLDERS) | ({"testing", "sim"} - ({"sim"} if file.top in ("core", "uring", "posix") else set())
                                    if file.is_test else set())
     for line, match in file.matches(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]'):
         bracket, header = match.groups()
         folder = header.split("/")[0]
-        if bracket == '"' and folder in FOLDERS and folder not in may:
+        if folder in FOLDERS or header == "tandem.h":
+            yield line, "prefix", 'what is ours is included as "tandem/%s": a user may have a %s too' % (header, header)
+        if header.startswith("tandem/") and bracket == "<":
+            yield line, "prefix", "what is ours is included with quotes: <%s>" % header
+        folder = (header.split("/") + [""])[1] if header.startswith("tandem/") else ""
+        if folder in FOLDERS and folder not in may:
             yield line, "arrows", "%s does not include %s: arrows point to core" % (file.top, header)
         if interface or file.is_test:
             continue

@@ -21,7 +21,7 @@ def broken_by(text, path="core/async/a.cc"):
 
 class LintSourceTest(unittest.TestCase):
     def test_a_correct_file_has_no_problem(self):
-        self.assertEqual(broken_by('#include <vector>\n#include "core/async/b.h"\nint x = time_now();'), set())
+        self.assertEqual(broken_by('#include <vector>\n#include "tandem/core/async/b.h"\nint x = time_now();'), set())
 
     def test_licence_is_required(self):
         self.assertEqual(rules(("core/a.cc", "int a;\n")), {"licence"})
@@ -115,12 +115,20 @@ class LintSourceTest(unittest.TestCase):
                              ("examples/kv/a.cc", "uring/ring.h"), ("core/a_test.cc", "sim/world.h"),
                              ("uring/a_test.cc", "sim/world.h")]:
             with self.subTest(path=path, header=header):
-                self.assertEqual(broken_by('#include "%s"' % header, path), {"arrows"})
+                self.assertEqual(broken_by('#include "tandem/%s"' % header, path), {"arrows"})
         for path, header in [("uring/a.cc", "posix/sockets.h"), ("testing/a.cc", "sim/world.h"),
                              ("core/a_test.cc", "testing/status_matchers.h"), ("bench/a.cc", "uring/ring.h"),
                              ("examples/kv/kv_sim_test.cc", "sim/world.h")]:
             with self.subTest(path=path, header=header):
-                self.assertEqual(broken_by('#include "%s"' % header, path), set())
+                self.assertEqual(broken_by('#include "tandem/%s"' % header, path), set())
+
+    def test_what_is_ours_has_a_prefix(self):
+        for line in ('"core/async/b.h"', "<core/async/b.h>", '"tandem.h"', "<tandem/core/async/b.h>"):
+            with self.subTest(line=line):
+                self.assertEqual(broken_by("#include " + line, "examples/kv/a.cc"), {"prefix"})
+        for line in ('"tandem/tandem.h"', '"tandem/core/async/b.h"', '"echo.h"', '"gtest/gtest.h"'):
+            with self.subTest(line=line):
+                self.assertEqual(broken_by("#include " + line, "examples/kv/a.cc"), set())
 
     def test_os_headers(self):
         self.assertEqual(broken_by("#include <sys/socket.h>"), {"OS header"})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "uring/buffer_ring.h"
+#include "tandem/uring/buffer_ring.h"
 
 #include <sys/mman.h>
 
@@ -9,7 +9,7 @@
 #include <cerrno>
 
 #include "absl/log/check.h"
-#include "uring/setup_error.h"
+#include "tandem/uring/setup_error.h"
 
 #ifdef ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>

@@ -14,8 +14,8 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "core/io/buffer.h"
-#include "uring/ring.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/uring/ring.h"
 
 namespace tandem::uring {
 

@@ -3,7 +3,7 @@
 // The world of this binary is a real machine: see core/io/create_reactor.h. io_uring, and epoll where the
 // kernel refuses it.
 
-#include "core/io/create_reactor.h"
+#include "tandem/core/io/create_reactor.h"
 
 #include <unistd.h>
 
@@ -16,12 +16,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
-#include "posix/chosen_kind.h"
-#include "posix/epoll_reactor.h"
-#include "posix/standard_descriptors.h"
-#include "uring/uring_reactor.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/chosen_kind.h"
+#include "tandem/posix/epoll_reactor.h"
+#include "tandem/posix/standard_descriptors.h"
+#include "tandem/uring/uring_reactor.h"
 
 namespace tandem {
 namespace {

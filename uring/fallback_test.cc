@@ -26,11 +26,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
-#include "core/base/instant.h"
-#include "core/io/create_reactor.h"
-#include "core/io/reactor.h"
 #include "gtest/gtest.h"
-#include "posix/reactor_fixture.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/create_reactor.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/reactor_fixture.h"
 
 namespace tandem {
 namespace {

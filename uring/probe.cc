@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "uring/probe.h"
+#include "tandem/uring/probe.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,9 +9,9 @@
 #include <memory>
 
 #include "absl/cleanup/cleanup.h"
-#include "uring/buffer_ring.h"
-#include "uring/ring.h"
-#include "uring/setup_error.h"
+#include "tandem/uring/buffer_ring.h"
+#include "tandem/uring/ring.h"
+#include "tandem/uring/setup_error.h"
 
 namespace tandem::uring {
 namespace {

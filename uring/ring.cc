@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "uring/ring.h"
+#include "tandem/uring/ring.h"
 
 #include <signal.h>
 
@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "uring/setup_error.h"
+#include "tandem/uring/setup_error.h"
 
 namespace tandem::uring {
 namespace {

@@ -15,7 +15,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "core/io/reactor_statistics.h"
+#include "tandem/core/io/reactor_statistics.h"
 
 namespace tandem::uring {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "uring/setup_error.h"
+#include "tandem/uring/setup_error.h"
 
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -11,7 +11,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "core/io/errors.h"
+#include "tandem/core/io/errors.h"
 
 namespace tandem::uring {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "uring/setup_error.h"
+#include "tandem/uring/setup_error.h"
 
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -19,12 +19,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
-#include "core/io/reactor_options.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "uring/uring_reactor.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/io/reactor_options.h"
+#include "tandem/uring/uring_reactor.h"
 
 namespace tandem::uring {
 namespace {

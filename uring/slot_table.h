@@ -17,9 +17,9 @@
 #include <memory>
 #include <vector>
 
-#include "core/io/operation.h"
-#include "core/io/reactor.h"
-#include "core/io/source.h"
+#include "tandem/core/io/operation.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/io/source.h"
 
 namespace tandem::uring {
 

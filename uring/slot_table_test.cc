@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "uring/slot_table.h"
+#include "tandem/uring/slot_table.h"
 
 #include <cstdint>
 #include <set>

@@ -11,7 +11,7 @@
 
 #include "absl/container/btree_set.h"
 #include "absl/time/time.h"
-#include "uring/buffer_ring.h"
+#include "tandem/uring/buffer_ring.h"
 
 namespace tandem::uring {
 

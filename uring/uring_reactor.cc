@@ -6,7 +6,7 @@
 // where it has the request (InKernel, Waiting), end it at the next Poll() where it waits here (Starved, BackingOff ->
 // Ended), and do nothing where the end is being decided (Reporting, Ended) or Poll() looks at it anyway (Ready).
 
-#include "uring/uring_reactor.h"
+#include "tandem/uring/uring_reactor.h"
 
 #include <liburing.h>
 #include <poll.h>
@@ -24,16 +24,16 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
-#include "posix/accept_errors.h"
-#include "posix/clock.h"
-#include "posix/socket_address.h"
-#include "posix/sockets.h"
-#include "uring/setup_error.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/accept_errors.h"
+#include "tandem/posix/clock.h"
+#include "tandem/posix/socket_address.h"
+#include "tandem/posix/sockets.h"
+#include "tandem/uring/setup_error.h"
 
 namespace tandem::uring {
 namespace {

@@ -45,17 +45,17 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/base/instant.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
-#include "core/io/reactor_options.h"
-#include "posix/back_off.h"
-#include "posix/posix_reactor.h"
-#include "uring/buffer_ring.h"
-#include "uring/probe.h"
-#include "uring/ring.h"
-#include "uring/slot_table.h"
-#include "uring/starved_receives.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/io/reactor_options.h"
+#include "tandem/posix/back_off.h"
+#include "tandem/posix/posix_reactor.h"
+#include "tandem/uring/buffer_ring.h"
+#include "tandem/uring/probe.h"
+#include "tandem/uring/ring.h"
+#include "tandem/uring/slot_table.h"
+#include "tandem/uring/starved_receives.h"
 
 namespace tandem::uring {
 

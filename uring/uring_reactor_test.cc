@@ -3,7 +3,7 @@
 // What is io_uring's own. The rest is in posix/streams_test.cc and posix/operations_test.cc, for every reactor of a
 // real machine.
 
-#include "uring/uring_reactor.h"
+#include "tandem/uring/uring_reactor.h"
 
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -25,14 +25,14 @@
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/reactor.h"
-#include "core/io/reactor_options.h"
 #include "gtest/gtest.h"
-#include "posix/reactor_fixture.h"
-#include "posix/sockets.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/io/reactor_options.h"
+#include "tandem/posix/reactor_fixture.h"
+#include "tandem/posix/sockets.h"
 
 namespace tandem::uring {
 namespace {

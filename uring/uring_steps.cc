@@ -15,15 +15,15 @@
 
 #include "absl/log/check.h"
 #include "absl/types/span.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
-#include "posix/back_off.h"
-#include "posix/datagrams.h"
-#include "posix/descriptors.h"
-#include "posix/send_file.h"
-#include "posix/sockets.h"
-#include "uring/uring_reactor.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/posix/back_off.h"
+#include "tandem/posix/datagrams.h"
+#include "tandem/posix/descriptors.h"
+#include "tandem/posix/send_file.h"
+#include "tandem/posix/sockets.h"
+#include "tandem/uring/uring_reactor.h"
 
 namespace tandem::uring {
 namespace {

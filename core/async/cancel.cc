@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/cancel.h"
+#include "tandem/core/async/cancel.h"
 
 #include <algorithm>
 
 #include "absl/log/check.h"
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 namespace tandem {
 

@@ -10,10 +10,10 @@
 #ifndef TANDEM_CORE_ASYNC_CANCEL_H_
 #define TANDEM_CORE_ASYNC_CANCEL_H_
 
-#include "core/async/leaf.h"
-#include "core/async/timer_queue.h"
-#include "core/base/instant.h"
-#include "core/base/intrusive_list.h"
+#include "tandem/core/async/leaf.h"
+#include "tandem/core/async/timer_queue.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/intrusive_list.h"
 
 namespace tandem {
 

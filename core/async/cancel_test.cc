@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/cancel.h"
+#include "tandem/core/async/cancel.h"
 
 #include <csignal>
 #include <optional>
@@ -12,12 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/gate_for_test.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/runtime/fake_reactor_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/gate_for_test.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
 
 namespace tandem {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/caught_exception.h"
+#include "tandem/core/async/caught_exception.h"
 
 #include <utility>
 
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 namespace tandem::internal {
 

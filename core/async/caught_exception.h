@@ -8,7 +8,7 @@
 #include <exception>
 #include <memory>
 
-#include "core/async/exception_trace.h"
+#include "tandem/core/async/exception_trace.h"
 
 namespace tandem::internal {
 

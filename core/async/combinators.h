@@ -8,13 +8,13 @@
 #ifndef TANDEM_CORE_ASYNC_COMBINATORS_H_
 #define TANDEM_CORE_ASYNC_COMBINATORS_H_
 
-#include "core/async/cancel.h"       // IWYU pragma: export
-#include "core/async/join_handle.h"  // IWYU pragma: export
-#include "core/async/sleep.h"        // IWYU pragma: export
-#include "core/async/spawn.h"        // IWYU pragma: export
-#include "core/async/task.h"         // IWYU pragma: export
-#include "core/async/task_group.h"   // IWYU pragma: export
-#include "core/async/timeout.h"      // IWYU pragma: export
-#include "core/async/when.h"         // IWYU pragma: export
+#include "tandem/core/async/cancel.h"       // IWYU pragma: export
+#include "tandem/core/async/join_handle.h"  // IWYU pragma: export
+#include "tandem/core/async/sleep.h"        // IWYU pragma: export
+#include "tandem/core/async/spawn.h"        // IWYU pragma: export
+#include "tandem/core/async/task.h"         // IWYU pragma: export
+#include "tandem/core/async/task_group.h"   // IWYU pragma: export
+#include "tandem/core/async/timeout.h"      // IWYU pragma: export
+#include "tandem/core/async/when.h"         // IWYU pragma: export
 
 #endif  // TANDEM_CORE_ASYNC_COMBINATORS_H_

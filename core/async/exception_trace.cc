@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/exception_trace.h"
+#include "tandem/core/async/exception_trace.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 namespace tandem {
 

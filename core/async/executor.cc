@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 #include <algorithm>
 #include <exception>
@@ -10,8 +10,8 @@
 
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
-#include "core/async/cancel.h"
-#include "core/base/random.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem {
 namespace {

@@ -25,11 +25,11 @@
 
 #include "absl/log/check.h"
 #include "absl/time/time.h"
-#include "core/async/exception_trace.h"
-#include "core/async/frame_pool.h"
-#include "core/async/timer_queue.h"
-#include "core/base/instant.h"
-#include "core/base/intrusive_list.h"
+#include "tandem/core/async/exception_trace.h"
+#include "tandem/core/async/frame_pool.h"
+#include "tandem/core/async/timer_queue.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/intrusive_list.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 #include <cstdint>
 #include <exception>
@@ -21,13 +21,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/gate_for_test.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/random.h"
-#include "core/runtime/fake_reactor_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/gate_for_test.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
 
 namespace tandem {
 namespace {

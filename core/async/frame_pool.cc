@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/frame_pool.h"
+#include "tandem/core/async/frame_pool.h"
 
 #include <new>
 #include <utility>

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/frame_pool.h"
+#include "tandem/core/async/frame_pool.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <thread>
 #include <vector>
 
-#include "core/async/task.h"
 #include "gtest/gtest.h"
-#include "testing/malloc_count.h"
+#include "tandem/core/async/task.h"
+#include "tandem/testing/malloc_count.h"
 
 namespace tandem::internal {
 namespace {

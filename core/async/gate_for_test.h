@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "core/async/combinators.h"
+#include "tandem/core/async/combinators.h"
 
 namespace tandem {
 

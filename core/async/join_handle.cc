@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/join_handle.h"
+#include "tandem/core/async/join_handle.h"
 
 namespace tandem::internal {
 

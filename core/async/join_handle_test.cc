@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/join_handle.h"
+#include "tandem/core/async/join_handle.h"
 
 #include <cstddef>
 #include <memory>
@@ -12,10 +12,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/base/result.h"
-#include "core/runtime/fake_reactor_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
 
 namespace tandem {
 namespace {

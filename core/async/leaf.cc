@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/leaf.h"
+#include "tandem/core/async/leaf.h"
 
 #include "absl/log/check.h"
-#include "core/async/cancel.h"
+#include "tandem/core/async/cancel.h"
 
 namespace tandem {
 

@@ -11,11 +11,11 @@
 
 #include "absl/base/attributes.h"
 #include "absl/status/status.h"
-#include "core/async/executor.h"
-#include "core/async/timer_queue.h"
-#include "core/base/instant.h"
-#include "core/base/intrusive_list.h"
-#include "core/base/result.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/async/timer_queue.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/base/result.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/sleep.h"
+#include "tandem/core/async/sleep.h"
 
 #include "absl/strings/str_cat.h"
 

@@ -10,11 +10,11 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/async/executor.h"
-#include "core/async/leaf.h"
-#include "core/async/timer_queue.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/async/leaf.h"
+#include "tandem/core/async/timer_queue.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
 
 namespace tandem {
 

@@ -20,10 +20,10 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/async/cancel.h"
-#include "core/async/caught_exception.h"
-#include "core/async/executor.h"
-#include "core/async/task.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/caught_exception.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/async/task.h"
 
 namespace tandem {
 

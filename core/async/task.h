@@ -20,11 +20,11 @@
 #include <utility>
 
 #include "absl/log/check.h"
-#include "core/async/cancel.h"
-#include "core/async/executor.h"
-#include "core/async/leaf.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/async/leaf.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
 
 namespace tandem {
 

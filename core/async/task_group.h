@@ -11,10 +11,10 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "core/async/cancel.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/task.h"
+#include "tandem/core/async/task.h"
 
 #include <memory>
 #include <stdexcept>
@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "core/async/combinators.h"
-#include "core/async/gate_for_test.h"
-#include "core/async/spawn.h"
-#include "core/runtime/fake_reactor_for_test.h"
 #include "gtest/gtest.h"
-#include "testing/malloc_count.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/gate_for_test.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
+#include "tandem/testing/malloc_count.h"
 
 namespace tandem {
 namespace {

@@ -11,12 +11,12 @@
 #include "absl/base/attributes.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/async/cancel.h"
-#include "core/async/leaf.h"
-#include "core/async/sleep.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/leaf.h"
+#include "tandem/core/async/sleep.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/timer_queue.h"
+#include "tandem/core/async/timer_queue.h"
 
 #include <algorithm>
 

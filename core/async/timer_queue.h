@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/log/check.h"
-#include "core/base/instant.h"
+#include "tandem/core/base/instant.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/async/timer_queue.h"
+#include "tandem/core/async/timer_queue.h"
 
 #include <cstdint>
 #include <functional>
@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/instant.h"
-#include "core/base/random.h"
 #include "gtest/gtest.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem {
 namespace {

@@ -20,12 +20,12 @@
 
 #include "absl/base/attributes.h"
 #include "absl/log/check.h"
-#include "core/async/cancel.h"
-#include "core/async/leaf.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/leaf.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/base/intrusive_list.h"
+#include "tandem/core/base/intrusive_list.h"
 
 #include <vector>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/base/random.h"
+#include "tandem/core/base/random.h"
 
 #include <algorithm>
 #include <array>

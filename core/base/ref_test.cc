@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/base/ref.h"
+#include "tandem/core/base/ref.h"
 
 #include <utility>
 

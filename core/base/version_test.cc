@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/base/version.h"
+#include "tandem/core/base/version.h"
 
 #include <cstdlib>
 #include <fstream>

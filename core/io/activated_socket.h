@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "core/io/datagram.h"
+#include "tandem/core/io/datagram.h"
 
 namespace tandem {
 

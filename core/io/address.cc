@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/address.h"
+#include "tandem/core/io/address.h"
 
 #include <algorithm>
 #include <optional>
@@ -11,7 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "core/io/decimal.h"
+#include "tandem/core/io/decimal.h"
 
 namespace tandem {
 namespace {

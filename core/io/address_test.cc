@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/address.h"
+#include "tandem/core/io/address.h"
 
 #include <array>
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/buffer.h"
+#include "tandem/core/io/buffer.h"
 
 #include <algorithm>
 #include <string>

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "absl/log/check.h"
-#include "core/async/executor.h"
-#include "core/base/intrusive_list.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/base/intrusive_list.h"
 
 namespace tandem {
 

@@ -8,8 +8,8 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "core/io/reactor.h"
-#include "core/io/reactor_options.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/io/reactor_options.h"
 
 namespace tandem {
 

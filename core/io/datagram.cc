@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/datagram.h"
+#include "tandem/core/io/datagram.h"
 
-#include "core/io/reactor.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 

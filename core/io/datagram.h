@@ -12,8 +12,8 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
 
 namespace tandem {
 

@@ -2,7 +2,7 @@
 //
 // An invariant of receiving: while somebody waits, nothing is queued and no error is kept.
 
-#include "core/io/datagram_socket.h"
+#include "tandem/core/io/datagram_socket.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,9 +11,9 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "core/async/executor.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 

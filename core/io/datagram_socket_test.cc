@@ -3,7 +3,7 @@
 // The queues of a datagram socket against a reactor whose every report is chosen by the test: when receiving pauses and
 // resumes, who hears of an error, how merged sends are counted. testing/conformance has what real reactors do.
 
-#include "core/io/datagram_socket.h"
+#include "tandem/core/io/datagram_socket.h"
 
 #include <cerrno>
 #include <cstddef>
@@ -16,12 +16,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/base/instant.h"
-#include "core/base/ref.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
-#include "core/runtime/fake_reactor_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
 
 namespace tandem {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/errors.h"
+#include "tandem/core/io/errors.h"
 
 #include <cerrno>
 #include <string>

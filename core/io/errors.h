@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "core/base/result.h"
+#include "tandem/core/base/result.h"
 
 namespace tandem {
 

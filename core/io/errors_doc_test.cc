@@ -11,8 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
-#include "core/io/errors.h"
 #include "gtest/gtest.h"
+#include "tandem/core/io/errors.h"
 
 #define TANDEM_ERRNO(name) {#name, name}
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/errors.h"
+#include "tandem/core/io/errors.h"
 
 #include <cerrno>
 #include <string>
 
 #include "absl/status/status.h"
-#include "core/base/result.h"
 #include "gtest/gtest.h"
+#include "tandem/core/base/result.h"
 
 namespace tandem {
 namespace {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/listener_socket.h"
+#include "tandem/core/io/listener_socket.h"
 
 #include <cerrno>
 #include <utility>
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "core/async/executor.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 

@@ -15,15 +15,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/base/intrusive_list.h"
-#include "core/base/ref.h"
-#include "core/io/address.h"
-#include "core/io/closing_socket.h"
-#include "core/io/member_operation.h"
-#include "core/io/own_reactor.h"
-#include "core/io/socket_options.h"
-#include "core/io/source.h"
-#include "core/io/stream_socket.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/closing_socket.h"
+#include "tandem/core/io/member_operation.h"
+#include "tandem/core/io/own_reactor.h"
+#include "tandem/core/io/socket_options.h"
+#include "tandem/core/io/source.h"
+#include "tandem/core/io/stream_socket.h"
 
 namespace tandem {
 

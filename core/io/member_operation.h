@@ -7,8 +7,8 @@
 
 #include <cstdint>
 
-#include "core/base/ref.h"
-#include "core/io/operation.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/operation.h"
 
 namespace tandem {
 

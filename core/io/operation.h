@@ -12,11 +12,11 @@
 
 #include "absl/log/check.h"
 #include "absl/types/span.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/socket_options.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/socket_options.h"
 
 namespace tandem {
 

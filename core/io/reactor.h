@@ -32,16 +32,16 @@
 
 #include "absl/log/check.h"
 #include "absl/types/span.h"
-#include "core/base/instant.h"
-#include "core/io/activated_socket.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/operation.h"
-#include "core/io/own_reactor.h"
-#include "core/io/reactor_statistics.h"
-#include "core/io/socket_options.h"
-#include "core/io/source.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/activated_socket.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/operation.h"
+#include "tandem/core/io/own_reactor.h"
+#include "tandem/core/io/reactor_statistics.h"
+#include "tandem/core/io/socket_options.h"
+#include "tandem/core/io/source.h"
 
 namespace tandem {
 

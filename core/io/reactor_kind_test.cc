@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/reactor_kind.h"
+#include "tandem/core/io/reactor_kind.h"
 
 #include <string>
 

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "core/io/reactor_kind.h"
+#include "tandem/core/io/reactor_kind.h"
 
 namespace tandem {
 

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "core/io/address.h"
+#include "tandem/core/io/address.h"
 
 namespace tandem {
 

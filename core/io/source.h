@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "absl/log/check.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/socket_options.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/socket_options.h"
 
 namespace tandem {
 

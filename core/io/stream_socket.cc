@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/io/stream_socket.h"
+#include "tandem/core/io/stream_socket.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,9 +8,9 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "core/async/executor.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 

@@ -3,7 +3,7 @@
 // The write queue against a reactor whose every completion is chosen by the test: short sends, late cancellations,
 // errors in the middle of a coalesced send. testing/conformance has what a real reactor can be made to do.
 
-#include "core/io/stream_socket.h"
+#include "tandem/core/io/stream_socket.h"
 
 #include <cerrno>
 #include <memory>
@@ -13,12 +13,12 @@
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/base/instant.h"
-#include "core/base/ref.h"
-#include "core/io/address.h"
-#include "core/io/reactor.h"
-#include "core/runtime/fake_reactor_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
 
 namespace tandem {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/adopt.h"
+#include "tandem/core/net/adopt.h"
 
 #include <cerrno>
 #include <string>
@@ -9,10 +9,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "core/io/address.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
-#include "core/io/socket_options.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/io/socket_options.h"
 
 namespace tandem::internal {
 namespace {

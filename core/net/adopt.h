@@ -6,11 +6,11 @@
 #define TANDEM_CORE_NET_ADOPT_H_
 
 #include "absl/status/statusor.h"
-#include "core/base/ref.h"
-#include "core/io/datagram.h"
-#include "core/io/datagram_socket.h"
-#include "core/io/listener_socket.h"
-#include "core/io/stream_socket.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/datagram_socket.h"
+#include "tandem/core/io/listener_socket.h"
+#include "tandem/core/io/stream_socket.h"
 
 namespace tandem::internal {
 

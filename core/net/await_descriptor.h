@@ -15,8 +15,8 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "core/async/combinators.h"
-#include "core/io/operation.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/io/operation.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/buffered.h"
+#include "tandem/core/net/buffered.h"
 
 #include <algorithm>
 #include <cstring>

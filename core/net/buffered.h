@@ -37,12 +37,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/task.h"
-#include "core/base/result.h"
-#include "core/io/buffer.h"
-#include "core/net/stream.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/net/stream.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

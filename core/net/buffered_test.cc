@@ -3,7 +3,7 @@
 // What of buffers does not show on a stream: their memory, misuse, and a simulated crash. The calls are tested over
 // every stream in testing/conformance/stream_buffered_test.cc.
 
-#include "core/net/buffered.h"
+#include "tandem/core/net/buffered.h"
 
 #include <cstddef>
 #include <optional>
@@ -15,15 +15,15 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/net/pipe.h"
-#include "core/runtime/fake_reactor_for_test.h"
-#include "core/runtime/shard.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/net/pipe.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 namespace {

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "core/async/leaf.h"
-#include "core/base/ref.h"
-#include "core/io/closing_socket.h"
+#include "tandem/core/async/leaf.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/closing_socket.h"
 
 namespace tandem {
 

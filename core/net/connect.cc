@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/connect.h"
+#include "tandem/core/net/connect.h"
 
 #include <cstddef>
 #include <optional>
@@ -8,10 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/async/combinators.h"
-#include "core/base/instant.h"
-#include "core/net/resolver.h"
-#include "core/sync/event.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/net/resolver.h"
+#include "tandem/core/sync/event.h"
 
 namespace tandem {
 namespace {

@@ -10,9 +10,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/task.h"
-#include "core/io/address.h"
-#include "core/net/tcp_stream.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/tcp_stream.h"
 
 namespace tandem {
 

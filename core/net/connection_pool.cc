@@ -3,10 +3,10 @@
 // Checks, and destructors of connections, are the program's code and may call the pool: they run when its lists are in
 // order, and nothing that was looked up before is used after them but a host that has a slot or a waiter.
 
-#include "core/net/connection_pool.h"
+#include "tandem/core/net/connection_pool.h"
 
 #include "absl/strings/str_cat.h"
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 namespace tandem::internal {
 

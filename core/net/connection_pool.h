@@ -34,13 +34,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/task.h"
-#include "core/async/timer_queue.h"
-#include "core/base/instant.h"
-#include "core/base/intrusive_list.h"
-#include "core/base/ref.h"
-#include "core/net/handle.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/async/timer_queue.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/net/handle.h"
 
 namespace tandem {
 

@@ -3,7 +3,7 @@
 // Whom a pool serves, and what it costs to find out. Over real connections it is tested in
 // testing/conformance/connection_pool_test.cc.
 
-#include "core/net/connection_pool.h"
+#include "tandem/core/net/connection_pool.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -20,16 +20,16 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "core/async/cancel.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/random.h"
-#include "core/base/ref.h"
-#include "core/runtime/fake_reactor_for_test.h"
-#include "core/runtime/shard.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 namespace {

@@ -28,13 +28,13 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/io/buffer.h"
-#include "core/io/errors.h"
-#include "core/net/stream.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/net/stream.h"
 
 namespace tandem {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/datagram_operations.h"
+#include "tandem/core/net/datagram_operations.h"
 
 #include <algorithm>
 
-#include "core/io/reactor.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 

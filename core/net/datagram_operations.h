@@ -15,12 +15,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/base/ref.h"
-#include "core/base/result.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/datagram_socket.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/datagram_socket.h"
 
 namespace tandem {
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "core/async/leaf.h"
+#include "tandem/core/async/leaf.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/framing.h"
+#include "tandem/core/net/framing.h"
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"

@@ -29,11 +29,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "core/async/combinators.h"
-#include "core/async/task.h"
-#include "core/base/result.h"
-#include "core/net/buffered.h"
-#include "core/net/stream.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/net/buffered.h"
+#include "tandem/core/net/stream.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/handle.h"
+#include "tandem/core/net/handle.h"
 
 #include "absl/log/log.h"
 

@@ -9,7 +9,7 @@
 
 #include "absl/base/optimization.h"
 #include "absl/strings/string_view.h"
-#include "core/base/ref.h"
+#include "tandem/core/base/ref.h"
 
 namespace tandem {
 

@@ -3,7 +3,7 @@
 // Handles that have nothing: a call on one ends the process with a message that names the type. No call gets as far as
 // to a reactor, so there is none here.
 
-#include "core/net/handle.h"
+#include "tandem/core/net/handle.h"
 
 #include <optional>
 #include <string>
@@ -12,23 +12,23 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/task.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/net/connection_pool.h"
-#include "core/net/pipe.h"
-#include "core/net/stream.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_socket.h"
-#include "core/net/tcp_split.h"
-#include "core/net/tcp_stream.h"
-#include "core/net/udp_socket.h"
-#include "core/net/unix_datagram.h"
-#include "core/net/unix_listener.h"
-#include "core/net/unix_stream.h"
-#include "core/runtime/fake_reactor_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/net/connection_pool.h"
+#include "tandem/core/net/pipe.h"
+#include "tandem/core/net/stream.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_socket.h"
+#include "tandem/core/net/tcp_split.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/net/udp_socket.h"
+#include "tandem/core/net/unix_datagram.h"
+#include "tandem/core/net/unix_listener.h"
+#include "tandem/core/net/unix_stream.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
 
 namespace tandem {
 namespace {

@@ -23,10 +23,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/task.h"
-#include "core/io/buffer.h"
-#include "core/net/stream.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/net/stream.h"
 
 namespace tandem {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/option_calls.h"
+#include "tandem/core/net/option_calls.h"
 
 #include "absl/strings/str_cat.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem::internal {
 

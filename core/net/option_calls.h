@@ -16,8 +16,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/io/own_reactor.h"
-#include "core/io/socket_options.h"
+#include "tandem/core/io/own_reactor.h"
+#include "tandem/core/io/socket_options.h"
 
 namespace tandem {
 

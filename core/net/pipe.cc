@@ -3,14 +3,14 @@
 // Results are in the waiting call when it is woken, so that nobody can take them in between, and a stop that comes
 // after them finds the call done.
 
-#include "core/net/pipe.h"
+#include "tandem/core/net/pipe.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "absl/log/check.h"
-#include "core/io/errors.h"
+#include "tandem/core/io/errors.h"
 
 namespace tandem {
 

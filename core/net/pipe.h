@@ -24,12 +24,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/base/intrusive_list.h"
-#include "core/base/ref.h"
-#include "core/base/result.h"
-#include "core/net/flush_operation.h"
-#include "core/net/handle.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/net/flush_operation.h"
+#include "tandem/core/net/handle.h"
 
 namespace tandem {
 

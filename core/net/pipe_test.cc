@@ -3,7 +3,7 @@
 // What of pipes and copies needs a clock that jumps, and a simulated crash. The calls themselves are tested with those
 // of every other stream, in testing/conformance/stream_*_test.cc.
 
-#include "core/net/pipe.h"
+#include "tandem/core/net/pipe.h"
 
 #include <string>
 
@@ -11,15 +11,15 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/net/copy.h"
-#include "core/runtime/fake_reactor_for_test.h"
-#include "core/runtime/shard.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/net/copy.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/resolver.h"
+#include "tandem/core/net/resolver.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,8 +11,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "core/io/decimal.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/decimal.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 namespace {

@@ -15,9 +15,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/async/combinators.h"
-#include "core/io/address.h"
-#include "core/io/operation.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/operation.h"
 
 namespace tandem {
 

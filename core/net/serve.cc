@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/serve.h"
+#include "tandem/core/net/serve.h"
 
 #include <algorithm>
 

@@ -32,14 +32,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/intrusive_list.h"
-#include "core/net/stream.h"
-#include "core/runtime/stop.h"
-#include "core/sync/event.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/net/stream.h"
+#include "tandem/core/runtime/stop.h"
+#include "tandem/core/sync/event.h"
 
 namespace tandem {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/socket_activation.h"
+#include "tandem/core/net/socket_activation.h"
 
 #include <cerrno>
 
 #include "absl/status/status.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 

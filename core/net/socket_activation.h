@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/io/activated_socket.h"
+#include "tandem/core/io/activated_socket.h"
 
 namespace tandem {
 

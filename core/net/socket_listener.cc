@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/socket_listener.h"
+#include "tandem/core/net/socket_listener.h"
 
 #include <cerrno>
 

@@ -14,13 +14,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/async/combinators.h"
-#include "core/base/ref.h"
-#include "core/io/address.h"
-#include "core/io/listener_socket.h"
-#include "core/io/stream_socket.h"
-#include "core/net/close_operation.h"
-#include "core/net/handle.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/listener_socket.h"
+#include "tandem/core/io/stream_socket.h"
+#include "tandem/core/net/close_operation.h"
+#include "tandem/core/net/handle.h"
 
 namespace tandem {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/socket_stream.h"
+#include "tandem/core/net/socket_stream.h"
 
 #include "absl/strings/str_cat.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 

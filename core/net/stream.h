@@ -38,11 +38,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/async/cancel.h"
-#include "core/async/task.h"
-#include "core/base/result.h"
-#include "core/io/buffer.h"
-#include "core/net/handle.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/net/handle.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/tcp_options.h"
+#include "tandem/core/net/tcp_options.h"
 
 #include <cstdint>
 #include <limits>

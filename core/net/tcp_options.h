@@ -11,9 +11,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/io/socket_options.h"
-#include "core/io/stream_socket.h"
-#include "core/net/option_calls.h"
+#include "tandem/core/io/socket_options.h"
+#include "tandem/core/io/stream_socket.h"
+#include "tandem/core/net/option_calls.h"
 
 namespace tandem {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/tcp_socket.h"
+#include "tandem/core/net/tcp_socket.h"
 
 #include <cerrno>
 #include <cstdint>
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 

@@ -13,11 +13,11 @@
 #include <utility>
 
 #include "absl/strings/string_view.h"
-#include "core/base/ref.h"
-#include "core/io/address.h"
-#include "core/io/stream_socket.h"
-#include "core/net/handle.h"
-#include "core/net/socket_stream.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/stream_socket.h"
+#include "tandem/core/net/handle.h"
+#include "tandem/core/net/socket_stream.h"
 
 namespace tandem {
 

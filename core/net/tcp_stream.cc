@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/tcp_stream.h"
+#include "tandem/core/net/tcp_stream.h"
 
 #include "absl/log/check.h"
-#include "core/net/adopt.h"
+#include "tandem/core/net/adopt.h"
 
 namespace tandem {
 

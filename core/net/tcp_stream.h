@@ -8,13 +8,13 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "core/base/ref.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/stream_socket.h"
-#include "core/net/socket_stream.h"
-#include "core/net/tcp_options.h"
-#include "core/net/tcp_split.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/stream_socket.h"
+#include "tandem/core/net/socket_stream.h"
+#include "tandem/core/net/tcp_options.h"
+#include "tandem/core/net/tcp_split.h"
 
 namespace tandem {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/udp_socket.h"
+#include "tandem/core/net/udp_socket.h"
 
 #include <cerrno>
 #include <limits>
@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
-#include "core/net/adopt.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/net/adopt.h"
 
 namespace tandem {
 

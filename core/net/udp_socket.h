@@ -21,12 +21,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/base/ref.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/datagram_socket.h"
-#include "core/net/datagram_handle.h"
-#include "core/net/option_calls.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/datagram_socket.h"
+#include "tandem/core/net/datagram_handle.h"
+#include "tandem/core/net/option_calls.h"
 
 namespace tandem {
 

@@ -18,11 +18,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/base/ref.h"
-#include "core/io/address.h"
-#include "core/io/datagram_socket.h"
-#include "core/net/datagram_handle.h"
-#include "core/net/datagram_operations.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram_socket.h"
+#include "tandem/core/net/datagram_handle.h"
+#include "tandem/core/net/datagram_operations.h"
 
 namespace tandem {
 

@@ -10,13 +10,13 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "core/base/ref.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/listener_socket.h"
-#include "core/net/listen_options.h"  // IWYU pragma: export
-#include "core/net/socket_listener.h"
-#include "core/net/unix_stream.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/listener_socket.h"
+#include "tandem/core/net/listen_options.h"  // IWYU pragma: export
+#include "tandem/core/net/socket_listener.h"
+#include "tandem/core/net/unix_stream.h"
 
 namespace tandem {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/net/unix_stream.h"
+#include "tandem/core/net/unix_stream.h"
 
 #include <cerrno>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/io/errors.h"
-#include "core/io/reactor.h"
-#include "core/net/adopt.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/net/adopt.h"
 
 namespace tandem {
 

@@ -20,14 +20,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/base/ref.h"
-#include "core/base/result.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/io/operation.h"
-#include "core/io/socket_options.h"
-#include "core/io/stream_socket.h"
-#include "core/net/socket_stream.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/operation.h"
+#include "tandem/core/io/socket_options.h"
+#include "tandem/core/io/stream_socket.h"
+#include "tandem/core/net/socket_stream.h"
 
 namespace tandem {
 

@@ -20,13 +20,13 @@
 
 #include "absl/log/check.h"
 #include "absl/time/time.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/io/buffer.h"
-#include "core/io/datagram.h"
-#include "core/io/reactor.h"
-#include "core/runtime/shard.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 

@@ -17,7 +17,7 @@
 #include <memory>
 #include <utility>
 
-#include "core/runtime/shard.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 

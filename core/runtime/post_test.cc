@@ -7,10 +7,10 @@
 #include <thread>
 #include <utility>
 
-#include "core/async/task.h"
-#include "core/runtime/fake_reactor_for_test.h"
-#include "core/runtime/shard.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 namespace {

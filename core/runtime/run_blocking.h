@@ -20,9 +20,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/async/combinators.h"
-#include "core/base/result.h"
-#include "core/io/operation.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/operation.h"
 
 namespace tandem {
 

@@ -3,17 +3,17 @@
 // What RunBlocking() makes of a reactor's answers that a test cannot get from a machine. The rest is in
 // testing/conformance/run_blocking_test.cc.
 
-#include "core/runtime/run_blocking.h"
+#include "tandem/core/runtime/run_blocking.h"
 
 #include <cerrno>
 #include <cstddef>
 
 #include "absl/status/status.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/runtime/fake_reactor_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
 
 namespace tandem {
 namespace {

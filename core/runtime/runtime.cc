@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/runtime/runtime.h"
+#include "tandem/core/runtime/runtime.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "core/io/create_reactor.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/create_reactor.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 namespace {

@@ -22,10 +22,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/task.h"
-#include "core/io/reactor_options.h"
-#include "core/io/reactor_statistics.h"
-#include "core/runtime/shard.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/reactor_options.h"
+#include "tandem/core/io/reactor_statistics.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 

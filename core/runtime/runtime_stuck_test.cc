@@ -3,12 +3,12 @@
 // What a runtime does in the simulated world alone: time that passes at once, and the end of all events.
 
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/net/tcp_listener.h"
-#include "core/runtime/runtime.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/runtime/runtime.h"
 
 namespace tandem {
 namespace {

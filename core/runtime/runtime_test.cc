@@ -2,7 +2,7 @@
 //
 // What Runtime promises in every world.
 
-#include "core/runtime/runtime.h"
+#include "tandem/core/runtime/runtime.h"
 
 #include <memory>
 #include <stdexcept>
@@ -12,15 +12,15 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/io/reactor.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_stream.h"
-#include "core/runtime/host_local.h"
-#include "core/runtime/shard.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/runtime/host_local.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/runtime/shard.h"
+#include "tandem/core/runtime/shard.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/log/check.h"
-#include "core/io/reactor.h"
+#include "tandem/core/io/reactor.h"
 
 namespace tandem {
 namespace {

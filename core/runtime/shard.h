@@ -29,13 +29,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/async/executor.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/intrusive_list.h"
-#include "core/base/random.h"
-#include "core/runtime/stop_control.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/runtime/stop_control.h"
 
 namespace tandem {
 

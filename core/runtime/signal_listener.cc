@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/runtime/signal_listener.h"
+#include "tandem/core/runtime/signal_listener.h"
 
 #include <bit>
 #include <cerrno>
@@ -8,8 +8,8 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "core/async/executor.h"
-#include "core/io/errors.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/io/errors.h"
 
 namespace tandem {
 namespace internal {

@@ -15,8 +15,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/async/combinators.h"
-#include "core/runtime/shard.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem {
 

@@ -24,16 +24,16 @@
 
 #include "absl/base/attributes.h"
 #include "absl/time/time.h"
-#include "core/async/cancel.h"
-#include "core/async/combinators.h"
-#include "core/async/executor.h"
-#include "core/async/leaf.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/runtime/shard.h"
-#include "core/runtime/stop_control.h"
-#include "core/sync/event.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/async/leaf.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/runtime/shard.h"
+#include "tandem/core/runtime/stop_control.h"
+#include "tandem/core/sync/event.h"
 
 namespace tandem {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/runtime/stop_control.h"
+#include "tandem/core/runtime/stop_control.h"
 
 #include "absl/log/check.h"
 #include "absl/time/time.h"
-#include "core/base/instant.h"
-#include "core/io/reactor.h"
-#include "core/runtime/shard.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem::internal {
 

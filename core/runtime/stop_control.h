@@ -7,11 +7,11 @@
 #define TANDEM_CORE_RUNTIME_STOP_CONTROL_H_
 
 #include "absl/time/time.h"
-#include "core/async/cancel.h"
-#include "core/async/timer_queue.h"
-#include "core/base/instant.h"
-#include "core/base/intrusive_list.h"
-#include "core/sync/event.h"
+#include "tandem/core/async/cancel.h"
+#include "tandem/core/async/timer_queue.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/sync/event.h"
 
 namespace tandem {
 class Shard;

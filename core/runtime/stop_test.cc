@@ -2,7 +2,7 @@
 //
 // How a runtime stops: who is cancelled when, and what a program can know of it. In every world.
 
-#include "core/runtime/stop.h"
+#include "tandem/core/runtime/stop.h"
 
 #include <optional>
 #include <stdexcept>
@@ -13,15 +13,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/runtime/host_local.h"
-#include "core/runtime/runtime.h"
-#include "core/sync/channel.h"
-#include "core/sync/event.h"
-#include "core/sync/wait_group.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/runtime/host_local.h"
+#include "tandem/core/runtime/runtime.h"
+#include "tandem/core/sync/channel.h"
+#include "tandem/core/sync/event.h"
+#include "tandem/core/sync/wait_group.h"
 
 namespace tandem {
 namespace {

@@ -23,8 +23,8 @@
 #include "absl/log/check.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/sync/ring_queue.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/sync/ring_queue.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

@@ -19,9 +19,9 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
-#include "core/async/task.h"
-#include "core/base/intrusive_list.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

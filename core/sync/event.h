@@ -10,7 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

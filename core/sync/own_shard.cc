@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/sync/own_shard.h"
+#include "tandem/core/sync/own_shard.h"
 
 #include <string>
 

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 namespace tandem {
 

@@ -2,7 +2,7 @@
 //
 // Every object of this package on another shard than its own.
 
-#include "core/sync/own_shard.h"
+#include "tandem/core/sync/own_shard.h"
 
 #include <functional>
 #include <memory>
@@ -14,23 +14,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/runtime/fake_reactor_for_test.h"
-#include "core/sync/barrier.h"
-#include "core/sync/channel.h"
-#include "core/sync/condition.h"
-#include "core/sync/event.h"
-#include "core/sync/mutex.h"
-#include "core/sync/promise.h"
-#include "core/sync/rate_limiter.h"
-#include "core/sync/semaphore.h"
-#include "core/sync/shared_mutex.h"
-#include "core/sync/ticker.h"
-#include "core/sync/wait_group.h"
-#include "core/sync/watch.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/runtime/fake_reactor_for_test.h"
+#include "tandem/core/sync/barrier.h"
+#include "tandem/core/sync/channel.h"
+#include "tandem/core/sync/condition.h"
+#include "tandem/core/sync/event.h"
+#include "tandem/core/sync/mutex.h"
+#include "tandem/core/sync/promise.h"
+#include "tandem/core/sync/rate_limiter.h"
+#include "tandem/core/sync/semaphore.h"
+#include "tandem/core/sync/shared_mutex.h"
+#include "tandem/core/sync/ticker.h"
+#include "tandem/core/sync/wait_group.h"
+#include "tandem/core/sync/watch.h"
 
 namespace tandem {
 namespace {

@@ -20,9 +20,9 @@
 #include "absl/log/check.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/base/ref.h"
-#include "core/base/result.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/base/ref.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

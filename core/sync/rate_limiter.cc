@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/sync/rate_limiter.h"
+#include "tandem/core/sync/rate_limiter.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "core/async/executor.h"
+#include "tandem/core/async/executor.h"
 
 namespace tandem {
 

@@ -16,9 +16,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/async/timer_queue.h"
-#include "core/base/instant.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/async/timer_queue.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/sync/rate_limiter.h"
+#include "tandem/core/sync/rate_limiter.h"
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/sync/sync_for_test.h"
 #include "gtest/gtest.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/sync/sync_for_test.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem {
 namespace {

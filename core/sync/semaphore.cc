@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/sync/semaphore.h"
+#include "tandem/core/sync/semaphore.h"
 
 #include <limits>
 

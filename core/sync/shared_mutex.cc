@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/sync/shared_mutex.h"
+#include "tandem/core/sync/shared_mutex.h"
 
 #include "absl/log/check.h"
 

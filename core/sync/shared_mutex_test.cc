@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/sync/shared_mutex.h"
+#include "tandem/core/sync/shared_mutex.h"
 
 #include <memory>
 #include <optional>
@@ -8,11 +8,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/async/task.h"
-#include "core/base/result.h"
-#include "core/sync/sync_for_test.h"
 #include "gtest/gtest.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/sync/sync_for_test.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem {
 namespace {

@@ -10,11 +10,11 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/task.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/task.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem {
 

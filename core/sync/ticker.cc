@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "core/sync/ticker.h"
+#include "tandem/core/sync/ticker.h"
 
 #include <cstdint>
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "core/async/executor.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

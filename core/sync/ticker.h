@@ -20,10 +20,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/async/timer_queue.h"
-#include "core/base/instant.h"
-#include "core/sync/own_shard.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/timer_queue.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/sync/own_shard.h"
 
 namespace tandem {
 

@@ -16,7 +16,7 @@
 #include "absl/log/check.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/sync/wait_list.h"
+#include "tandem/core/sync/wait_list.h"
 
 namespace tandem {
 

@@ -27,10 +27,10 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/string_view.h"
-#include "core/async/combinators.h"
-#include "core/async/executor.h"
-#include "core/base/intrusive_list.h"
-#include "core/sync/own_shard.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/executor.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/sync/own_shard.h"
 
 namespace tandem {
 

@@ -2,17 +2,17 @@
 //
 // A primitive of a program's own.
 
-#include "core/sync/wait_list.h"
+#include "tandem/core/sync/wait_list.h"
 
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
-#include "core/async/task.h"
-#include "core/base/result.h"
-#include "core/sync/sync_for_test.h"
 #include "gtest/gtest.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/sync/sync_for_test.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem {
 namespace {

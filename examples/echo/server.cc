@@ -18,8 +18,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "examples/command_line.h"
-#include "tandem.h"
+#include "tandem/examples/command_line.h"
+#include "tandem/tandem.h"
 
 ABSL_FLAG(uint16_t, port, 7777, "TCP port to listen on; 0 picks a free one");
 ABSL_FLAG(std::string, bind, "127.0.0.1", "address to listen on; 0.0.0.0 or :: for all");

@@ -17,8 +17,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "examples/command_line.h"
-#include "tandem.h"
+#include "tandem/examples/command_line.h"
+#include "tandem/tandem.h"
 
 ABSL_FLAG(uint16_t, port, 7777, "UDP port to bind to; 0 picks a free one");
 ABSL_FLAG(std::string, bind, "127.0.0.1", "address to bind to; 0.0.0.0 or :: for all");

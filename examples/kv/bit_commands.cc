@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "examples/kv/bits.h"
-#include "examples/kv/command_context.h"
+#include "tandem/examples/kv/bits.h"
+#include "tandem/examples/kv/command_context.h"
 
 namespace tandem::kv {
 namespace {

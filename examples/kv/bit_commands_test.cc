@@ -4,8 +4,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "examples/kv/commands_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/examples/kv/commands_for_test.h"
 
 namespace tandem::kv {
 namespace {

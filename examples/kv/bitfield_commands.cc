@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "examples/kv/bits.h"
-#include "examples/kv/command_context.h"
+#include "tandem/examples/kv/bits.h"
+#include "tandem/examples/kv/command_context.h"
 
 namespace tandem::kv {
 namespace {

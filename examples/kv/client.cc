@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/client.h"
+#include "tandem/examples/kv/client.h"
 
 #include <algorithm>
 #include <tuple>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "examples/kv/integer.h"
+#include "tandem/examples/kv/integer.h"
 
 namespace tandem::kv {
 namespace {

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "examples/kv/command_context.h"
-#include "examples/kv/integer.h"
+#include "tandem/examples/kv/command_context.h"
+#include "tandem/examples/kv/integer.h"
 
 namespace tandem::kv {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/client.h"
+#include "tandem/examples/kv/client.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -13,8 +13,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
-#include "tandem.h"
-#include "testing/status_matchers.h"
+#include "tandem/tandem.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::kv {
 namespace {

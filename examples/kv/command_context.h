@@ -12,13 +12,13 @@
 #include <string>
 #include <string_view>
 
-#include "examples/kv/commands.h"
-#include "examples/kv/reply.h"
-#include "examples/kv/resp.h"
-#include "examples/kv/session.h"
-#include "examples/kv/store.h"
-#include "examples/kv/transaction.h"
-#include "examples/kv/unix_clock.h"
+#include "tandem/examples/kv/commands.h"
+#include "tandem/examples/kv/reply.h"
+#include "tandem/examples/kv/resp.h"
+#include "tandem/examples/kv/session.h"
+#include "tandem/examples/kv/store.h"
+#include "tandem/examples/kv/transaction.h"
+#include "tandem/examples/kv/unix_clock.h"
 
 namespace tandem::kv {
 

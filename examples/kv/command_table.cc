@@ -6,7 +6,7 @@
 #include <array>
 
 #include "absl/strings/ascii.h"
-#include "examples/kv/command_context.h"
+#include "tandem/examples/kv/command_context.h"
 
 namespace tandem::kv {
 namespace {

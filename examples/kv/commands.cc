@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/commands.h"
+#include "tandem/examples/kv/commands.h"
 
 #include <algorithm>
 #include <array>
@@ -10,8 +10,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "examples/kv/command_context.h"
-#include "examples/kv/integer.h"
+#include "tandem/examples/kv/command_context.h"
+#include "tandem/examples/kv/integer.h"
 
 namespace tandem::kv {
 namespace {

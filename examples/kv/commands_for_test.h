@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "examples/kv/commands.h"
-#include "examples/kv/reply.h"
-#include "examples/kv/resp.h"
-#include "examples/kv/store.h"
 #include "gtest/gtest.h"
+#include "tandem/examples/kv/commands.h"
+#include "tandem/examples/kv/reply.h"
+#include "tandem/examples/kv/resp.h"
+#include "tandem/examples/kv/store.h"
 
 namespace tandem::kv {
 

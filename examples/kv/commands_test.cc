@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/commands.h"
+#include "tandem/examples/kv/commands.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -13,12 +13,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "examples/kv/commands_for_test.h"
-#include "examples/kv/reply.h"
-#include "examples/kv/resp.h"
-#include "examples/kv/session.h"
-#include "examples/kv/store.h"
 #include "gtest/gtest.h"
+#include "tandem/examples/kv/commands_for_test.h"
+#include "tandem/examples/kv/reply.h"
+#include "tandem/examples/kv/resp.h"
+#include "tandem/examples/kv/session.h"
+#include "tandem/examples/kv/store.h"
 
 namespace tandem::kv {
 namespace {

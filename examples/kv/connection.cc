@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/connection.h"
+#include "tandem/examples/kv/connection.h"
 
 #include <algorithm>
 #include <limits>

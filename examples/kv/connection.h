@@ -26,13 +26,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "examples/kv/commands.h"
-#include "examples/kv/reply.h"
-#include "examples/kv/resp.h"
-#include "examples/kv/server.h"
-#include "examples/kv/session.h"
-#include "examples/kv/store.h"
-#include "tandem.h"
+#include "tandem/examples/kv/commands.h"
+#include "tandem/examples/kv/reply.h"
+#include "tandem/examples/kv/resp.h"
+#include "tandem/examples/kv/server.h"
+#include "tandem/examples/kv/session.h"
+#include "tandem/examples/kv/store.h"
+#include "tandem/tandem.h"
 
 namespace tandem::kv {
 

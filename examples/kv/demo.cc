@@ -18,9 +18,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "examples/kv/client.h"
-#include "examples/kv/server.h"
-#include "tandem.h"
+#include "tandem/examples/kv/client.h"
+#include "tandem/examples/kv/server.h"
+#include "tandem/tandem.h"
 
 namespace tandem {
 namespace {

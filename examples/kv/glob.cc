@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/glob.h"
+#include "tandem/examples/kv/glob.h"
 
 #include <algorithm>
 #include <cstddef>

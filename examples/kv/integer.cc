@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/integer.h"
+#include "tandem/examples/kv/integer.h"
 
 #include <charconv>
 #include <system_error>

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-#include "examples/kv/command_context.h"
+#include "tandem/examples/kv/command_context.h"
 
 namespace tandem::kv {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "examples/kv/commands_for_test.h"
 #include "gtest/gtest.h"
+#include "tandem/examples/kv/commands_for_test.h"
 
 namespace tandem::kv {
 namespace {

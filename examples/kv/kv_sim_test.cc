@@ -34,14 +34,14 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "examples/kv/client.h"
-#include "examples/kv/connection_errors.h"
-#include "examples/kv/server.h"
 #include "gtest/gtest.h"
-#include "sim/faults.h"
-#include "sim/world.h"
-#include "tandem.h"
-#include "testing/sim_test.h"
+#include "tandem/examples/kv/client.h"
+#include "tandem/examples/kv/connection_errors.h"
+#include "tandem/examples/kv/server.h"
+#include "tandem/sim/faults.h"
+#include "tandem/sim/world.h"
+#include "tandem/tandem.h"
+#include "tandem/testing/sim_test.h"
 
 namespace tandem::kv {
 namespace {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "examples/kv/command_context.h"
+#include "tandem/examples/kv/command_context.h"
 
 namespace tandem::kv {
 namespace {

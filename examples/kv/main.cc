@@ -22,9 +22,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "examples/command_line.h"
-#include "examples/kv/server.h"
-#include "tandem.h"
+#include "tandem/examples/command_line.h"
+#include "tandem/examples/kv/server.h"
+#include "tandem/tandem.h"
 
 ABSL_FLAG(uint16_t, port, 6379, "TCP port to listen on; 0 picks a free one");
 ABSL_FLAG(std::string, bind, "127.0.0.1", "address to listen on; 0.0.0.0 or :: for all (there are no passwords)");

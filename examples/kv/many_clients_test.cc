@@ -15,12 +15,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "examples/kv/server.h"
-#include "examples/kv/server_for_test.h"
 #include "gtest/gtest.h"
-#include "tandem.h"
-#include "testing/runner_build.h"
-#include "testing/status_matchers.h"
+#include "tandem/examples/kv/server.h"
+#include "tandem/examples/kv/server_for_test.h"
+#include "tandem/tandem.h"
+#include "tandem/testing/runner_build.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::kv {
 namespace {

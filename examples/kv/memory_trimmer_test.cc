@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/memory_trimmer.h"
+#include "tandem/examples/kv/memory_trimmer.h"
 
 #include <cstddef>
 

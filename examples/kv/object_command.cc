@@ -8,8 +8,8 @@
 #include <span>
 #include <string_view>
 
-#include "examples/kv/command_context.h"
-#include "examples/kv/integer.h"
+#include "tandem/examples/kv/command_context.h"
+#include "tandem/examples/kv/integer.h"
 
 namespace tandem::kv {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "examples/kv/command_context.h"
+#include "tandem/examples/kv/command_context.h"
 
 namespace tandem::kv {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/reply.h"
+#include "tandem/examples/kv/reply.h"
 
 #include <charconv>
 #include <utility>

@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-#include "examples/kv/value.h"
+#include "tandem/examples/kv/value.h"
 
 namespace tandem::kv {
 

@@ -4,14 +4,14 @@
 // parsed of the current request, in the order of pieces_. A large bulk string's bytes are cut out of the input, so the
 // offsets in pieces_ stay true when the input moves to buffer_ and when buffer_ grows.
 
-#include "examples/kv/resp.h"
+#include "tandem/examples/kv/resp.h"
 
 #include <algorithm>
 #include <optional>
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
-#include "examples/kv/integer.h"
+#include "tandem/examples/kv/integer.h"
 
 namespace tandem::kv {
 namespace {

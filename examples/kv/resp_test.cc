@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/resp.h"
+#include "tandem/examples/kv/resp.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "examples/kv/integer.h"
 #include "gtest/gtest.h"
+#include "tandem/examples/kv/integer.h"
 
 namespace tandem::kv {
 namespace {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "examples/kv/command_context.h"
-#include "examples/kv/glob.h"
+#include "tandem/examples/kv/command_context.h"
+#include "tandem/examples/kv/glob.h"
 
 namespace tandem::kv {
 namespace {

@@ -3,16 +3,16 @@
 // The server's own tasks: it accepts, turns away, closes idle connections, and removes keys whose time has come. What
 // happens on a connection is in connection.h.
 
-#include "examples/kv/server.h"
+#include "tandem/examples/kv/server.h"
 
 #include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "examples/kv/connection.h"
-#include "examples/kv/connection_errors.h"
-#include "examples/kv/reply.h"
+#include "tandem/examples/kv/connection.h"
+#include "tandem/examples/kv/connection_errors.h"
+#include "tandem/examples/kv/reply.h"
 
 namespace tandem::kv {
 namespace {

@@ -15,8 +15,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "examples/kv/resp.h"
-#include "tandem.h"
+#include "tandem/examples/kv/resp.h"
+#include "tandem/tandem.h"
 
 namespace tandem::kv {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/server_for_test.h"
+#include "tandem/examples/kv/server_for_test.h"
 
 #include <utility>
 

@@ -11,9 +11,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "examples/kv/client.h"
-#include "examples/kv/server.h"
-#include "tandem.h"
+#include "tandem/examples/kv/client.h"
+#include "tandem/examples/kv/server.h"
+#include "tandem/tandem.h"
 
 namespace tandem::kv {
 

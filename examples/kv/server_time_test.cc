@@ -11,12 +11,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "examples/kv/client.h"
-#include "examples/kv/server.h"
-#include "examples/kv/server_for_test.h"
 #include "gtest/gtest.h"
-#include "tandem.h"
-#include "testing/status_matchers.h"
+#include "tandem/examples/kv/client.h"
+#include "tandem/examples/kv/server.h"
+#include "tandem/examples/kv/server_for_test.h"
+#include "tandem/tandem.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::kv {
 namespace {

@@ -12,8 +12,8 @@
 #include <string_view>
 
 #include "absl/functional/function_ref.h"
-#include "examples/kv/reply.h"
-#include "examples/kv/transaction.h"
+#include "tandem/examples/kv/reply.h"
+#include "tandem/examples/kv/transaction.h"
 
 namespace tandem::kv {
 

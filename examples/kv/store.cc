@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/store.h"
+#include "tandem/examples/kv/store.h"
 
 #include <bit>
 #include <iterator>

@@ -31,9 +31,9 @@
 #include "absl/container/btree_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/types/compare.h"
-#include "examples/kv/memory_trimmer.h"
-#include "examples/kv/value.h"
-#include "examples/kv/watch.h"
+#include "tandem/examples/kv/memory_trimmer.h"
+#include "tandem/examples/kv/value.h"
+#include "tandem/examples/kv/watch.h"
 
 namespace tandem::kv {
 

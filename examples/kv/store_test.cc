@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/store.h"
+#include "tandem/examples/kv/store.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "examples/kv/value.h"
 #include "gtest/gtest.h"
+#include "tandem/examples/kv/value.h"
 
 namespace tandem::kv {
 namespace {

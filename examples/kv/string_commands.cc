@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "examples/kv/command_context.h"
+#include "tandem/examples/kv/command_context.h"
 
 namespace tandem::kv {
 namespace {

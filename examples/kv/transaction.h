@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "examples/kv/resp.h"
-#include "examples/kv/watch.h"
+#include "tandem/examples/kv/resp.h"
+#include "tandem/examples/kv/watch.h"
 
 namespace tandem::kv {
 

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "examples/kv/command_context.h"
-#include "examples/kv/transaction.h"
+#include "tandem/examples/kv/command_context.h"
+#include "tandem/examples/kv/transaction.h"
 
 namespace tandem::kv {
 namespace {

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "absl/strings/ascii.h"
-#include "examples/kv/command_context.h"
+#include "tandem/examples/kv/command_context.h"
 
 namespace tandem::kv {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/watch.h"
+#include "tandem/examples/kv/watch.h"
 
 #include "absl/log/check.h"
 

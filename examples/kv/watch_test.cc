@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "examples/kv/watch.h"
+#include "tandem/examples/kv/watch.h"
 
 #include <memory>
 #include <string_view>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #ifndef TANDEM_EXAMPLES_TEMPLATE_ECHO_H_
 #define TANDEM_EXAMPLES_TEMPLATE_ECHO_H_
-#include "tandem.h"
+#include "tandem/tandem.h"
 
 // Sends back what a connection sends, until a minute passes without any.
 tandem::Task<void> Echo(tandem::TcpStream stream);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "echo.h"
-#include "testing/sim_test.h"
-#include "testing/status_matchers.h"
+#include "tandem/testing/sim_test.h"
+#include "tandem/testing/status_matchers.h"
 
 SIM_TEST(Echo, AnswersRightOrNotAtAll) {
   world.AddHost("server", [] { return Serve(*tandem::TcpListener::Listen(tandem::SocketAddress::AnyIpv4(7)), Echo); });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "echo.h"
 
-#include "testing/status_matchers.h"
+#include "tandem/testing/status_matchers.h"
 
 TEST(EchoTest, AnswersRight) {
   tandem::Runtime runtime;

@@ -19,15 +19,15 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "core/io/datagram.h"
-#include "core/net/socket_activation.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_stream.h"
-#include "core/net/udp_socket.h"
-#include "core/net/unix_datagram.h"
-#include "core/net/unix_listener.h"
-#include "core/net/unix_stream.h"
-#include "testing/conformance/unix_conformance.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/net/socket_activation.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/net/udp_socket.h"
+#include "tandem/core/net/unix_datagram.h"
+#include "tandem/core/net/unix_listener.h"
+#include "tandem/core/net/unix_stream.h"
+#include "tandem/testing/conformance/unix_conformance.h"
 
 namespace tandem::testing {
 namespace {

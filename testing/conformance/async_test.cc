@@ -13,14 +13,14 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/io/reactor.h"
-#include "core/net/tcp_stream.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::testing {
 namespace {

@@ -2,7 +2,7 @@
 //
 // AwaitReadable and AwaitWritable, on the real reactors.
 
-#include "core/net/await_descriptor.h"
+#include "tandem/core/net/await_descriptor.h"
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/io/reactor.h"
-#include "testing/conformance/unix_conformance.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/testing/conformance/unix_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -2,7 +2,7 @@
 //
 // ConnectionPool on every reactor.
 
-#include "core/net/connection_pool.h"
+#include "tandem/core/net/connection_pool.h"
 
 #include <memory>
 #include <optional>
@@ -14,13 +14,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/io/address.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_stream.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::testing {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 #include <utility>
 
-#include "core/io/buffer.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/malloc_count.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/malloc_count.h"
 
 namespace tandem::testing {
 namespace {

@@ -15,15 +15,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/io/address.h"
-#include "core/net/connect.h"
-#include "core/net/resolver.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_stream.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/connect.h"
+#include "tandem/core/net/resolver.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::testing {
 namespace {

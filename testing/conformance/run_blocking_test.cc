@@ -2,7 +2,7 @@
 //
 // RunBlocking() on every reactor.
 
-#include "core/runtime/run_blocking.h"
+#include "tandem/core/runtime/run_blocking.h"
 
 #include <atomic>
 #include <memory>
@@ -14,11 +14,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/base/result.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/result.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::testing {
 namespace {

@@ -2,7 +2,7 @@
 //
 // The promises of core/net/serve.h, on every reactor.
 
-#include "core/net/serve.h"
+#include "tandem/core/net/serve.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -19,19 +19,19 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/base/result.h"
-#include "core/io/errors.h"
-#include "core/net/pipe.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_stream.h"
-#include "core/runtime/shard.h"
-#include "core/sync/event.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/net/pipe.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/runtime/shard.h"
+#include "tandem/core/sync/event.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::testing {
 namespace {

@@ -9,11 +9,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/async/combinators.h"
-#include "core/runtime/signal_listener.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/runtime/signal_listener.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::testing {
 namespace {

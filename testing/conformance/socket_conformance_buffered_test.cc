@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "core/net/buffered.h"
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/core/net/buffered.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "core/io/buffer.h"
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 namespace {

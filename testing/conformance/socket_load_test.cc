@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/io/buffer.h"
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "testing/conformance/number_checker.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/malloc_count.h"
+#include "tandem/testing/conformance/number_checker.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/malloc_count.h"
 
 namespace tandem::testing {
 namespace {

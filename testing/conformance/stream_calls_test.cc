@@ -10,14 +10,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/base/result.h"
-#include "core/io/errors.h"
-#include "core/net/stream.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
-#include "testing/conformance/stream_conformance.h"
-#include "testing/status_matchers.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/errors.h"
+#include "tandem/core/net/stream.h"
+#include "tandem/testing/conformance/socket_conformance.h"
+#include "tandem/testing/conformance/stream_conformance.h"
+#include "tandem/testing/status_matchers.h"
 
 namespace tandem::testing {
 namespace {

@@ -17,14 +17,14 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/async/task.h"
-#include "core/base/result.h"
-#include "core/net/pipe.h"
-#include "core/net/stream.h"
-#include "core/net/tcp_stream.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/net/pipe.h"
+#include "tandem/core/net/stream.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "testing/conformance/tcp_conformance.h"
+#include "tandem/testing/conformance/tcp_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "testing/conformance/tcp_conformance.h"
+#include "tandem/testing/conformance/tcp_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "testing/conformance/tcp_conformance.h"
+#include "tandem/testing/conformance/tcp_conformance.h"
 
 namespace tandem::testing {
 namespace {

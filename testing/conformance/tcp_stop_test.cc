@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "testing/conformance/tcp_conformance.h"
+#include "tandem/testing/conformance/tcp_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "testing/conformance/tcp_conformance.h"
+#include "tandem/testing/conformance/tcp_conformance.h"
 
 namespace tandem::testing {
 namespace {

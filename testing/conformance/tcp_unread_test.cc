@@ -7,9 +7,9 @@
 #include <string>
 #include <utility>
 
-#include "core/io/buffer.h"
-#include "core/net/copy.h"
-#include "testing/conformance/tcp_conformance.h"
+#include "tandem/core/io/buffer.h"
+#include "tandem/core/net/copy.h"
+#include "tandem/testing/conformance/tcp_conformance.h"
 
 namespace tandem::testing {
 namespace {

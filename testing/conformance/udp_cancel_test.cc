@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "testing/conformance/number_checker.h"
-#include "testing/conformance/udp_conformance.h"
+#include "tandem/testing/conformance/number_checker.h"
+#include "tandem/testing/conformance/udp_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -16,12 +16,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "core/async/task.h"
-#include "core/io/address.h"
-#include "core/io/datagram.h"
-#include "core/net/datagram_operations.h"
-#include "core/net/udp_socket.h"
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/datagram.h"
+#include "tandem/core/net/datagram_operations.h"
+#include "tandem/core/net/udp_socket.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "testing/conformance/udp_conformance.h"
+#include "tandem/testing/conformance/udp_conformance.h"
 
 namespace tandem::testing {
 namespace {

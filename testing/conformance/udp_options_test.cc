@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "testing/conformance/udp_conformance.h"
+#include "tandem/testing/conformance/udp_conformance.h"
 
 namespace tandem::testing {
 namespace {

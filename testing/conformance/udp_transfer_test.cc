@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "testing/conformance/udp_conformance.h"
+#include "tandem/testing/conformance/udp_conformance.h"
 
 namespace tandem::testing {
 namespace {

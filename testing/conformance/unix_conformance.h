@@ -18,12 +18,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/async/task.h"
-#include "core/io/address.h"
-#include "core/net/unix_datagram.h"
-#include "core/net/unix_listener.h"
-#include "core/net/unix_stream.h"
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/unix_datagram.h"
+#include "tandem/core/net/unix_listener.h"
+#include "tandem/core/net/unix_stream.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 

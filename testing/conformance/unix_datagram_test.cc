@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "testing/conformance/number_checker.h"
-#include "testing/conformance/unix_conformance.h"
+#include "tandem/testing/conformance/number_checker.h"
+#include "tandem/testing/conformance/unix_conformance.h"
 
 namespace tandem::testing {
 namespace {

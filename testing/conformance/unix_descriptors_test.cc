@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "testing/conformance/unix_conformance.h"
+#include "tandem/testing/conformance/unix_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -5,16 +5,16 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "core/io/address.h"
-#include "core/net/await_descriptor.h"
-#include "core/net/socket_activation.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_stream.h"
-#include "core/net/udp_socket.h"
-#include "core/net/unix_datagram.h"
-#include "core/net/unix_listener.h"
-#include "core/net/unix_stream.h"
-#include "testing/conformance/socket_conformance.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/await_descriptor.h"
+#include "tandem/core/net/socket_activation.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/net/udp_socket.h"
+#include "tandem/core/net/unix_datagram.h"
+#include "tandem/core/net/unix_listener.h"
+#include "tandem/core/net/unix_stream.h"
+#include "tandem/testing/conformance/socket_conformance.h"
 
 namespace tandem::testing {
 namespace {

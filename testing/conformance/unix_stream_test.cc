@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "core/net/connection_pool.h"
-#include "testing/conformance/unix_conformance.h"
+#include "tandem/core/net/connection_pool.h"
+#include "tandem/testing/conformance/unix_conformance.h"
 
 namespace tandem::testing {
 namespace {

@@ -21,10 +21,10 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "gtest/gtest.h"
-#include "sim/faults.h"
-#include "sim/world.h"
-#include "tandem.h"
-#include "testing/sim_test.h"
+#include "tandem/sim/faults.h"
+#include "tandem/sim/world.h"
+#include "tandem/tandem.h"
+#include "tandem/testing/sim_test.h"
 
 namespace tandem {
 namespace {

@@ -11,9 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
-#include "sim/world.h"
-#include "tandem.h"
-#include "testing/sim_test.h"
+#include "tandem/sim/world.h"
+#include "tandem/tandem.h"
+#include "tandem/testing/sim_test.h"
 
 namespace tandem {
 namespace {

@@ -18,9 +18,9 @@
 #include <memory>
 #include <string>
 
-#include "core/io/address.h"
-#include "testing/conformance/differential/interpreter.h"
-#include "testing/conformance/differential/program.h"
+#include "tandem/core/io/address.h"
+#include "tandem/testing/conformance/differential/interpreter.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/conformance/differential/child_process.h"
+#include "tandem/testing/conformance/differential/child_process.h"
 
 #include <fcntl.h>
 #include <poll.h>

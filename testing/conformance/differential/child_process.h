@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/conformance/differential/classes.h"
+#include "tandem/testing/conformance/differential/classes.h"
 
 #include <array>
 #include <cstddef>

@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/conformance/differential/differ.h"
+#include "tandem/testing/conformance/differential/differ.h"
 
 #include <unistd.h>
 
@@ -12,7 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "testing/conformance/differential/classes.h"
+#include "tandem/testing/conformance/differential/classes.h"
 
 namespace tandem::testing {
 

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "testing/conformance/differential/child_process.h"
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/child_process.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 

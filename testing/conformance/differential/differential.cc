@@ -27,11 +27,11 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "testing/conformance/differential/differ.h"
-#include "testing/conformance/differential/generator.h"
-#include "testing/conformance/differential/minimiser.h"
-#include "testing/conformance/differential/namespaces.h"
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/differ.h"
+#include "tandem/testing/conformance/differential/generator.h"
+#include "tandem/testing/conformance/differential/minimiser.h"
+#include "tandem/testing/conformance/differential/namespaces.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 namespace {

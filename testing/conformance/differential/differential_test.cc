@@ -16,12 +16,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/differential/child_process.h"
-#include "testing/conformance/differential/classes.h"
-#include "testing/conformance/differential/differ.h"
-#include "testing/conformance/differential/generator.h"
-#include "testing/conformance/differential/minimiser.h"
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/child_process.h"
+#include "tandem/testing/conformance/differential/classes.h"
+#include "tandem/testing/conformance/differential/differ.h"
+#include "tandem/testing/conformance/differential/generator.h"
+#include "tandem/testing/conformance/differential/minimiser.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 namespace {

@@ -10,7 +10,7 @@
 //     the kernel keeps one local address for each family then.
 //   - Nagle's rule (no_delay 0 before writes): it changes only when bytes arrive.
 
-#include "testing/conformance/differential/generator.h"
+#include "tandem/testing/conformance/differential/generator.h"
 
 #include <algorithm>
 #include <array>
@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "core/base/random.h"
+#include "tandem/core/base/random.h"
 
 namespace tandem::testing {
 namespace {

@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 

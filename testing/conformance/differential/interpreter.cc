@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/conformance/differential/interpreter.h"
+#include "tandem/testing/conformance/differential/interpreter.h"
 
 #include <algorithm>
 #include <array>
@@ -14,10 +14,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "core/async/combinators.h"
-#include "core/base/random.h"
-#include "core/base/result.h"
-#include "core/io/errors.h"
+#include "tandem/core/async/combinators.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/base/result.h"
+#include "tandem/core/io/errors.h"
 
 namespace tandem::testing {
 namespace {

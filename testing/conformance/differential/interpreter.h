@@ -25,14 +25,14 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/async/task.h"
-#include "core/base/instant.h"
-#include "core/io/address.h"
-#include "core/net/tcp_listener.h"
-#include "core/net/tcp_socket.h"
-#include "core/net/tcp_stream.h"
-#include "core/net/udp_socket.h"
-#include "testing/conformance/differential/program.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/tcp_listener.h"
+#include "tandem/core/net/tcp_socket.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/net/udp_socket.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 

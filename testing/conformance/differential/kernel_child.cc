@@ -30,14 +30,14 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
-#include "core/async/task.h"
-#include "core/io/address.h"
-#include "core/io/create_reactor.h"
-#include "core/io/reactor.h"
-#include "core/runtime/shard.h"
-#include "testing/conformance/differential/child.h"
-#include "testing/conformance/differential/interpreter.h"
-#include "testing/conformance/differential/shard_runner.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/create_reactor.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/core/runtime/shard.h"
+#include "tandem/testing/conformance/differential/child.h"
+#include "tandem/testing/conformance/differential/interpreter.h"
+#include "tandem/testing/conformance/differential/shard_runner.h"
 
 namespace tandem::testing {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/conformance/differential/minimiser.h"
+#include "tandem/testing/conformance/differential/minimiser.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -6,7 +6,7 @@
 #define TANDEM_TESTING_CONFORMANCE_DIFFERENTIAL_MINIMISER_H_
 
 #include "absl/functional/function_ref.h"
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 

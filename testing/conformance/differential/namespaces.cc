@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/conformance/differential/namespaces.h"
+#include "tandem/testing/conformance/differential/namespaces.h"
 
 #include <unistd.h>
 
@@ -8,7 +8,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 namespace tandem::testing {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/program.h"
 
 #include <cstdint>
 #include <set>
@@ -9,10 +9,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
-#include "testing/conformance/differential/classes.h"
-#include "testing/conformance/differential/differ.h"
-#include "testing/conformance/differential/generator.h"
-#include "testing/conformance/differential/minimiser.h"
+#include "tandem/testing/conformance/differential/classes.h"
+#include "tandem/testing/conformance/differential/differ.h"
+#include "tandem/testing/conformance/differential/generator.h"
+#include "tandem/testing/conformance/differential/minimiser.h"
 
 namespace tandem::testing {
 namespace {

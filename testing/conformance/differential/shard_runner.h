@@ -9,9 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "core/async/spawn.h"
-#include "core/async/task.h"
-#include "core/runtime/shard.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/runtime/shard.h"
 
 namespace tandem::testing {
 

@@ -2,8 +2,8 @@
 //
 // Runs programs in the simulator.
 
-#include "testing/conformance/differential/child.h"
-#include "testing/conformance/differential/sim_hosts.h"
+#include "tandem/testing/conformance/differential/child.h"
+#include "tandem/testing/conformance/differential/sim_hosts.h"
 
 int main(int argc, char** argv) {
   tandem::testing::SimWorld world(tandem::testing::SimHostsOptionsFromArguments(argc, argv));

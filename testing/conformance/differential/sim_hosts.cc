@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "testing/conformance/differential/sim_hosts.h"
+#include "tandem/testing/conformance/differential/sim_hosts.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -13,9 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/base/instant.h"
-#include "testing/conformance/differential/program.h"
-#include "testing/conformance/differential/shard_runner.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/shard_runner.h"
 
 namespace tandem::testing {
 

@@ -13,15 +13,15 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "core/async/task.h"
-#include "core/io/address.h"
-#include "core/runtime/shard.h"
-#include "sim/event_queue.h"
-#include "sim/network.h"
-#include "sim/sim_reactor.h"
-#include "sim/trace.h"
-#include "testing/conformance/differential/child.h"
-#include "testing/conformance/differential/interpreter.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/runtime/shard.h"
+#include "tandem/sim/event_queue.h"
+#include "tandem/sim/network.h"
+#include "tandem/sim/sim_reactor.h"
+#include "tandem/sim/trace.h"
+#include "tandem/testing/conformance/differential/child.h"
+#include "tandem/testing/conformance/differential/interpreter.h"
 
 namespace tandem::testing {
 

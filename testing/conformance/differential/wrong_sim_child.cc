@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "testing/conformance/differential/child.h"
-#include "testing/conformance/differential/program.h"
-#include "testing/conformance/differential/sim_hosts.h"
+#include "tandem/testing/conformance/differential/child.h"
+#include "tandem/testing/conformance/differential/program.h"
+#include "tandem/testing/conformance/differential/sim_hosts.h"
 
 namespace tandem::testing {
 namespace {
