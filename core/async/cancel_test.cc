@@ -51,6 +51,24 @@ TEST(SleepTest, IsNeverEarly) {
   }());
 }
 
+TEST(PauseTest, WaitsAsASleepAndEndsWithItsScope) {
+  FakeShard shard;
+  std::vector<absl::Duration> times;
+  shard.Run([](std::vector<absl::Duration>* times) -> Task<void> {
+    const Instant start = Now();
+    co_await Pause(absl::Seconds(3));
+    times->push_back(Now() - start);
+    const absl::Status stopped = co_await WithTimeout(absl::Seconds(2), []() -> Task<absl::Status> {
+      co_await Pause(absl::Hours(1));
+      absl::Status next = co_await Yield();
+      co_return next;
+    }());
+    EXPECT_EQ(stopped, DeadlineExceededStatus());
+    times->push_back(Now() - start);
+  }(&times));
+  EXPECT_EQ(times, (std::vector<absl::Duration>{absl::Seconds(3), absl::Seconds(5)}));
+}
+
 TEST(SleepTest, ZeroOrLessReturnsAtOnce) {
   FakeShard shard;
   shard.Run([]() -> Task<void> {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "tandem/core/async/await_stack.h"
 #include "tandem/core/async/executor.h"
 
 namespace tandem {
@@ -25,8 +26,8 @@ void ExceptionTrace::Note(const PromiseBase& promise) {
 std::string ExceptionTrace::Describe() const {
   std::string text;
   for (const std::source_location& location : awaits_) {
-    absl::StrAppend(&text, "\n    last await at ", absl::string_view(location.file_name()), ":", location.line(),
-                    " in ", location.function_name());
+    absl::StrAppend(&text, "\n    last await at ");
+    WritePlace(location, [&](absl::string_view part) { absl::StrAppend(&text, part); });
   }
   if (more_ > 0) absl::StrAppend(&text, "\n    and ", more_, " more");
   return text;

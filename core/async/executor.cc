@@ -4,21 +4,26 @@
 
 #include <algorithm>
 #include <exception>
+#include <limits>
+#include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
+#include "tandem/core/async/await_stack.h"
 #include "tandem/core/async/cancel.h"
 #include "tandem/core/base/random.h"
 
 namespace tandem {
 namespace {
 
-std::string PlaceOf(const std::source_location& location) {
-  absl::string_view file = location.file_name();
-  return absl::StrCat(file, ":", location.line());
+const PromiseBase& Innermost(const PromiseBase& first) {
+  const PromiseBase* frame = &first;
+  while (frame->child != nullptr) frame = frame->child;
+  return *frame;
 }
 
 }  // namespace
@@ -41,6 +46,11 @@ void Executor::StartTask(RootPromise& root, std::coroutine_handle<> self, Cancel
   tasks_.PushBack(root);
   ++task_count_;
   if (!dead_) Ready(root);
+}
+
+void Executor::NoteRefusedAwait(TaskContext& task) {
+  if (!root_scope_->cancelled() || task.refused_awaits == std::numeric_limits<uint32_t>::max()) return;
+  most_refused_awaits_ = std::max(most_refused_awaits_, ++task.refused_awaits);
 }
 
 void Executor::ForgetTask(RootPromise& root) {
@@ -98,9 +108,7 @@ void Executor::Resume(PromiseBase& promise) {
 
 const PromiseBase& Executor::running_coroutine() const {
   CHECK(running_ != nullptr) << "no coroutine runs here";
-  const PromiseBase* frame = running_->first_frame;
-  while (frame->child != nullptr) frame = frame->child;
-  return *frame;
+  return Innermost(*running_->first_frame);
 }
 
 bool Executor::TimeSliceIsOver() {
@@ -109,26 +117,92 @@ bool Executor::TimeSliceIsOver() {
   return now - slice_start_ >= TimeSlice();
 }
 
-std::string Executor::DescribeTasks(size_t limit) const {
+namespace {
+
+// Where a task is: equal for tasks that do the same, whatever each of them waits for.
+std::string AwaitStackOf(const PromiseBase& innermost) {
   std::string text;
-  size_t number = 0;
-  tasks_.ForEach([&](RootPromise& root) {
-    if (++number > limit) return;
-    absl::StrAppend(&text, "  task ", number, " of ", task_count_, "\n");
-    // The first frame is the library's own; it has nothing to say but when the task has not started.
-    std::vector<const PromiseBase*> chain;
-    for (const PromiseBase* frame = &root; frame != nullptr; frame = frame->child) chain.push_back(frame);
-    const Leaf* leaf = chain.back()->leaf;
-    const absl::string_view turn =
-        &root.context == runs_alone_ && task_count_ > 1 ? "the end of all other tasks" : "its turn to run";
-    absl::StrAppend(&text, "    waits for: ", leaf != nullptr ? leaf->Describe() : turn, "\n");
-    for (size_t i = chain.size(); i-- > 1;) {
-      absl::StrAppend(&text, "    at ", PlaceOf(chain[i]->await_location), " in ",
-                      chain[i]->await_location.function_name(), "\n");
-    }
-  });
-  if (number > limit) absl::StrAppend(&text, "  and ", number - limit, " more\n");
+  WriteAwaitStack(innermost, [&](absl::string_view part) { absl::StrAppend(&text, part); });
   return text;
+}
+
+}  // namespace
+
+std::string Executor::WhatKeeps(const RootPromise& root, const Leaf* leaf) const {
+  if (root.context.refused_awaits >= kManyRefusedAwaits) {
+    return absl::StrCat("nothing: it ignores its cancellation, and has gone on after ", root.context.refused_awaits,
+                        " awaits that were refused");
+  }
+  if (leaf != nullptr) return leaf->Describe();
+  return &root.context == runs_alone_ && task_count_ > 1 ? "the end of all other tasks" : "its turn to run";
+}
+
+std::string Executor::DescribeTasks(size_t limit) const {
+  struct Paragraph {
+    size_t first_task;
+    std::string waits_for;
+    absl::string_view awaits;
+    size_t others = 0;
+  };
+  std::map<std::string, size_t> by_awaits;
+  std::vector<Paragraph> paragraphs;
+  std::vector<const RootPromise*> tasks;
+  tasks_.ForEach([&](RootPromise& root) {
+    tasks.push_back(&root);
+    const PromiseBase& innermost = Innermost(root);
+    const auto [found, inserted] = by_awaits.emplace(AwaitStackOf(innermost), paragraphs.size());
+    if (!inserted) {
+      ++paragraphs[found->second].others;
+      return;
+    }
+    paragraphs.push_back({tasks.size(), WhatKeeps(root, innermost.leaf), absl::string_view(found->first)});
+  });
+
+  std::string text = DescribeCircle(tasks);
+  for (size_t i = 0; i < paragraphs.size() && i < limit; ++i) {
+    const Paragraph& paragraph = paragraphs[i];
+    absl::StrAppend(&text, "  task ", paragraph.first_task, " of ", task_count_);
+    if (paragraph.others > 0) absl::StrAppend(&text, ", and ", paragraph.others, " more like it");
+    absl::StrAppend(&text, "\n    waits for: ", paragraph.waits_for, "\n", paragraph.awaits);
+  }
+  if (paragraphs.size() > limit) {
+    size_t left_out = 0;
+    for (size_t i = limit; i < paragraphs.size(); ++i) left_out += 1 + paragraphs[i].others;
+    absl::StrAppend(&text, "  and ", left_out, " more\n");
+  }
+  return text;
+}
+
+// The first circle of tasks each of which waits for the next; empty if there is none. Nobody else can end it.
+std::string Executor::DescribeCircle(const std::vector<const RootPromise*>& tasks) const {
+  std::map<uint64_t, size_t> by_path;
+  for (size_t i = 0; i < tasks.size(); ++i) by_path.emplace(tasks[i]->context.path, i);
+  std::vector<size_t> next(tasks.size(), tasks.size());
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const Leaf* const leaf = Innermost(*tasks[i]).leaf;
+    const std::optional<uint64_t> path = leaf == nullptr ? std::nullopt : leaf->WaitsForTask();
+    const auto found = path.has_value() ? by_path.find(*path) : by_path.end();
+    if (found != by_path.end()) next[i] = found->second;
+  }
+  // The walk that last came by, so that each task is looked at once.
+  std::vector<size_t> seen(tasks.size(), tasks.size());
+  for (size_t start = 0; start < tasks.size(); ++start) {
+    size_t at = start;
+    while (at < tasks.size() && seen[at] == tasks.size()) {
+      seen[at] = start;
+      at = next[at];
+    }
+    if (at == tasks.size() || seen[at] != start) continue;
+    std::string text = "  a circle, in which each task waits for the next:\n";
+    const size_t first = at;
+    do {
+      absl::StrAppend(&text, "    task ", at + 1, " waits for ", Innermost(*tasks[at]).leaf->Describe(), " by task ",
+                      next[at] + 1, next[at] == at ? ", itself" : "", "\n", AwaitStackOf(Innermost(*tasks[at])));
+      at = next[at];
+    } while (at != first);
+    return text;
+  }
+  return "";
 }
 
 void Executor::Die() {

@@ -47,6 +47,8 @@ struct TaskContext {
   uint64_t path = 0;
   uint64_t resumes = 0;       // How often the task was taken from the ready queue.
   uint32_t next_ordinal = 0;  // Spawns of this task so far.
+  // Awaits that ended at once because everything was cancelled. A loop that does not look at what they return has many.
+  uint32_t refused_awaits = 0;
 };
 
 // The part of a coroutine's promise that does not depend on its result.
@@ -151,6 +153,11 @@ class Executor {
   // True when the first time that this was asked since the task was resumed is a time slice ago.
   bool TimeSliceIsOver();
 
+  // An await of `task` was refused, since its scope is cancelled.
+  void NoteRefusedAwait(TaskContext& task);
+  // The most refused_awaits of any task.
+  uint32_t most_refused_awaits() const { return most_refused_awaits_; }
+
   // Gives a task its place: below the running task, or below the executor. The frame is started from the ready queue.
   void StartTask(RootPromise& root, std::coroutine_handle<> self, CancelScope& scope);
   // The frame of `root` is about to be destroyed.
@@ -168,8 +175,9 @@ class Executor {
   // The innermost coroutine of that task. CHECKs that there is one.
   const PromiseBase& running_coroutine() const;
 
-  // One paragraph for each task that is suspended: its chain of awaits with file:line, outermost last, and what the
-  // innermost one waits for. At most `limit` paragraphs.
+  // Why nothing goes on: first a circle of tasks that wait for each other's locks, if there is one; then a paragraph
+  // for each task that is suspended: its chain of awaits with file:line, outermost last, and what the innermost one
+  // waits for. Tasks that are at the same place share one. At most `limit` paragraphs.
   std::string DescribeTasks(size_t limit = std::numeric_limits<size_t>::max()) const;
 
   // The simulated host crashed: from now on nothing that is started will ever run.
@@ -184,6 +192,9 @@ class Executor {
   [[noreturn]] void EscapedException();
 
   void set_schedule_policy(SchedulePolicy* policy) { policy_ = policy; }
+
+  // So many refused awaits are no clean-up, but a loop that ignores its cancellation.
+  static constexpr uint32_t kManyRefusedAwaits = 1'000'000;
 
   // For messages: of the simulated host, or "main".
   const std::string& name() const { return *name_; }
@@ -201,6 +212,9 @@ class Executor {
     PromiseBase* promise;
   };
 
+  // What a task waits for, in words.
+  std::string WhatKeeps(const RootPromise& root, const Leaf* leaf) const;
+  std::string DescribeCircle(const std::vector<const RootPromise*>& tasks) const;
   void Resume(PromiseBase& promise);
   void ResumeAlone();
   void OrderByPolicy(PromiseBase* head);
@@ -225,6 +239,7 @@ class Executor {
   CancelScope* root_scope_;  // Owned; a pointer because CancelScope needs this class.
   IntrusiveList<RootPromise, TaskListTag> tasks_;
   size_t task_count_ = 0;
+  uint32_t most_refused_awaits_ = 0;
   ExceptionTrace exception_trace_;
 };
 

@@ -2,6 +2,7 @@
 
 #include "tandem/core/async/executor.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -22,6 +23,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/await_stack.h"
 #include "tandem/core/async/combinators.h"
 #include "tandem/core/async/gate_for_test.h"
 #include "tandem/core/async/spawn.h"
@@ -44,6 +46,11 @@ Task<void> NoteAndYield(Log* log, std::string entry, int times) {
     log->push_back(absl::StrCat(entry, i));
     static_cast<void>(co_await Yield());
   }
+}
+
+Task<void> NameItself(std::string* name) {
+  static_cast<void>(co_await Yield());
+  *name = std::string(TaskName(*Executor::Current().running_task()));
 }
 
 TEST(ExecutorTest, SpawnedTaskBeginsInTheNextTurn) {
@@ -310,6 +317,37 @@ TEST(ExecutorTest, DescribeTasksNamesPlacesAndWhatIsAwaited) {
   gate.Open(1);
   EXPECT_TRUE(shard.RunUntilEnd());
   shard.Drain();
+}
+
+TEST(ExecutorTest, DescribeTasksFoldsTasksAtTheSamePlace) {
+  FakeShard shard;
+  shard.Start([]() -> Task<void> {
+    for (int i = 0; i < 50; ++i) {
+      Spawn([](int i) -> Task<void> { static_cast<void>(co_await Sleep(absl::Hours(i + 1))); }, i);
+    }
+    static_cast<void>(co_await Sleep(absl::Hours(100)));
+  }());
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+
+  const std::string text = shard.shard().DescribeTasks();
+  EXPECT_TRUE(absl::StrContains(text, "task 1 of 51\n    waits for: a timer in 100h")) << text;
+  EXPECT_TRUE(absl::StrContains(text, "task 2 of 51, and 49 more like it\n    waits for: a timer in 1h")) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 6) << text;
+  EXPECT_TRUE(absl::StrContains(shard.shard().DescribeTasks(1), "  and 50 more\n")) << shard.shard().DescribeTasks(1);
+  EXPECT_TRUE(shard.RunUntilEnd());
+  shard.Drain();
+}
+
+TEST(ExecutorTest, TaskNameIsThatOfTheOutermostCoroutine) {
+  FakeShard shard;
+  std::string name;
+  shard.Start([](std::string* name) -> Task<void> {
+    Spawn(NameItself, name);
+    static_cast<void>(co_await Sleep(absl::Hours(1)));
+  }(&name));
+  EXPECT_TRUE(shard.RunUntilEnd());
+  shard.Drain();
+  EXPECT_EQ(name, "NameItself");
 }
 
 TEST(ExecutorTest, DescribeTasksGivesTheLineOfTheAwait) {

@@ -26,6 +26,7 @@ bool Leaf::Begin(PromiseBase& promise) {
   if (!uncancellable_) {
     if (promise.scope->cancelled()) {
       cause_ = StopCause::kCancelled;
+      executor.NoteRefusedAwait(*promise.task);
     } else if (deadline_ <= executor.now()) {
       cause_ = StopCause::kDeadlineExceeded;
     }

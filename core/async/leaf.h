@@ -7,6 +7,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/base/attributes.h"
@@ -40,6 +41,9 @@ class Leaf : public ListLink<LeafListTag> {
 
   // What the call waits for, for the stuck report: "read from 10.0.0.2:6379".
   virtual std::string Describe() const = 0;
+  // The path of the task that the call waits for, when it is one: who holds a lock. The stuck report finds circles by
+  // it.
+  virtual std::optional<uint64_t> WaitsForTask() const { return std::nullopt; }
 
  protected:
   Leaf() = default;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Time and turns: Now, Sleep, Yield, Checkpoint.
+// Time and turns: Now, Sleep, Pause, Yield, Checkpoint.
 
 #ifndef TANDEM_CORE_ASYNC_SLEEP_H_
 #define TANDEM_CORE_ASYNC_SLEEP_H_
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -23,20 +24,26 @@ namespace tandem {
 // computes in no time: the clock moves between turns.
 inline Instant Now() { return Executor::Current().ReadNow(); }
 
-class [[nodiscard]] SleepOperation final : public WithDeadline<SleepOperation> {
+// Awaits to `Result`: absl::Status or void. See Sleep() and Pause().
+template <typename Result>
+class [[nodiscard]] TimedOperation final : public WithDeadline<TimedOperation<Result>> {
  public:
-  explicit SleepOperation(Instant wake_up) : wake_up_(wake_up) {}
+  explicit TimedOperation(Instant wake_up) : wake_up_(wake_up) {}
   std::string Describe() const override;
-  absl::Status TakeResult() { return cause() == StopCause::kNone || woke_ ? absl::OkStatus() : StopStatus(); }
+  Result TakeResult() {
+    if constexpr (!std::is_void_v<Result>) {
+      return this->cause() == StopCause::kNone || woke_ ? absl::OkStatus() : this->StopStatus();
+    }
+  }
 
  private:
   struct WakeUp final : Timer {
-    explicit WakeUp(SleepOperation& sleep) : sleep(sleep) {}
+    explicit WakeUp(TimedOperation& operation) : operation(operation) {}
     ~WakeUp() {
       if (armed()) Executor::Current().timers().Disarm(*this);
     }
     void OnTimer() override;
-    SleepOperation& sleep;
+    TimedOperation& operation;
   };
 
   bool Start() override;
@@ -47,10 +54,18 @@ class [[nodiscard]] SleepOperation final : public WithDeadline<SleepOperation> {
   WakeUp timer_{*this};
 };
 
+using SleepOperation = TimedOperation<absl::Status>;
+using PauseOperation = TimedOperation<void>;
+extern template class TimedOperation<absl::Status>;
+extern template class TimedOperation<void>;
+
 // Waits for `duration` from now; zero or less returns at once. Never early.
 //
 // Errors: kCancelled, kDeadlineExceeded.
 inline SleepOperation Sleep(absl::Duration duration) { return SleepOperation(Now() + duration); }
+// As Sleep(), and does not say how it ended: for tests, and where the next call tells of a cancellation anyway. A loop
+// that awaits nothing else ignores its cancellation.
+inline PauseOperation Pause(absl::Duration duration) { return PauseOperation(Now() + duration); }
 inline SleepOperation SleepUntil(Instant instant) { return SleepOperation(instant); }
 
 // Awaits to absl::Status. See Yield() and Checkpoint().

@@ -11,7 +11,9 @@
 #ifndef TANDEM_CORE_SYNC_MUTEX_H_
 #define TANDEM_CORE_SYNC_MUTEX_H_
 
+#include <cstdint>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <utility>
 
@@ -44,9 +46,17 @@ class Mutex {
   bool locked() const { return locked_; }
 
  private:
+  // Who has the lock: the task and the place that it locked at. A guard may be handed on; this stays.
+  struct Holder {
+    uint64_t task = 0;
+    std::source_location place;
+  };
+
+  void SetHolder(const PromiseBase& promise);
   void Unlock();
 
   bool locked_ = false;
+  Holder holder_;
   WaitList<LockOperation> waiters_{"mutex"};
 };
 
@@ -80,13 +90,15 @@ class [[nodiscard]] Mutex::Guard {
 class [[nodiscard]] Mutex::LockOperation final : public WaitingOperation<LockOperation> {
  public:
   explicit LockOperation(Mutex& mutex) : mutex_(mutex) {}
-  std::string Describe() const override { return "the lock of a mutex"; }
+  std::string Describe() const override;
+  std::optional<uint64_t> WaitsForTask() const override;
   absl::StatusOr<Mutex::Guard> TakeResult() {
     if (!granted()) return StopStatus();
     return Mutex::Guard(mutex_);
   }
 
  private:
+  friend class Mutex;
   bool Start() override;
 
   Mutex& mutex_;
