@@ -94,8 +94,9 @@ def check_marks(file):
 
 # --- Nothing nondeterministic in core and sim --------------------------------------------------------------------------
 
-# Files that are the interface to the machine's clocks, randomness and threads, and what proves that they work.
-INTERFACE_FILES = ["sim/interpose*", "sim/reexec*"]
+# Files that are the interface to the machine's clocks, randomness, threads and signals, and what proves that they
+# work.
+INTERFACE_FILES = ["sim/interpose*", "sim/reexec*", "core/crash/*"]
 
 # Single files that may use a single rule's words, each with the reason.
 ALLOWED = {

@@ -11,6 +11,7 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
+#include "tandem/core/crash/crash_report.h"
 #include "tandem/core/io/create_reactor.h"
 #include "tandem/core/io/reactor.h"
 
@@ -49,7 +50,9 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
 Runtime::Runtime(const RuntimeOptions& options) : Runtime(options, CreateReactorOrExit(options.reactor())) {}
 
 Runtime::Runtime(const RuntimeOptions& options, std::unique_ptr<Reactor> reactor)
-    : grace_(options.grace()), shard_(std::make_unique<Shard>(std::move(reactor))) {}
+    : grace_(options.grace()), shard_(std::make_unique<Shard>(std::move(reactor))) {
+  if (options.crash_report()) InstallCrashReport();
+}
 
 Runtime::~Runtime() = default;
 

@@ -46,10 +46,19 @@ class RuntimeOptions {
     grace_ = grace;
     return *this;
   }
+  // Whether a crash of the process (a failed CHECK, an exception that nobody catches, SIGSEGV and the like) writes a
+  // stack with files and lines, and the awaits of the running task, to standard error, before the signal ends the
+  // process as it would have. A signal that has a handler already keeps it.
+  bool crash_report() const { return crash_report_; }
+  RuntimeOptions& set_crash_report(bool crash_report) {
+    crash_report_ = crash_report;
+    return *this;
+  }
 
  private:
   ReactorOptions reactor_;
   absl::Duration grace_ = absl::Seconds(10);
+  bool crash_report_ = true;
 };
 
 // A process has one at a time (CHECKed): it owns the signals and, in the simulator, the clocks.

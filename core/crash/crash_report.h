@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a process says when a signal ends it: which one, the stack with files and lines, and the awaits of the task that
+// ran. A failed CHECK and an exception that nobody catches end in SIGABRT, so they say it too.
+
+#ifndef TANDEM_CORE_CRASH_CRASH_REPORT_H_
+#define TANDEM_CORE_CRASH_CRASH_REPORT_H_
+
+#include "tandem/core/async/await_stack.h"
+
+namespace tandem {
+
+// From now on SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP write a report to standard error before they end the
+// process as they would have. A signal for which the program, or a sanitizer, has a handler keeps it; a sanitizer's own
+// reports are followed by the awaits. Idempotent and thread-safe.
+//
+// A stack overflow is reported on the thread that called this. The lines come from the debug information of the binary
+// (-g1 is enough): without it there are functions, or addresses.
+void InstallCrashReport();
+
+// What else a report says about the process, such as the virtual time, in whole lines. Called in a signal handler: it
+// must not allocate.
+using CrashContext = void (*)(TextWriter write);
+// Null: nothing. Thread-safe.
+void SetCrashContext(CrashContext context);
+
+// Writes what a report ends with: the context, and the awaits of the running task. Both may be nothing. Uses no heap.
+void WriteCrashContext(TextWriter write);
+
+}  // namespace tandem
+
+#endif  // TANDEM_CORE_CRASH_CRASH_REPORT_H_

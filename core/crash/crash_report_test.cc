@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a process says when it crashes: death tests, whose children write to a pipe instead of a terminal.
+
+#include "tandem/core/crash/crash_report.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "absl/log/check.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tandem/tandem.h"
+
+namespace tandem {
+namespace {
+
+// The lines that reports have to name, each that of the statement below it.
+constexpr int kDereference = __LINE__ + 1;
+[[gnu::noinline]] void Dereference(volatile int* pointer) { *pointer = 1; }
+constexpr int kOverflow = __LINE__ + 4;
+[[gnu::noinline]] int Overflow(int depth) {
+  volatile char frame[4096];
+  frame[0] = static_cast<char>(depth);
+  return depth == 0 ? frame[0] : Overflow(depth + 1) + frame[0];
+}
+
+enum class Fault { kNull, kCheck, kThrow, kAbort, kOverflow, kExpectation };
+
+constexpr int kInner = __LINE__ + 6;
+constexpr int kInnerAwaits = kInner + 1;
+constexpr int kInnerDereferences = kInner + 5;
+constexpr int kInnerChecks = kInner + 8;
+constexpr int kInnerAborts = kInner + 13;
+constexpr int kInnerOverflows = kInner + 15;
+Task<absl::Status> Inner(Fault fault) {
+  const absl::Status yielded = co_await Yield();
+  if (!yielded.ok()) co_return yielded;
+  switch (fault) {
+    case Fault::kNull:
+      Dereference(nullptr);
+      break;
+    case Fault::kCheck:
+      CHECK(fault == Fault::kNull) << "this was planted";
+      break;
+    case Fault::kThrow:
+      throw std::runtime_error("thrown on purpose");
+    case Fault::kAbort:
+      abort();
+    case Fault::kOverflow:
+      static_cast<void>(Overflow(1));
+      break;
+    case Fault::kExpectation:
+      EXPECT_EQ(1, 2);
+      _exit(0);
+  }
+  co_return absl::OkStatus();
+}
+constexpr int kOuterAwaits = __LINE__ + 2;
+Task<absl::Status> Outer(Fault fault) {
+  absl::Status status = co_await Inner(fault);
+  co_return status;
+}
+constexpr int kSpawnedAwaits = __LINE__ + 1;
+Task<void> Spawned(Fault fault) { (co_await Outer(fault)).IgnoreError(); }
+
+// In a task of its own: an exception of main goes through BlockOn().
+void Crash(Fault fault) {
+  Runtime runtime;
+  const absl::Status status = runtime.BlockOn([](Fault fault) -> Task<absl::Status> {
+    Spawn(&Spawned, fault);
+    absl::Status slept = co_await Sleep(absl::Seconds(10));
+    co_return slept;
+  }(fault));
+  _exit(status.ok() ? 0 : 1);
+}
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TANDEM_SANITIZER_HANDLES_SIGNALS 1
+#endif
+#endif
+
+// A regular expression for a line that names `line` of this file and `function`, with anything behind it.
+std::string At(int line, const char* function) {
+  return absl::StrCat("core/crash/crash_report_test.cc:", line, " in [^\n]*", function, "(.|\n)*");
+}
+std::string Awaits() {
+  return absl::StrCat("awaits, innermost first(.|\n)*", At(kInnerAwaits, "Inner"), At(kOuterAwaits, "Outer"),
+                      At(kSpawnedAwaits, "Spawned"));
+}
+
+TEST(CrashReportDeathTest, ANullPointerIsNamedByFunctionAndLine) {
+#ifdef TANDEM_SANITIZER_HANDLES_SIGNALS
+  EXPECT_DEATH(Crash(Fault::kNull), Awaits());  // Behind the sanitizer's own report.
+#else
+  EXPECT_EXIT(Crash(Fault::kNull), ::testing::KilledBySignal(SIGSEGV),
+              absl::StrCat("SIGSEGV at address 0x0(.|\n)*", At(kDereference, "Dereference"),
+                           At(kInnerDereferences, "Inner"), Awaits()));
+#endif
+}
+
+TEST(CrashReportDeathTest, ACheckIsNamedByFunctionAndLine) {
+  EXPECT_DEATH(Crash(Fault::kCheck),
+               absl::StrCat("this was planted(.|\n)*SIGABRT(.|\n)*", At(kInnerChecks, "Inner"), Awaits()));
+}
+
+TEST(CrashReportDeathTest, AnExceptionThatEscapesATaskIsNamedByItsAwaits) {
+  EXPECT_DEATH(Crash(Fault::kThrow), absl::StrCat("thrown on purpose(.|\n)*last await at ", At(kInnerAwaits, "Inner")));
+}
+
+TEST(CrashReportDeathTest, AbortIsNamedByFunctionAndLine) {
+  EXPECT_DEATH(Crash(Fault::kAbort), absl::StrCat("SIGABRT(.|\n)*", At(kInnerAborts, "Inner"), Awaits()));
+}
+
+// However deep it was, it is a few lines.
+TEST(CrashReportDeathTest, AnOverflownStackIsFolded) {
+#ifdef TANDEM_SANITIZER_HANDLES_SIGNALS
+  EXPECT_DEATH(Crash(Fault::kOverflow), Awaits());
+#else
+  EXPECT_EXIT(
+      Crash(Fault::kOverflow), ::testing::KilledBySignal(SIGSEGV),
+      absl::StrCat(At(kOverflow, "Overflow"), "and [0-9]+ times more(.|\n)*", At(kInnerOverflows, "Inner"), Awaits()));
+#endif
+}
+
+// Of a tandem_test. In a child of its own making: gtest's say nothing about expectations.
+TEST(CrashReportTest, AnExpectationThatFailsInATaskIsFollowedByItsAwaits) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    dup2(ends[1], STDOUT_FILENO);
+    close(ends[1]);
+    Crash(Fault::kExpectation);
+  }
+  close(ends[1]);
+  std::string output;
+  char part[4096];
+  for (ssize_t count; (count = read(ends[0], part, sizeof(part))) > 0;) output.append(part, static_cast<size_t>(count));
+  close(ends[0]);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_THAT(output, ::testing::ContainsRegex(absl::StrCat("Expected equality(.|\n)*", Awaits())));
+}
+
+TEST(CrashReportDeathTest, ContextComesWithTheReport) {
+  EXPECT_DEATH(
+      {
+        InstallCrashReport();
+        SetCrashContext([](TextWriter write) { write("  at half past nine\n"); });
+        abort();
+      },
+      "SIGABRT(.|\n)*at half past nine");
+}
+
+// And no address, which is another field of the same memory.
+TEST(CrashReportDeathTest, ASignalFromOutsideSaysWhoSentIt) {
+  EXPECT_EXIT(
+      {
+        InstallCrashReport();
+        const pid_t self = getpid();
+        if (fork() == 0) {
+          kill(self, SIGABRT);
+          _exit(0);
+        }
+        for (;;) pause();
+      },
+      ::testing::KilledBySignal(SIGABRT), "SIGABRT from process [0-9]+ \\*\\*\\*\n(.|\n)*TestBody");
+}
+
+// A program's own handler stays, and the option says that there is to be no report.
+TEST(CrashReportDeathTest, AHandlerThatIsThereStays) {
+  EXPECT_EXIT(
+      {
+        signal(SIGABRT, [](int) { _exit(77); });
+        Crash(Fault::kAbort);
+      },
+      ::testing::ExitedWithCode(77), "^$");
+}
+
+TEST(CrashReportDeathTest, CanBeTurnedOff) {
+  EXPECT_EXIT(
+      {
+        Runtime runtime(RuntimeOptions().set_crash_report(false));
+        struct sigaction action = {};
+        sigaction(SIGABRT, nullptr, &action);
+        _exit(action.sa_handler == SIG_DFL ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "^$");
+}
+
+}  // namespace
+}  // namespace tandem
