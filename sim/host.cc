@@ -241,6 +241,12 @@ void Host::RunTurns() {
       CHECK(shard_->Turn(Instant::InfinitePast()));
       if (shard_->main_ended() && !shutting_down_) BeginShutdown();
       if (give_up_ == Instant::InfiniteFuture()) give_up_ = shard_->cancelled_at() + kGrace;
+      // Its awaits take no time: without this it would fill the grace time of the world with turns for minutes.
+      if (shard_->most_refused_awaits() >= Executor::kManyRefusedAwaits) [[unlikely]] {
+        return world_.Fail(absl::AbortedError(
+            absl::StrCat("host ", name_, ": a task ignores its cancellation (leave a loop when an await fails):\n",
+                         DescribeTasks())));
+      }
       has_work = HasWork();
     }
   }

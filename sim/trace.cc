@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "tandem/sim/virtual_time.h"
 
 namespace tandem::sim {
 
@@ -119,10 +120,9 @@ std::string FormatTraceRecord(const TraceRecord& record) {
 }
 
 size_t FormatTraceRecord(const TraceRecord& record, char (&text)[kTraceRecordTextMax]) {
-  constexpr int64_t kSecond = 1'000'000'000;
   const int size =
-      absl::SNPrintF(text, sizeof(text), "#%d t=%d.%09d host=%d %s a=%d b=%d c=%d", record.ordinal,
-                     record.time_ns / kSecond, record.time_ns % kSecond, record.host, TraceKindName(record.kind),
+      absl::SNPrintF(text, sizeof(text), "#%d t=%s host=%d %s a=%d b=%d c=%d", record.ordinal,
+                     VirtualTimeText(record.time_ns).view(), record.host, TraceKindName(record.kind),
                      static_cast<int64_t>(record.a), static_cast<int64_t>(record.b), static_cast<int64_t>(record.c));
   return std::min<size_t>(static_cast<size_t>(size), sizeof(text) - 1);
 }

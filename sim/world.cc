@@ -9,8 +9,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/interpose.h"
 #include "tandem/sim/sim_reactor.h"
+#include "tandem/sim/virtual_time.h"
 
 namespace tandem::sim {
 namespace {
@@ -49,6 +51,7 @@ World::World(const WorldOptions& options)
       hooks_{this, &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom, &World::Sleep} {
   CHECK(current_world == nullptr) << "there is one world at a time";
   current_world = this;
+  SetCrashContext(&WriteWhere);
   EnterWorld(hooks_);
   trace_.set_sink(options_.trace_sink());
   network_ = std::make_unique<Network>(queue_, trace_, options_.seed());
@@ -68,7 +71,22 @@ World::~World() {
   hosts_.clear();
   network_.reset();
   LeaveWorld();
+  SetCrashContext(nullptr);
   current_world = nullptr;
+}
+
+void World::WriteWhere(TextWriter write) {
+  const World& self = *current_world;
+  write("  at ");
+  write(VirtualTimeText(self.queue_.now_ns()).view());
+  write(" s of virtual time, ");
+  if (self.running_ == nullptr) {
+    write("outside of any host\n");
+    return;
+  }
+  write("on host ");
+  write(self.running_->name());
+  write("\n");
 }
 
 World* World::Current() { return current_world; }

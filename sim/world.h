@@ -29,6 +29,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "tandem/core/async/await_stack.h"
 #include "tandem/core/base/instant.h"
 #include "tandem/core/base/intrusive_list.h"
 #include "tandem/core/base/random.h"
@@ -93,6 +94,10 @@ class World {
 
   uint64_t seed() const { return options_.seed(); }
   ScheduleKind schedule() const { return schedule_; }
+  // The host whose turn it is; null between turns.
+  const Host* running_host() const { return running_; }
+  // When the time of the world began.
+  static Instant start() { return Instant::FromNanoseconds(EventQueue::kStartNs); }
   // The time of the world, which is the monotonic clock of every host.
   Instant Now() const { return Instant::FromNanoseconds(queue_.now_ns()); }
   // A stream of random numbers for the test's own use: depends on the seed, `name` and how often it was drawn.
@@ -166,6 +171,9 @@ class World {
 
   struct CallbackTag;
   class Callback;
+
+  // For the report of a crash: the time and the host that runs.
+  static void WriteWhere(TextWriter write);
 
   std::vector<std::string> HostNames() const;
   // Runs the next event, or, when no other is left at this instant, the next host; false when there is nothing before

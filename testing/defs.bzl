@@ -61,7 +61,10 @@ def tandem_test(
         testonly = True,
         srcs = srcs,
         hdrs = hdrs,
-        deps = deps + [Label("@com_google_googletest//:gtest")],
+        deps = deps + [
+            Label("@com_google_googletest//:gtest"),
+            Label("//testing:expectation_context_at_start"),
+        ],
         alwayslink = True,  # Tests register themselves; nothing refers to them.
         tags = ["manual"],
         visibility = ["//visibility:private"],

@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -34,8 +35,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
+#include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/interpose.h"
 #include "tandem/sim/reexec.h"
+#include "tandem/testing/expectation_context.h"
 #include "tandem/testing/runner_build.h"
 #include "tandem/testing/runner_divergence.h"
 #include "tandem/testing/runner_flags.h"
@@ -91,6 +94,10 @@ int64_t WallLimitNs(const RunnerFlags& flags) {
   return (flags.wall_limit_s != 0 ? static_cast<int64_t>(flags.wall_limit_s) : fallback) * kNsPerSecond;
 }
 
+Detail DetailOf(const RunnerFlags& flags) {
+  return {flags.seed.has_value() ? 1u : 0u, flags.stderr_threshold, flags.min_log_level, flags.verbosity};
+}
+
 SeedPool::Options PoolOptions(const Run& run, int trace_fd) {
   SeedPool::Options options;
   const uint64_t jobs = run.flags.jobs == 0 ? ProcessorCount() : run.flags.jobs;
@@ -99,6 +106,7 @@ SeedPool::Options PoolOptions(const Run& run, int trace_fd) {
   options.randomize_addresses = run.flags.aslr;
   options.trace_fd = trace_fd;
   options.wall_limit_ns = WallLimitNs(run.flags);
+  options.detail = DetailOf(run.flags);
   options.echo_output = run.flags.seed.has_value();
   return options;
 }
@@ -162,6 +170,7 @@ class TestRun {
   void Execute();
 
  private:
+  void ExecuteHere();
   // Runs `seeds` in `pool` and hands over each outcome as it comes. Stops early after too many failures.
   void RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds, const std::function<void(SeedOutcome)>& handle);
   void HandleFirst(SeedOutcome outcome);
@@ -182,13 +191,38 @@ class TestRun {
   uint64_t passed_ = 0;
   uint64_t skipped_ = 0;
   uint64_t failed_ = 0;
+  uint64_t smallest_failed_ = std::numeric_limits<uint64_t>::max();
   std::string skip_message_;
   std::vector<SeedOutcome> differing_;  // The second runs that were not as the first.
   int64_t start_ns_ = sim::RealNow();
   int64_t next_progress_ns_ = start_ns_;
 };
 
+// In this process, under gtest's own eyes: what a debugger looks at. Outside of the world the machine is real, and the
+// addresses are other ones than in a child.
+void TestRun::ExecuteHere() {
+  static const bool initialized = [this] {
+    InitializeSeedLog(DetailOf(run_.flags));
+    InstallCrashReport();
+    PrintContextOfExpectations();
+    return true;
+  }();
+  static_cast<void>(initialized);
+  const absl::Status opened = OpenTraces(run_);
+  if (!opened.ok()) {
+    ADD_FAILURE_AT(test_.file, test_.line) << opened;
+    return;
+  }
+  const SeedResult result = test_.run({*run_.flags.seed, run_.flags.max_events, run_.trace_fd, /*all_faults=*/true});
+  if (result.failed) ADD_FAILURE_AT(test_.file, test_.line) << result.message;
+  if (run_.flags.print_digest) {
+    printf("seed %ju digest %016jx%016jx\n", static_cast<uintmax_t>(*run_.flags.seed),
+           static_cast<uintmax_t>(result.digest_high), static_cast<uintmax_t>(result.digest_low));
+  }
+}
+
 void TestRun::Execute() {
+  if (run_.flags.here) return ExecuteHere();
   const absl::Status started = StartPools(run_);
   if (!started.ok()) {
     ADD_FAILURE_AT(test_.file, test_.line) << "cannot start the seeds: " << started;
@@ -215,7 +249,8 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
   const bool trace = !run_.flags.trace.empty();
   size_t begun = 0;
   uint64_t ended = 0;
-  const auto enough = [this] { return failed_ >= kMaxFailures && !run_.flags.keep_going; };
+  const uint64_t most = run_.flags.fail_fast ? 1 : kMaxFailures;
+  const auto enough = [this, most] { return failed_ >= most && !run_.flags.keep_going; };
   while ((begun < seeds.size() && !enough()) || ended < begun) {
     while (pool.HasFreeSlot() && begun < seeds.size() && !enough()) {
       pool.Begin(index_, seeds[begun++], run_.flags.max_events, trace);
@@ -273,12 +308,18 @@ void TestRun::FailDiffering() {
   }
 }
 
+// All about the smallest seed so far, and a line about each other: they tend to say the same.
 void TestRun::Fail(const SeedOutcome& outcome) {
-  std::string printed;
-  if (!outcome.output.empty() && !run_.flags.seed.has_value()) {
-    printed = absl::StrCat("--- what it printed:\n", absl::StripTrailingAsciiWhitespace(outcome.output), "\n---\n");
+  std::string text = outcome.message;
+  if (outcome.seed < smallest_failed_) {
+    smallest_failed_ = outcome.seed;
+    if (!outcome.output.empty() && !run_.flags.seed.has_value()) {
+      absl::StrAppend(&text, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(outcome.output), "\n---\n");
+    }
+  } else {
+    text = absl::StrCat(text.substr(0, text.find('\n')), "\n");
   }
-  ADD_FAILURE_AT(test_.file, test_.line) << "seed " << outcome.seed << " failed: " << outcome.message << printed
+  ADD_FAILURE_AT(test_.file, test_.line) << "seed " << outcome.seed << " failed: " << text
                                          << "replay: " << ReplayCommand(run_, test_, outcome.seed);
 }
 
@@ -312,7 +353,8 @@ void TestRun::PrintSummary() {
                                   failed_, " failed");
   if (skipped_ > 0) absl::StrAppend(&line, ", ", skipped_, " skipped");
   if (ran < seeds_.size()) {
-    absl::StrAppend(&line, "; ", seeds_.size() - ran, " not run after ", failed_, " failures (--keep_going runs all)");
+    absl::StrAppend(&line, "; ", seeds_.size() - ran, " not run after ", failed_,
+                    failed_ == 1 ? " failure" : " failures", run_.flags.fail_fast ? "" : " (--keep_going runs all)");
   }
   if (run_.shard.count > 1) absl::StrAppend(&line, "; shard ", run_.shard.index + 1, " of ", run_.shard.count);
   absl::StrAppendFormat(&line, ", %.1f s", static_cast<double>(sim::RealNow() - start_ns_) / kNsPerSecond);

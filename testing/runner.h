@@ -20,7 +20,8 @@ namespace tandem::testing {
 struct SeedOptions {
   uint64_t seed = 1;
   uint64_t max_events = 0;
-  int trace_fd = -1;  // Where to write the trace, one event per line; -1 for no trace.
+  int trace_fd = -1;        // Where to write the trace, one event per line; -1 for no trace.
+  bool all_faults = false;  // Whether a failure shows its whole plan of faults, or a screen of it.
 };
 
 struct SeedResult {

@@ -35,7 +35,7 @@ struct FlagEntry {
   const char* name;
   const char* value_name;  // nullptr for a switch.
   const char* help;
-  std::variant<uint64_t*, std::optional<uint64_t>*, bool*, std::string*> target;
+  std::variant<uint64_t*, std::optional<uint64_t>*, int*, bool*, std::string*> target;
   uint64_t number_min = 0;  // Of a number.
   uint64_t number_max = kAnyNumber;
 };
@@ -56,6 +56,12 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
       {"print_digest", nullptr, "print the digest of each seed", &flags.print_digest},
       {"trace", "FILE", "with --seed: write the trace to FILE, or to standard output for -", &flags.trace},
       {"keep_going", nullptr, "do not stop after 10 failed seeds", &flags.keep_going},
+      {"fail_fast", nullptr, "stop after the first failed seed", &flags.fail_fast},
+      {"here", nullptr, "with --seed: run it in this process, for a debugger", &flags.here},
+      {"stderrthreshold", "N", "show LOG() from this severity on: 0 INFO (default), 1 WARNING, 2 ERROR, 3 FATAL",
+       &flags.stderr_threshold, 0, 3},
+      {"minloglevel", "N", "do not even make LOG() lines below this severity (0)", &flags.min_log_level, 0, 3},
+      {"v", "N", "show VLOG(n) up to this n (0)", &flags.verbosity, 0, 100},
       {"aslr", nullptr, "leave address randomisation on, to find what depends on the order of addresses", &flags.aslr},
       {"help", nullptr, "print this", &flags.help},
   };
@@ -104,6 +110,8 @@ absl::Status Set(const FlagEntry& entry, std::optional<absl::string_view> value)
   }
   if (uint64_t* const* target = std::get_if<uint64_t*>(&entry.target)) {
     **target = number;
+  } else if (int* const* small = std::get_if<int*>(&entry.target)) {
+    **small = static_cast<int>(number);
   } else {
     *std::get<std::optional<uint64_t>*>(entry.target) = number;
   }
@@ -128,6 +136,15 @@ absl::Status CheckTogether(const RunnerFlags& flags) {
   }
   if (!flags.trace.empty() && !flags.seed.has_value()) {
     return absl::InvalidArgumentError("--trace needs --seed: the traces of several seeds would mix");
+  }
+  if (flags.here && !flags.seed.has_value()) {
+    return absl::InvalidArgumentError("--here needs --seed: each seed has a process of its own otherwise");
+  }
+  if (flags.here && flags.check_determinism) {
+    return absl::InvalidArgumentError("--here and --check_determinism exclude each other: one process runs one seed");
+  }
+  if (flags.fail_fast && flags.keep_going) {
+    return absl::InvalidArgumentError("--fail_fast and --keep_going exclude each other");
   }
   if (!flags.trace.empty() && flags.check_determinism) {
     return absl::InvalidArgumentError("--trace and --check_determinism exclude each other: both use the trace");

@@ -28,6 +28,11 @@ struct RunnerFlags {
   bool check_determinism = false;
   bool print_digest = false;
   bool keep_going = false;
+  bool fail_fast = false;
+  bool here = false;
+  int stderr_threshold = 0;  // As the flags of absl/log/flags.h by the same names.
+  int min_log_level = 0;
+  int verbosity = 0;
   bool aslr = false;
   bool help = false;
   std::string trace;

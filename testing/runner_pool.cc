@@ -22,6 +22,7 @@
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tandem/sim/interpose.h"
@@ -90,6 +91,19 @@ void ParseReport(absl::string_view report, SeedOutcome& outcome, bool& has_resul
         break;
     }
   }
+}
+
+// From the stack that a seed prints when it is stopped.
+absl::string_view WhyItDoesNotEnd(absl::string_view output) {
+  for (const absl::string_view call : {"lll_lock_wait", "pthread_mutex_", "pthread_rwlock_", "sem_wait"}) {
+    if (absl::StrContains(output, call)) {
+      return "it is blocked on a lock of the machine (std::mutex?), and there is no other thread to give it back";
+    }
+  }
+  for (const absl::string_view call : {"pthread_cond_", "futex_"}) {
+    if (absl::StrContains(output, call)) return "it is blocked on what another thread would do, and there is none";
+  }
+  return "a loop that never awaits?";
 }
 
 }  // namespace
@@ -206,6 +220,7 @@ void SeedPool::Begin(uint32_t test, uint64_t seed, uint64_t max_events, bool tra
   slot.command.seed = seed;
   slot.command.max_events = max_events;
   slot.command.trace = trace ? 1 : 0;
+  slot.command.detail = options_.detail;
   if (alive_) {
     StartSlot(index);
   } else {
@@ -308,10 +323,11 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
   outcome.seed = slot.command.seed;
   bool has_result = false;
   ParseReport(slot.report, outcome, has_result);
+  outcome.output = slot.output.Take();
   std::string end = death;
   if (slot.stops > 0) {
     end = absl::StrCat("no end after ", options_.wall_limit_ns / kNsPerMs,
-                       " ms of real time, stopped: a loop that never awaits?");
+                       " ms of real time, stopped: ", WhyItDoesNotEnd(outcome.output));
   } else if (end.empty() && !has_result) {
     end = "exited before the test's end";
   }
@@ -319,7 +335,6 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
     outcome.failed = true;
     absl::StrAppend(&outcome.message, end, "\n");
   }
-  outcome.output = slot.output.Take();
   slot.report.clear();
   slot.taken = false;
   slot.started = false;

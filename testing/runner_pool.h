@@ -51,7 +51,8 @@ class SeedPool {
     bool randomize_addresses = false;
     int trace_fd = -1;          // Where traced seeds write.
     int64_t wall_limit_ns = 0;  // Of each seed, in real time.
-    bool echo_output = false;   // Whether what seeds print also goes to standard error at once.
+    Detail detail;
+    bool echo_output = false;  // Whether what seeds print also goes to standard error at once.
   };
 
   // Starts the zygote. Errors are those of the machine: no memory, no processes, no descriptors left.

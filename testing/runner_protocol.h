@@ -31,6 +31,14 @@ inline constexpr int kChildTraceDescriptor = kChildReportDescriptor + 1;
 
 enum class CommandKind : uint32_t { kRun, kSignal };
 
+// How much of a seed is shown.
+struct Detail {
+  uint32_t all_faults = 0;       // Of a failure: 0 shows a screen of its faults.
+  int32_t stderr_threshold = 0;  // Of LOG(), as the flags by these names.
+  int32_t min_log_level = 0;
+  int32_t verbosity = 0;
+};
+
 struct Command {
   CommandKind kind;
   uint32_t slot;
@@ -39,6 +47,7 @@ struct Command {
   uint64_t seed;
   uint64_t max_events;
   uint32_t trace;
+  Detail detail;
 };
 
 enum class EventKind : uint32_t {

@@ -2,31 +2,28 @@
 //
 // What a child does between its fork and its _exit().
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <unwind.h>
 
-#include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "absl/debugging/failure_signal_handler.h"
-#include "absl/debugging/stacktrace.h"
-#include "absl/debugging/symbolize.h"
+#include "absl/base/log_severity.h"
 #include "absl/log/check.h"
+#include "absl/log/globals.h"
 #include "absl/log/initialize.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/await_stack.h"
+#include "tandem/core/crash/crash_report.h"
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_build.h"
 #include "tandem/testing/runner_output.h"
@@ -63,10 +60,16 @@ class ReportingListener : public ::testing::EmptyTestEventListener {
     constexpr int kMaxReports = 20;  // An expectation in a loop may fail a million times.
     if (++reports_ > kMaxReports) return;
     const std::string place =
-        part.file_name() == nullptr ? "" : absl::StrCat(part.file_name(), ":", part.line_number(), ": ");
+        part.file_name() == nullptr ? "" : absl::StrCat(ProjectPath(part.file_name()), ":", part.line_number(), ": ");
     // FAIL() and ADD_FAILURE() say on a line of its own what everybody knows here.
     const absl::string_view message = absl::StripPrefix(part.message(), "Failed\n");
-    SendRecord(part.skipped() ? RecordKind::kSkip : RecordKind::kFailure, absl::StrCat(place, message));
+    std::string text = absl::StrCat(place, message);
+    if (part.failed()) {
+      absl::StrAppend(&text, "\n");
+      WriteCrashContext([&](absl::string_view more) { absl::StrAppend(&text, more); });
+      text.resize(absl::StripSuffix(text, "\n").size());
+    }
+    SendRecord(part.skipped() ? RecordKind::kSkip : RecordKind::kFailure, text);
   }
 
  private:
@@ -87,57 +90,17 @@ void ArrangeDescriptors(const Command& command) {
   for (int fd = 3; fd < kChildReportDescriptor; ++fd) close(fd);
 }
 
-// The stack as the tables of exceptions describe it. Abseil follows frame pointers, and libc has none: a stack that
-// begins in abort() would end there, and not show who freed memory twice or let an exception go.
-struct StackWalk {
-  void** addresses;
-  int* sizes;
-  int count;
-  int limit;
-  int skip;
-};
-
-_Unwind_Reason_Code TakeFrame(_Unwind_Context* context, void* argument) {
-  StackWalk& walk = *static_cast<StackWalk*>(argument);
-  if (walk.skip-- > 0) return _URC_NO_REASON;
-  const auto address = _Unwind_GetIP(context);
-  if (walk.count == walk.limit || address == 0) return _URC_END_OF_STACK;  // The process begins in a frame at 0.
-  if (walk.sizes != nullptr) walk.sizes[walk.count] = 0;
-  walk.addresses[walk.count++] = reinterpret_cast<void*>(address);
-  return _URC_NO_REASON;
-}
-
-int WalkStack(void** addresses, int* sizes, int limit, int skip, const void* /*context*/, int* dropped) {
-  StackWalk walk{addresses, sizes, 0, limit, skip};
-  _Unwind_Backtrace(&TakeFrame, &walk);
-  if (dropped != nullptr) *dropped = 0;
-  return walk.count;
-}
-
-void (*g_handle_abort)(int, siginfo_t*, void*) = nullptr;  // Abseil's.
-
-void OnAbort(int signal, siginfo_t* info, void* context) {
-  absl::SetStackUnwinder(&WalkStack);
-  g_handle_abort(signal, info, context);
-}
-
-void PrintStackOnCrash() {
-  // ASan and UBSan have handlers of their own for these, which say more. That of TSan dies of its own report.
-  constexpr int kLeftToSanitizers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
-  struct sigaction actions[std::size(kLeftToSanitizers)];
-  for (size_t i = 0; i < std::size(actions); ++i) sigaction(kLeftToSanitizers[i], nullptr, &actions[i]);
-  absl::InitializeSymbolizer("/proc/self/exe");
-  absl::InstallFailureSignalHandler(absl::FailureSignalHandlerOptions());
-  struct sigaction on_abort;
-  sigaction(SIGABRT, nullptr, &on_abort);
-  g_handle_abort = std::exchange(on_abort.sa_sigaction, &OnAbort);
-  sigaction(SIGABRT, &on_abort, nullptr);
-  if (!kSanitized || kThreadSanitizer) return;
-  for (size_t i = 0; i < std::size(actions); ++i) sigaction(kLeftToSanitizers[i], &actions[i], nullptr);
+void ReportCrashes() {
+  if (kThreadSanitizer) {
+    // Its handlers die of their own report.
+    for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) ::signal(signal, SIG_DFL);
+  }
+  InstallCrashReport();
 }
 
 void RunSeed(const Command& command) {
-  const SeedOptions options{command.seed, command.max_events, command.trace != 0 ? kChildTraceDescriptor : -1};
+  const SeedOptions options{command.seed, command.max_events, command.trace != 0 ? kChildTraceDescriptor : -1,
+                            command.detail.all_faults != 0};
   const SeedResult result = SimTestAt(command.test).run(options);
   if (result.failed) SendRecord(RecordKind::kFailure, result.message);
   const ResultRecord record{result.digest_high, result.digest_low, result.events};
@@ -146,12 +109,19 @@ void RunSeed(const Command& command) {
 
 }  // namespace
 
+void InitializeSeedLog(const Detail& detail) {
+  absl::InitializeLog();
+  absl::SetStderrThreshold(static_cast<absl::LogSeverityAtLeast>(detail.stderr_threshold));
+  absl::SetMinLogLevel(static_cast<absl::LogSeverityAtLeast>(detail.min_log_level));
+  absl::SetGlobalVLogLevel(detail.verbosity);
+}
+
 void RunSeedAndExit(const Command& command) {
   ArrangeDescriptors(command);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);  // A core of each failing seed would cost seconds and fill the disk.
-  absl::InitializeLog();
-  PrintStackOnCrash();
+  InitializeSeedLog(command.detail);
+  ReportCrashes();
   ListenToExpectations();
   RunSeed(command);
   if (&__lsan_do_recoverable_leak_check != nullptr && __lsan_do_recoverable_leak_check() != 0) {

@@ -13,6 +13,9 @@ namespace tandem::testing {
 // that all children start with the same memory.
 [[noreturn]] void RunZygote();
 
+// Starts LOG() in a process that runs a seed.
+void InitializeSeedLog(const Detail& detail);
+
 // The rest of a child's life: runs the seed, reports, and ends with _exit().
 [[noreturn]] void RunSeedAndExit(const Command& command);
 

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "tandem/sim/host.h"
+#include "tandem/sim/log_lines.h"
 #include "tandem/sim/trace.h"
 #include "tandem/sim/world.h"
 #include "tandem/testing/runner.h"
@@ -51,9 +52,31 @@ class DescriptorSink final : public sim::TraceSink {
   const int fd_;
 };
 
-void PrintFaults(const sim::World& world) {
-  const std::string plan = world.fault_plan().ToString();
-  if (!plan.empty()) std::fprintf(stderr, "the faults of this seed:\n%s\n", plan.c_str());
+// What is longer hides the rest of a failure. A plan has up to some hundred entries.
+constexpr size_t kFaultsOnAScreen = 20;
+
+// Those that had begun; the others have done nothing.
+void PrintFaults(const sim::World& world, bool all) {
+  const absl::Duration passed = world.Now() - world.start();
+  std::string plan;
+  size_t shown = 0;
+  size_t left_out = 0;
+  size_t to_come = 0;
+  for (const sim::FaultEntry& entry : world.fault_plan().entries()) {
+    if (entry.from > passed) {
+      ++to_come;
+    } else if (shown == kFaultsOnAScreen && !all) {
+      ++left_out;
+    } else {
+      ++shown;
+      absl::StrAppend(&plan, entry.ToString(), "\n");
+    }
+  }
+  if (shown == 0 && to_come == 0) return;
+  if (left_out > 0) absl::StrAppend(&plan, "... and ", left_out, " more: the seed alone shows all\n");
+  if (to_come > 0) absl::StrAppend(&plan, "(", to_come, " more would have begun later)\n");
+  std::fprintf(stderr, "the faults of this seed until its end, %s:\n%s\n", absl::FormatDuration(passed).c_str(),
+               plan.c_str());
 }
 
 // Whether a failed expectation has shown `text` already: tests expect what the world returns to be OK.
@@ -96,6 +119,10 @@ SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world
   world_options.set_seed(options.seed).set_max_events(options.max_events);
   if (options.trace_fd >= 0) world_options.set_trace_sink(&sink);
   sim::World world(world_options);
+  const sim::LogLines log([&world] {
+    const sim::Host* const host = world.running_host();
+    return sim::LogLines::Where{world.Now().nanoseconds(), host == nullptr ? "" : absl::string_view(host->name())};
+  });
 
   SeedResult result;
   result.message = TextOfException(world, body);
@@ -104,7 +131,7 @@ SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world
     result.failed = true;
     absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
   }
-  if (result.failed || ::testing::Test::HasFailure()) PrintFaults(world);
+  if (result.failed || ::testing::Test::HasFailure()) PrintFaults(world, options.all_faults);
   const sim::TraceDigest digest = world.digest();
   result.digest_high = digest.high;
   result.digest_low = digest.low;

@@ -9,11 +9,13 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "absl/log/check.h"
+#include "absl/log/log.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -98,6 +100,46 @@ SIM_TEST(Broken, LosesReplies) {
   EXPECT_EQ(replies, 20) << "at " << (world.Now() - Instant()) << ", " << world.random("test").Below(1000);
 }
 
+Task<absl::Status> Expects(bool bad) {
+  const absl::Status yielded = co_await Yield();
+  EXPECT_EQ(bad ? 2 : 1, 1);
+  co_return yielded;
+}
+
+Task<absl::Status> CallsExpects(bool bad) {
+  absl::Status status = co_await Expects(bad);
+  co_return status;
+}
+
+SIM_TEST(Broken, FailsAnExpectationInATask) {
+  const bool bad = world.seed() == kBadSeed;
+  sim::Host& host = world.AddHost("host", [bad] { return CallsExpects(bad); });
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+Task<void> Talks() {
+  const absl::Status slept = co_await Sleep(absl::Milliseconds(500));
+  if (!slept.ok()) co_return;
+  LOG(INFO) << "for your information";
+  LOG(WARNING) << "be careful";
+  VLOG(2) << "in detail";
+}
+
+Task<absl::Status> SpawnsTalk(bool bad) {
+  Spawn(&Talks);
+  const absl::Status slept = co_await Sleep(absl::Seconds(1));
+  if (slept.ok() && bad) co_return absl::InternalError("as planned");
+  co_return slept;
+}
+
+SIM_TEST(Broken, Logs) {
+  const bool bad = world.seed() == kBadSeed;
+  sim::Host& host = world.AddHost("host", [bad] { return SpawnsTalk(bad); });
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 // --- Ends of the process ---
 
 Task<absl::Status> AfterASecond(void (*function)()) {
@@ -126,6 +168,12 @@ void LoopForever() {
   }
 }
 
+void LockTwice() {
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> once(mutex);
+  const std::lock_guard<std::mutex> twice(mutex);
+}
+
 void CheckThatOneIsTwo() { CHECK_EQ(1, 2) << "as planned"; }
 
 void ThrowError() { throw std::runtime_error("nobody catches this"); }
@@ -149,6 +197,7 @@ void Leak() {
 
 SIM_TEST(Broken, Segfaults) { InBadSeed(world, &WriteToNull); }
 SIM_TEST(Broken, LoopsWithoutAwait) { InBadSeed(world, &LoopForever); }
+SIM_TEST(Broken, BlocksOnALock) { InBadSeed(world, &LockTwice); }
 SIM_TEST(Broken, FailsACheck) { InBadSeed(world, &CheckThatOneIsTwo); }
 SIM_TEST(Broken, FreesTwice) { InBadSeed(world, &FreeTwice); }
 SIM_TEST(Broken, ThrowsOutOfMain) { InBadSeed(world, &ThrowError); }
@@ -189,6 +238,38 @@ Task<void> SpinPolitely() {
     const absl::Status status = co_await Yield();
     if (!status.ok()) co_return;
   }
+}
+
+Task<void> IgnoreCancellation() {
+  for (;;) static_cast<void>(co_await Sleep(absl::Seconds(1)));
+}
+
+SIM_TEST(Broken, IgnoresItsCancellation) {
+  InBadSeed(world, [] { Spawn(&IgnoreCancellation); });
+  EXPECT_TRUE(world.RunFor(absl::Minutes(1)).ok());
+}
+
+Task<absl::Status> LockBoth(Mutex* first, Mutex* second) {
+  const absl::StatusOr<Mutex::Guard> one = co_await first->Lock();
+  if (!one.ok()) co_return one.status();
+  const absl::Status slept = co_await Sleep(absl::Seconds(1));
+  if (!slept.ok()) co_return slept;
+  const absl::StatusOr<Mutex::Guard> other = co_await second->Lock();
+  co_return other.status();
+}
+
+Task<absl::Status> LockInACircle(bool bad) {
+  Mutex a;
+  Mutex b;
+  const auto [one, other] = co_await WhenAll(LockBoth(&a, &b), LockBoth(bad ? &b : &a, bad ? &a : &b));
+  co_return one.ok() ? other : one;
+}
+
+SIM_TEST(Broken, LocksInACircle) {
+  const bool bad = world.seed() == kBadSeed;
+  sim::Host& host = world.AddHost("host", [bad] { return LockInACircle(bad); });
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 Task<absl::Status> SpawnSpinner(bool bad) {

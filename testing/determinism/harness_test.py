@@ -3,6 +3,8 @@
 """What the harness says about simulations that fail, and that its replay lines keep their promise."""
 
 import os
+import re
+import subprocess
 import sys
 import unittest
 
@@ -39,15 +41,39 @@ class OneBadSeed(unittest.TestCase):
 
     def test_segfault(self):
         failure = self.run_case("Segfaults")
-        # ThreadSanitizer shows the innermost function only.
-        callers = [] if is_built_with(b"tsan", BROKEN) else ["AfterASecond"]
-        self.assert_lines(failure.text, "WriteToNull", *callers)
+        self.assert_lines(failure.text, r"broken_program.cc:\d+ in .*WriteToNull|broken_program.cc:\d+:\d+",
+                          r"at 1\.0\d+ s of virtual time, on host host", r"broken_program.cc:\d+ in .*AfterASecond")
+
+    def test_failed_expectation_says_where_the_task_was(self):
+        failure = self.run_case("FailsAnExpectationInATask")
+        self.assert_lines(failure.message, r"broken_program.cc:\d+: .*1\n", r"s of virtual time, on host host",
+                          r"at testing/determinism/broken_program.cc:\d+ in .*Expects",
+                          r"at testing/determinism/broken_program.cc:\d+ in .*CallsExpects")
 
     def test_loop_without_await(self):
         failure = self.run_case("LoopsWithoutAwait", "--wall_limit_s=2")
         self.assertIn("no end after 2000 ms of real time", failure.message)
         if not is_built_with(b"tsan", BROKEN):  # ThreadSanitizer lets no signal into a loop.
             self.assertIn("LoopForever", failure.text)
+
+    def test_lock_that_nobody_gives_back(self):
+        failure = self.run_case("BlocksOnALock", "--wall_limit_s=2")
+        if not is_built_with(b"tsan", BROKEN):  # ThreadSanitizer has a report of its own for this.
+            self.assertIn("it is blocked on a lock of the machine (std::mutex?)", failure.message)
+            self.assertRegex(failure.text, r"broken_program.cc:\d+ in .*LockTwice")
+
+    def test_task_that_ignores_its_cancellation(self):
+        failure = self.run_case("IgnoresItsCancellation")
+        self.assert_lines(failure.message, "host host: a task ignores its cancellation",
+                          "waits for: nothing: it ignores its cancellation",
+                          r"at testing/determinism/broken_program.cc:\d+ in .*IgnoreCancellation")
+
+    def test_circle_of_locks(self):
+        failure = self.run_case("LocksInACircle")
+        place = r"[^\n]*broken_program.cc:\d+ in [^\n]*LockBoth"
+        self.assert_lines(failure.message, "stuck: host host has not ended", "a circle, in which each task waits for the next:",
+                          r"task (\d+) waits for the lock of a mutex that was locked at" + place + r"[^\n]* by task (\d+)",
+                          r"task \2 waits for the lock of a mutex that was locked at" + place + r"[^\n]* by task \1\n")
 
     def test_failed_check(self):
         failure = self.run_case("FailsACheck")
@@ -131,7 +157,7 @@ class Replay(unittest.TestCase):
         again = BROKEN.replay(failure.replay, "--print_digest")
         self.assertEqual(again.exit_code, 1, again.output)
         self.assertEqual(list(again.failures), [seed], again.output)
-        self.assertEqual(again.failures[seed].message, failure.message)
+        self.assertTrue(again.failures[seed].message.startswith(failure.message), failure.message)
         self.assertEqual(again.failures[seed].replay, failure.replay)
         self.assertEqual(again.digests, {seed: digest})
         self.assertIn("[sim] seed %d\n" % seed, again.output)
@@ -142,11 +168,32 @@ class Replay(unittest.TestCase):
         self.assertEqual(run.exit_code, 1)
         self.assertGreater(len(run.failures), 4)
         self.assertLess(len(run.failures), 40)
-        self.assertGreater(len({failure.message for failure in run.failures.values()}), len(run.failures) // 2)
+        self.assertGreater(len({run.digests[seed] for seed in run.failures}), len(run.failures) // 2)
         for seed, failure in run.failures.items():
             again = self.check_replay(seed, failure, run.digests[seed])
-            faults = failure.text.split("the faults of this seed:\n", 1)[1].split("\n---\n", 1)[0]
-            self.assertIn(faults, again.output)
+            self.assertRegex(again.output, r"the faults of this seed until its end, .*:\n\w+")
+        # All is said about the smallest alone: the same message and the same output many times hide what differs.
+        smallest = min(run.failures)
+        self.assertIn("the faults of this seed", run.failures[smallest].text)
+        brief = [seed for seed, failure in run.failures.items() if failure.text.count("\n") == 1]
+        self.assertGreaterEqual(len(brief), len(run.failures) - 5)
+        self.assertNotIn(smallest, brief)
+
+    def test_a_screen_of_faults_and_all_of_them_for_one_seed(self):
+        run = BROKEN.run("--gtest_filter=Broken.LosesReplies", "--seeds=40", "--keep_going")
+        smallest = min(run.failures)
+        faults = run.failures[smallest].text.split("the faults of this seed", 1)[1].split("\n---\n", 1)[0]
+        self.assertLess(len(faults.splitlines()), 25)
+        more = re.search(r"\.\.\. and (\d+) more", faults)
+        self.assertTrue(more, faults)
+        again = BROKEN.replay(run.failures[smallest].replay)
+        all_faults = again.output.split("the faults of this seed", 1)[1].split("\n\n", 1)[0]
+        self.assertEqual(len(all_faults.splitlines()), len(faults.splitlines()) - 1 + int(more.group(1)))
+
+    def test_fail_fast_stops_at_the_first(self):
+        run = BROKEN.run("--gtest_filter=Broken.LosesReplies", "--seeds=40", "--fail_fast", "--jobs=1")
+        self.assertEqual(len(run.failures), 1, run.output)
+        self.assertRegex(run.output, r"seeds?, 1 failed; \d+ not run after 1 failure,")
 
     def test_with_bazel_has_the_test_and_its_arguments(self):
         env = dict(sim_program.PLAIN_ENVIRONMENT, TEST_TARGET="//testing/determinism:broken_program",
@@ -170,15 +217,70 @@ class Replay(unittest.TestCase):
         self.assertIn("--gtest_filter=Broken.Exits --seed=%d\n" % BAD_SEED, run.output)
 
 
+class Log(unittest.TestCase):
+    """LOG() of a host: when, where and who."""
+
+    LINE = r"^%s 1\.500000000 host/Talks broken_program\.cc:\d+\] %s$"
+
+    def run_log(self, *flags):
+        return BROKEN.run("--gtest_filter=Broken.Logs", "--seed=%d" % BAD_SEED, *flags).output
+
+    def test_a_line_has_the_virtual_time_the_host_and_the_task(self):
+        output = self.run_log()
+        self.assertRegex(output, "(?m)" + self.LINE % ("I", "for your information"))
+        self.assertRegex(output, "(?m)" + self.LINE % ("W", "be careful"))
+        self.assertNotIn("in detail", output)
+        self.assertNotIn("2030", output)
+
+    def test_the_log_of_the_failing_seed_is_shown(self):
+        run = BROKEN.run("--gtest_filter=Broken.Logs", "--seeds=%d" % SEEDS)
+        self.assertEqual(run.output.count("for your information"), 1)
+
+    def test_abseils_flags(self):
+        output = self.run_log("--stderrthreshold=1")
+        self.assertNotIn("for your information", output)
+        self.assertIn("be careful", output)
+        self.assertNotIn("for your information", self.run_log("--minloglevel=1"))
+        self.assertRegex(self.run_log("--v=2"), "(?m)" + self.LINE % ("I", "in detail"))
+
+
+class Debugger(unittest.TestCase):
+
+    def test_stops_in_a_failing_seed(self):
+        run = subprocess.run(
+            ["gdb", "-nx", "-q", "-batch", "-ex", "break WriteToNull", "-ex", "run", "-ex", "backtrace 2", "--args",
+             BROKEN.path, "--gtest_filter=Broken.Segfaults", "--seed=%d" % BAD_SEED, "--here"],
+            env=sim_program.PLAIN_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=120, text=True)
+        self.assertRegex(run.stdout, r"(?s)Breakpoint 1, .*WriteToNull.*broken_program\.cc:\d+")
+        self.assertRegex(run.stdout, r"#1 .*AfterASecond.*broken_program\.cc:\d+")
+
+    def test_here_fails_as_a_seed_does(self):
+        flags = ["--gtest_filter=Broken.FailsAnExpectationInATask", "--seed=%d" % BAD_SEED, "--print_digest"]
+        here, child = BROKEN.run(*flags, "--here"), BROKEN.run(*flags)
+        self.assertEqual(here.exit_code, 1)
+        self.assertEqual(here.digests, child.digests)
+        self.assertRegex(here.output, r"broken_program.cc:\d+: Failure")
+        self.assertRegex(here.output, r"at testing/determinism/broken_program.cc:\d+ in .*CallsExpects")
+
+
 class Flags(unittest.TestCase):
 
     def test_unknown_flag_gives_the_list(self):
         run = BROKEN.run("--sedes=3")
         self.assertEqual(run.exit_code, 2)
         self.assertIn("unknown flag --sedes=3", run.output)
-        for flag in ("--seed=S", "--seeds=N", "--seed_start=S", "--max_events=N", "--check_determinism",
+        for flag in ("--fail_fast", "--here", "--stderrthreshold=N", "--minloglevel=N", "--v=N", "--seed=S", "--seeds=N", "--seed_start=S", "--max_events=N", "--check_determinism",
                      "--print_digest", "--trace=FILE", "--wall_limit_s=S", "--keep_going", "--aslr"):
             self.assertIn("\n  %s " % flag, run.output)
+
+    def test_flags_that_exclude_each_other(self):
+        for flags, words in ((["--here"], "--here needs --seed"), (["--fail_fast", "--keep_going"], "exclude each other"),
+                             (["--seed=1", "--here", "--check_determinism"], "exclude each other"),
+                             (["--stderrthreshold=4"], "a whole number from 0 to 3")):
+            run = BROKEN.run(*flags)
+            self.assertEqual(run.exit_code, 2)
+            self.assertIn(words, run.output)
 
     def test_trace_shows_each_record_with_its_digest(self):
         run = ONE_TEST.run("--seed=2", "--trace=-", "--print_digest")

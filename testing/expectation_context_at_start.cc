@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Linked into every tandem_test.
+
+#include "tandem/testing/expectation_context.h"
+
+namespace tandem::testing {
+namespace {
+
+[[maybe_unused]] const bool called = [] {
+  PrintContextOfExpectations();
+  return true;
+}();
+
+}  // namespace
+}  // namespace tandem::testing
