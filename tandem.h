@@ -24,6 +24,7 @@
 #include "tandem/core/net/connection_pool.h"      // IWYU pragma: export
 #include "tandem/core/net/copy.h"                 // IWYU pragma: export
 #include "tandem/core/net/framing.h"              // IWYU pragma: export
+#include "tandem/core/net/lines.h"                // IWYU pragma: export
 #include "tandem/core/net/lingering_close.h"      // IWYU pragma: export
 #include "tandem/core/net/pipe.h"                 // IWYU pragma: export
 #include "tandem/core/net/resolver.h"             // IWYU pragma: export

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <fstream>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -541,6 +542,46 @@ TEST_F(ApiExamples, LineReader) {
   Send(client, "one\ntwo\r\nthree");
   EXPECT_OK(Run(client.ShutdownWrite()));
   EXPECT_THAT(Run(CountLines(&server)), IsOkAndHolds(3u));
+}
+
+// [ServeLines]
+class PhoneBook {
+ public:
+  // "NAME NUMBER" remembers, "NAME" asks.
+  Task<absl::StatusOr<std::string>> Answer(std::string line) {
+    const size_t space = line.find(' ');
+    std::string& number = numbers_[line.substr(0, space)];
+    if (space != std::string::npos) number = line.substr(space + 1);
+    co_return number;
+  }
+
+ private:
+  std::map<std::string, std::string> numbers_;
+};
+
+Task<absl::Status> ServePhoneBook(TcpListener listener) {
+  PhoneBook book;
+  auto handler = [&book](std::string line) { return book.Answer(std::move(line)); };
+  co_return co_await ServeLines(std::move(listener), handler, ServeLinesOptions().set_line_limit(1000));
+}
+
+Task<absl::StatusOr<std::string>> NumberOf(std::string server, std::string name) {
+  absl::StatusOr<TcpStream> stream = co_await WithTimeout(absl::Seconds(5), Connect(server));
+  if (!stream.ok()) co_return stream.status();
+  LineClient client(*std::move(stream));  // Many calls may follow, one at a time.
+  co_return co_await WithTimeout(absl::Seconds(1), client.Call(name));
+}
+// [end]
+
+TEST_F(ApiExamples, ServeLines) {
+  TcpListener listener = Listen();
+  const std::string address = listener.LocalAddress().ToString();
+  auto serving = Start(ServePhoneBook(std::move(listener)));
+  EXPECT_THAT(Run(NumberOf(address, "alice")), IsOkAndHolds(""));
+  EXPECT_THAT(Run(NumberOf(address, "alice 555-1234")), IsOkAndHolds("555-1234"));
+  EXPECT_THAT(Run(NumberOf(address, "alice")), IsOkAndHolds("555-1234"));
+  serving->Cancel();
+  EXPECT_EQ(Wait(serving).code(), absl::StatusCode::kCancelled);
 }
 
 // [FrameReader]

@@ -18,7 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "tandem/examples/command_line.h"
+#include "tandem/core/base/command_line.h"
 #include "tandem/tandem.h"
 
 ABSL_FLAG(uint16_t, port, 7777, "TCP port to listen on; 0 picks a free one");

@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "tandem/examples/command_line.h"
+#include "tandem/core/base/command_line.h"
 #include "tandem/tandem.h"
 
 ABSL_FLAG(uint16_t, port, 7777, "UDP port to bind to; 0 picks a free one");

@@ -22,7 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "tandem/examples/command_line.h"
+#include "tandem/core/base/command_line.h"
 #include "tandem/examples/kv/server.h"
 #include "tandem/tandem.h"
 

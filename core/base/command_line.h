@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The command line of the example servers: Abseil's flags, with a --help that shows the program's own.
+// The command line of a program: Abseil's flags, with a --help that shows the program's own.
+//
+//   ABSL_FLAG(uint16_t, port, 7000, "TCP port to listen on");
+//
+//   int main(int argc, char** argv) {
+//     tandem::ParseFlags(argc, argv, "A server of something. SIGINT or SIGTERM stops it.", __FILE__);
 
-#ifndef TANDEM_EXAMPLES_COMMAND_LINE_H_
-#define TANDEM_EXAMPLES_COMMAND_LINE_H_
+#ifndef TANDEM_CORE_BASE_COMMAND_LINE_H_
+#define TANDEM_CORE_BASE_COMMAND_LINE_H_
 
 #include <string>
 
@@ -22,4 +27,4 @@ void ParseFlags(int argc, char** argv, absl::string_view about, absl::string_vie
 
 }  // namespace tandem
 
-#endif  // TANDEM_EXAMPLES_COMMAND_LINE_H_
+#endif  // TANDEM_CORE_BASE_COMMAND_LINE_H_

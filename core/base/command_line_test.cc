@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tandem/examples/command_line.h"
+#include "tandem/core/base/command_line.h"
 
 #include <cstdint>
 #include <string>
