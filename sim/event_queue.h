@@ -2,7 +2,7 @@
 //
 // The virtual clock and what happens on it.
 //
-// Time is a count of nanoseconds that moves only when RunNext() takes the next event; idle time costs nothing. Events
+// Time is a count of nanoseconds from 0 that moves only when RunNext() takes the next event; idle time costs nothing. Events
 // of one instant run in the order in which they were scheduled. An Event is embedded in its owner, so scheduling
 // allocates nothing (the heap's array grows and is kept).
 //
@@ -47,9 +47,6 @@ class Event {
 
 class EventQueue {
  public:
-  // Where the clock starts. Not zero, so that a zero that leaks out of an uninitialised field is noticed.
-  static constexpr int64_t kStartNs = 1'000'000'000;
-
   EventQueue() = default;
   EventQueue(const EventQueue&) = delete;
   EventQueue& operator=(const EventQueue&) = delete;
@@ -99,7 +96,7 @@ class EventQueue {
   void RemoveAt(size_t index);
 
   std::vector<Entry> heap_;
-  int64_t now_ns_ = kStartNs;
+  int64_t now_ns_ = 0;
   uint64_t next_sequence_ = 0;
   uint64_t executed_ = 0;
   uint64_t executed_at_this_instant_ = 0;

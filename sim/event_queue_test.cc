@@ -29,14 +29,14 @@ TEST(EventQueueTest, RunsByTimeThenByOrderOfScheduling) {
   std::vector<int> log;
   Recorder a(log, 1), b(log, 2), c(log, 3), d(log, 4);
 
-  queue.Schedule(a, EventQueue::kStartNs + 20);
-  queue.Schedule(b, EventQueue::kStartNs + 10);
-  queue.Schedule(c, EventQueue::kStartNs + 20);
-  queue.Schedule(d, EventQueue::kStartNs + 10);
+  queue.Schedule(a, 20);
+  queue.Schedule(b, 10);
+  queue.Schedule(c, 20);
+  queue.Schedule(d, 10);
   while (!queue.empty()) queue.RunNext();
 
   EXPECT_EQ(log, (std::vector<int>{2, 4, 1, 3}));
-  EXPECT_EQ(queue.now_ns(), EventQueue::kStartNs + 20);
+  EXPECT_EQ(queue.now_ns(), 20);
   EXPECT_EQ(queue.executed(), 4u);
   EXPECT_EQ(queue.executed_at_this_instant(), 2u);
 }
@@ -45,14 +45,14 @@ TEST(EventQueueTest, WhatIsPastRunsNowAndAfterWhatWasThere) {
   EventQueue queue;
   std::vector<int> log;
   Recorder a(log, 1), b(log, 2);
-  queue.AdvanceTo(EventQueue::kStartNs + 100);
+  queue.AdvanceTo(100);
 
-  queue.Schedule(a, EventQueue::kStartNs + 100);
+  queue.Schedule(a, 100);
   queue.Schedule(b, 0);
   while (!queue.empty()) queue.RunNext();
 
   EXPECT_EQ(log, (std::vector<int>{1, 2}));
-  EXPECT_EQ(queue.now_ns(), EventQueue::kStartNs + 100);
+  EXPECT_EQ(queue.now_ns(), 100);
 }
 
 TEST(EventQueueTest, ACancelledEventDoesNotRun) {
@@ -74,24 +74,24 @@ TEST(EventQueueTest, ReschedulingMovesAnEventBothWays) {
   EventQueue queue;
   std::vector<int> log;
   Recorder a(log, 1), b(log, 2), c(log, 3);
-  const int64_t start = EventQueue::kStartNs;
-  queue.Schedule(a, start + 10);
-  queue.Schedule(b, start + 20);
-  queue.Schedule(c, start + 30);
+  queue.Schedule(a, 10);
+  queue.Schedule(b, 20);
+  queue.Schedule(c, 30);
 
-  queue.Reschedule(a, start + 40);
-  queue.Reschedule(c, start + 5);
-  EXPECT_EQ(c.time_ns(), start + 5);
+  queue.Reschedule(a, 40);
+  queue.Reschedule(c, 5);
+  EXPECT_EQ(c.time_ns(), 5);
   while (!queue.empty()) queue.RunNext();
 
   EXPECT_EQ(log, (std::vector<int>{3, 2, 1}));
 }
 
 TEST(EventQueueTest, AgreesWithASortedListUnderRandomUse) {
+  constexpr std::pair<int64_t, uint64_t> kNotScheduled = {-1, 0};
   EventQueue queue;
   std::vector<int> log;
   std::vector<std::unique_ptr<Recorder>> events;
-  std::vector<std::pair<int64_t, uint64_t>> expected(200);  // Time and sequence; time 0: not scheduled.
+  std::vector<std::pair<int64_t, uint64_t>> expected(200, kNotScheduled);  // Time and sequence.
   for (int i = 0; i < 200; ++i) events.push_back(std::make_unique<Recorder>(log, i));
   RandomStream random(7);
   uint64_t sequence = 0;
@@ -100,15 +100,15 @@ TEST(EventQueueTest, AgreesWithASortedListUnderRandomUse) {
     switch (random.Below(4)) {
       case 0:
         queue.Cancel(*events[i]);
-        expected[i] = {0, 0};
+        expected[i] = kNotScheduled;
         break;
       case 1:
         if (!queue.empty()) {
           size_t best = events.size();
           for (size_t k = 0; k < events.size(); ++k) {
-            if (expected[k].first != 0 && (best == events.size() || expected[k] < expected[best])) best = k;
+            if (expected[k] != kNotScheduled && (best == events.size() || expected[k] < expected[best])) best = k;
           }
-          expected[best] = {0, 0};
+          expected[best] = kNotScheduled;
           queue.RunNext();
           ASSERT_EQ(log.back(), static_cast<int>(best));
         }

@@ -17,8 +17,6 @@ namespace {
 
 constexpr uint64_t kMillion = 1'000'000;
 
-int64_t VirtualTime(absl::Duration since_start) { return EventQueue::kStartNs + absl::ToInt64Nanoseconds(since_start); }
-
 bool Matches(absl::string_view pattern, const HostStack& stack) { return pattern == "*" || pattern == stack.name(); }
 
 Probability Parts(uint64_t strength) { return Probability::Ratio(strength, kMillion); }
@@ -36,8 +34,8 @@ class FaultInjector::Fault {
 
   void Schedule() {
     EventQueue& queue = injector_.world_.queue();
-    queue.Schedule(begin_, VirtualTime(entry_.from));
-    queue.Schedule(end_, VirtualTime(entry_.to));
+    queue.Schedule(begin_, absl::ToInt64Nanoseconds(entry_.from));
+    queue.Schedule(end_, absl::ToInt64Nanoseconds(entry_.to));
   }
 
   const FaultEntry& entry() const { return entry_; }
@@ -233,7 +231,7 @@ void FaultInjector::ClogLinks(const Fault& fault) {
         const bool clogs = other->holds() && other->kind() == FaultKind::kClog;
         if (clogs && other->Hits(network.host(from), network.host(to))) until = std::max(until, other->entry().to);
       }
-      network.Clog(network.host(from), network.host(to), VirtualTime(until));
+      network.Clog(network.host(from), network.host(to), absl::ToInt64Nanoseconds(until));
     }
   }
 }

@@ -50,7 +50,7 @@ Link::Outcome Link::SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragme
     }
   }
   if (outcome.dropped) return outcome;
-  if (outcome.duplicate_arrival_ns == 0 &&
+  if (!outcome.duplicate_arrival_ns.has_value() &&
       conditions_.datagram_duplicate.Hits(Draw(kDatagramDuplicate, outcome.ordinal))) {
     outcome.duplicate_arrival_ns =
         outcome.arrival_ns + conditions_.latency.Sample(Draw(kDuplicateLatency, outcome.ordinal));

@@ -9,6 +9,7 @@
 #define TANDEM_SIM_LINK_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/log/check.h"
 #include "tandem/core/base/random.h"
@@ -95,7 +96,7 @@ class Link {
     DropReason reason = DropReason::kLoss;
     bool reordered = false;
     int64_t arrival_ns = 0;
-    int64_t duplicate_arrival_ns = 0;  // 0: no duplicate.
+    std::optional<int64_t> duplicate_arrival_ns;  // When a second copy arrives, if there is one.
   };
   // Decides about the next packet, of `bytes` bytes, sent at `now_ns`.
   Outcome Send(int64_t now_ns, uint32_t bytes);

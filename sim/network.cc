@@ -139,7 +139,7 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
     Drop(packet, outcome.reason);
     return;
   }
-  if (outcome.duplicate_arrival_ns != 0) SendCopy(packet, outcome.duplicate_arrival_ns);
+  if (outcome.duplicate_arrival_ns.has_value()) SendCopy(packet, *outcome.duplicate_arrival_ns);
   int64_t arrival = outcome.arrival_ns;
   if (last_arrival_ns != nullptr && !outcome.reordered) {
     arrival = std::max(arrival, *last_arrival_ns);

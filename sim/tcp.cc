@@ -241,7 +241,7 @@ bool TcpSocket::OnAcknowledgement(const Packet& packet) {
     // A closed window has opened: the back-off of its probes, which were answered, does not count against what is sent
     // now. (Where something is in flight, no probes were sent.)
     if (!sender_.in_flight()) tries_ = 0;
-    probes_since_ns_ = 0;
+    probes_since_ns_.reset();
   }
   unanswered_probes_ = 0;
   if (acknowledgement > sender_.unacknowledged()) return OnNewAcknowledgement(packet);
@@ -672,8 +672,8 @@ void TcpSocket::StopListening() {
 void TcpSocket::ArmRetransmit() {
   int64_t timeout = std::min(sender_.timeout_ns() << std::min(tries_, 20), kRetransmitMaxNs);
   if (options_.has(SocketOption::kUserTimeout)) [[unlikely]] {
-    if (probes_since_ns_ != 0) {
-      timeout = ClampToUserTimeout(timeout, probes_since_ns_);
+    if (probes_since_ns_.has_value()) {
+      timeout = ClampToUserTimeout(timeout, *probes_since_ns_);
     } else if (tries_ > 0) {
       timeout = ClampToUserTimeout(timeout, retransmits_since_ns_);
     }
@@ -754,8 +754,8 @@ bool TcpSocket::OnHandshakeTimer() {
 // The window is closed. The peer may keep it closed for ever, as long as it answers.
 bool TcpSocket::OnProbeTimer() {
   if (!sender_.has_unacknowledged()) return true;
-  if (probes_since_ns_ == 0) probes_since_ns_ = now_ns();
-  if (unanswered_probes_ >= (orphan_ ? kOrphanTries : kDataTries) || user_timeout_passed(probes_since_ns_)) {
+  if (!probes_since_ns_.has_value()) probes_since_ns_ = now_ns();
+  if (unanswered_probes_ >= (orphan_ ? kOrphanTries : kDataTries) || user_timeout_passed(*probes_since_ns_)) {
     Die(ETIMEDOUT);
     return false;
   }

@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "absl/types/span.h"
 #include "tandem/core/io/address.h"
@@ -250,7 +251,7 @@ class TcpSocket final : public Event {
   int tries_ = 0;
   int unanswered_probes_ = 0;
   int64_t retransmits_since_ns_ = 0;  // When what was sent again first had been sent. Meaningful while tries_ > 0.
-  int64_t probes_since_ns_ = 0;       // When a probe of a closed window was first due; 0: the window is open.
+  std::optional<int64_t> probes_since_ns_;  // When a probe of a closed window was first due; none: it is open.
 
   uint64_t linger_ticket_ = 0;  // Of the close that waits.
 

@@ -9,6 +9,7 @@
 #define TANDEM_SIM_TCP_ACK_DELAY_H_
 
 #include <cstdint>
+#include <optional>
 
 namespace tandem::sim {
 
@@ -25,7 +26,7 @@ class TcpAckDelay {
   void OnAcknowledged() { bytes_ = 0; }
   // New bytes went out.
   void OnSent(int64_t now_ns) {
-    if (last_bytes_ns_ != 0 && now_ns - last_bytes_ns_ < kDelayedAckNs) ping_pong_ = true;
+    if (last_bytes_ns_.has_value() && now_ns - *last_bytes_ns_ < kDelayedAckNs) ping_pong_ = true;
   }
 
   // How much was received since the last ACK.
@@ -48,7 +49,7 @@ class TcpAckDelay {
 
  private:
   uint64_t bytes_ = 0;
-  int64_t last_bytes_ns_ = 0;
+  std::optional<int64_t> last_bytes_ns_;
   bool ping_pong_ = false;
   int quick_ = 0;
 };

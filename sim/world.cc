@@ -184,10 +184,9 @@ absl::Status World::RunUntilDone(Host& host, absl::Duration limit) {
   if (failed()) return failure_;
   if (host.status_.has_value()) return *host.status_;
   if (quiescent()) {
-    const absl::Duration passed = absl::Nanoseconds(queue_.now_ns() - EventQueue::kStartNs);
     return absl::FailedPreconditionError(absl::StrCat("stuck: host ", host.name(),
                                                       " has not ended, and nothing can happen any more after ",
-                                                      absl::FormatDuration(passed), ":\n", DescribeTasks()));
+                                                      VirtualTimeText(queue_.now_ns()).view(), " s:\n", DescribeTasks()));
   }
   queue_.AdvanceTo(until_ns);
   return absl::DeadlineExceededError(absl::StrCat("host ", host.name(), " has not ended within ",
@@ -237,8 +236,8 @@ void World::FailAsLivelock() {
   std::string text;
   if (events() >= options_.max_events()) {
     text = absl::StrCat("livelock: ", events(), " events (max_events) in ",
-                        absl::FormatDuration(absl::Nanoseconds(queue_.now_ns() - EventQueue::kStartNs)),
-                        " of virtual time; at this instant there ran:\n");
+                        VirtualTimeText(queue_.now_ns()).view(),
+                        " s of virtual time; at this instant there ran:\n");
   } else {
     text = absl::StrCat("livelock: ", kEventsAtOneInstantMax,
                         " events and turns of hosts, and next to no time has passed (what a loop waits for needs a "

@@ -96,9 +96,8 @@ class World {
   ScheduleKind schedule() const { return schedule_; }
   // The host whose turn it is; null between turns.
   const Host* running_host() const { return running_; }
-  // When the time of the world began.
-  static Instant start() { return Instant::FromNanoseconds(EventQueue::kStartNs); }
-  // The time of the world, which is the monotonic clock of every host.
+  // The time of the world, which is the monotonic clock of every host. It begins at Instant(), 0 s: what is shown of a
+  // run (LOG(), the trace, plans of faults, reports) counts from there.
   Instant Now() const { return Instant::FromNanoseconds(queue_.now_ns()); }
   // A stream of random numbers for the test's own use: depends on the seed, `name` and how often it was drawn.
   RandomStream& random(absl::string_view name);

@@ -57,7 +57,7 @@ constexpr size_t kFaultsOnAScreen = 20;
 
 // Those that had begun; the others have done nothing.
 void PrintFaults(const sim::World& world, bool all) {
-  const absl::Duration passed = world.Now() - world.start();
+  const absl::Duration passed = world.Now() - Instant();
   std::string plan;
   size_t shown = 0;
   size_t left_out = 0;
