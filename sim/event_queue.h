@@ -2,8 +2,8 @@
 //
 // The virtual clock and what happens on it.
 //
-// Time is a count of nanoseconds from 0 that moves only when RunNext() takes the next event; idle time costs nothing. Events
-// of one instant run in the order in which they were scheduled. An Event is embedded in its owner, so scheduling
+// Time is a count of nanoseconds from 0 that moves only when RunNext() takes the next event; idle time costs nothing.
+// Events of one instant run in the order in which they were scheduled. An Event is embedded in its owner, so scheduling
 // allocates nothing (the heap's array grows and is kept).
 //
 // Thread-hostile: one queue belongs to one thread.

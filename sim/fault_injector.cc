@@ -138,8 +138,9 @@ void FaultInjector::Record(const Fault& fault, bool begins) {
   world_.trace().Record(TraceKind::kFault, world_.queue().now_ns(), 0,
                         static_cast<uint64_t>(entry.kind) << 1 | (begins ? 1 : 0),
                         HashCombine(HashName(entry.target), HashName(entry.other)), entry.strength);
+  if (!begins && entry.to == entry.from) return;  // It happened at once.
   // Also when nobody reads it: a traced run must not allocate more than another.
-  world_.trace().Note((begins ? "fault begins: " : "fault ends: ") + entry.ToString());
+  world_.trace().Note(world_.queue().now_ns(), (begins ? "fault begins: " : "fault ends: ") + entry.ToString());
 }
 
 void FaultInjector::UpdateLinks() {

@@ -121,7 +121,8 @@ class Faults {
     kinds_ &= ~Bit(kind);
     return *this;
   }
-  // Host `name` is neither crashed nor killed nor paused. Its links and connections still suffer.
+  // Host `name` is neither crashed nor killed nor paused. Everything of Network() still hits it: its links suffer from
+  // both ends, and its connections, calls and lookups as well. A host without any fault: a plan by hand.
   Faults& Spare(absl::string_view name) {
     spared_.emplace_back(name);
     return *this;

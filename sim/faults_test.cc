@@ -165,6 +165,14 @@ TEST(FaultsTest, ASparedHostKeepsRunning) {
   }
 }
 
+TEST(FaultsTest, ASparedHostStillHasTheFaultsOfTheNetwork) {
+  const FaultPlan all = Faults::Network().Always().Generate(1, Hosts());
+
+  EXPECT_EQ(Faults::Network().Always().Spare("client").Generate(1, Hosts()).ToString(), all.ToString());
+  EXPECT_TRUE(std::any_of(all.entries().begin(), all.entries().end(),
+                          [](const FaultEntry& entry) { return entry.target == "client" && entry.other.empty(); }));
+}
+
 TEST(FaultsTest, OnlyNamedHostsAreStopped) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     for (const FaultEntry& entry : Faults::Hosts({"server"}).Always().Generate(seed, Hosts()).entries()) {

@@ -100,6 +100,7 @@ void Host::Start() {
   shard_ = std::make_unique<Shard>(std::move(reactor));
   shard_->set_name(name_);
   shard_->set_schedule_policy(schedule_.get());
+  if (world_.trace().has_sink()) shard_->set_task_observer(this);
   ++starts_;
   shutting_down_ = false;
   give_up_ = Instant::InfiniteFuture();
@@ -215,6 +216,8 @@ void Host::OnRunnable() {
   runnable_ = true;
   world_.runnable_.push_back(this);
 }
+
+void Host::OnResume() { world_.trace().Resume(world_.queue().now_ns(), index_); }
 
 int64_t Host::RunWork(BlockingWork& work) {
   CHECK(world_.running_ == nullptr && world_.slept_ns_ == 0);

@@ -40,12 +40,13 @@ class World;
 // so that, unlike elsewhere, a lambda with captures may itself be the coroutine.
 using HostMain = std::function<Task<absl::Status>()>;
 
-class Host final : private HostWaker {
+class Host final : private HostWaker, private TaskObserver {
  public:
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
   ~Host();
 
+  // As AddHost() was told.
   const std::string& name() const { return name_; }
   // Position in the order of AddHost(), from 0.
   uint32_t index() const { return index_; }
@@ -124,8 +125,9 @@ class Host final : private HostWaker {
 
   void Start();
   void OnRunnable() override;
+  void OnResume() override;
   int64_t RunWork(BlockingWork& work) override;
-  int64_t paused_until_ns() const override { return paused_ ? resume_.time_ns() : 0; }
+  int64_t paused_until_ns() const override { return paused_ ? resume_.time_ns() : -1; }
   void OnWakeUp();
   void OnPauseEnd();
   // Enters the shard and turns it until it waits. Called by the world when this host is at the head of its list.

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "tandem/core/base/random.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/reactor.h"
@@ -91,6 +92,13 @@ class HostStack {
   template <typename... Values>
   void Record(TraceKind kind, Values... values) {
     trace_.Record(kind, events_.now_ns(), index_, static_cast<uint64_t>(values)...);
+  }
+
+  // The same, with bytes for people.
+  template <typename... Values>
+  void RecordBytes(absl::string_view bytes, TraceKind kind, Values... values) {
+    trace_.About(bytes);
+    Record(kind, values...);
   }
 
   StackFaults& faults() { return faults_; }

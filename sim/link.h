@@ -73,6 +73,16 @@ enum class DropReason : uint8_t {
   kConnectFault = 6,
 };
 
+// What becomes of a packet.
+struct PacketFate {
+  uint32_t ordinal = 0;
+  bool dropped = false;
+  DropReason reason = DropReason::kLoss;
+  bool reordered = false;
+  int64_t arrival_ns = 0;
+  std::optional<int64_t> duplicate_arrival_ns;  // When a second copy arrives, if there is one.
+};
+
 class Link {
  public:
   Link(uint64_t key, const LinkConditions& conditions) : key_(key), conditions_(conditions) {}
@@ -90,19 +100,11 @@ class Link {
   // Loses one packet: the one with this ordinal. Packets of a link count from 0.
   void LosePacket(uint32_t ordinal) { lost_ordinal_ = ordinal; }
 
-  struct Outcome {
-    uint32_t ordinal = 0;
-    bool dropped = false;
-    DropReason reason = DropReason::kLoss;
-    bool reordered = false;
-    int64_t arrival_ns = 0;
-    std::optional<int64_t> duplicate_arrival_ns;  // When a second copy arrives, if there is one.
-  };
   // Decides about the next packet, of `bytes` bytes, sent at `now_ns`.
-  Outcome Send(int64_t now_ns, uint32_t bytes);
+  PacketFate Send(int64_t now_ns, uint32_t bytes);
   // The same for a datagram that travels in so many fragments: when one of them is lost, all of it is. A datagram that
   // is reordered takes the latency twice.
-  Outcome SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments);
+  PacketFate SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments);
 
  private:
   enum Purpose : uint64_t {

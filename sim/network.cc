@@ -22,7 +22,7 @@ uint64_t FromInt(int64_t value) { return static_cast<uint64_t>(value); }
 // What a packet is, for the trace.
 uint64_t Kind(const Packet& packet) { return Pair(packet.flags | uint32_t{packet.protocol} << 8, packet.size); }
 
-Link::Outcome SendDatagram(Link& link, int64_t now_ns, const Packet& packet) {
+PacketFate SendDatagram(Link& link, int64_t now_ns, const Packet& packet) {
   const uint32_t fragments =
       packet.from == packet.to ? 1 : std::max(1u, (packet.size + kFragmentPayloadBytes - 1) / kFragmentPayloadBytes);
   return link.SendDatagram(now_ns, packet.size + fragments * kDatagramHeaderBytes, fragments);
@@ -123,29 +123,31 @@ void Network::FreePacket(Packet& packet) {
 void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
   const int64_t now = now_ns();
   ++statistics_.packets_sent;
+  if (packet.protocol == Packet::kUdp) ++statistics_.datagrams_sent;
   if (packet.to == nullptr) {
+    trace_.About(packet);
     trace_.Record(TraceKind::kPacketUnreachable, now, packet.from->index(), Kind(packet) >> 32, packet.size,
                   packet.sequence);
     FreePacket(packet);
     return;
   }
   Link& link = packet.from->LinkTo(*packet.to);
-  const Link::Outcome outcome =
+  PacketFate fate =
       packet.protocol == Packet::kTcp ? link.Send(now, packet.size + kHeaderBytes) : SendDatagram(link, now, packet);
-  packet.link_ordinal = outcome.ordinal;
-  trace_.Record(TraceKind::kPacketSent, now, packet.from->index(), Pair(packet.to->index(), outcome.ordinal),
-                Kind(packet), packet.sequence);
-  if (outcome.dropped) {
-    Drop(packet, outcome.reason);
+  packet.link_ordinal = fate.ordinal;
+  if (last_arrival_ns != nullptr && !fate.reordered && !fate.dropped) {
+    // Packets of a connection arrive in order.
+    fate.arrival_ns = *last_arrival_ns = std::max(fate.arrival_ns, *last_arrival_ns);
+  }
+  trace_.About(packet, &fate);
+  trace_.Record(TraceKind::kPacketSent, now, packet.from->index(), Pair(packet.to->index(), fate.ordinal), Kind(packet),
+                packet.sequence);
+  if (fate.dropped) {
+    Drop(packet, fate.reason);
     return;
   }
-  if (outcome.duplicate_arrival_ns.has_value()) SendCopy(packet, *outcome.duplicate_arrival_ns);
-  int64_t arrival = outcome.arrival_ns;
-  if (last_arrival_ns != nullptr && !outcome.reordered) {
-    arrival = std::max(arrival, *last_arrival_ns);
-    *last_arrival_ns = arrival;
-  }
-  events_.Schedule(packet, arrival);
+  if (fate.duplicate_arrival_ns.has_value()) SendCopy(packet, *fate.duplicate_arrival_ns);
+  events_.Schedule(packet, fate.arrival_ns);
 }
 
 void Network::SendCopy(const Packet& packet, int64_t arrival_ns) {
@@ -183,6 +185,7 @@ void Network::Deliver(Packet& packet) {
     return;
   }
   ++statistics_.packets_delivered;
+  trace_.About(packet);
   trace_.Record(TraceKind::kPacketDelivered, now_ns(), packet.to->index(),
                 Pair(packet.from->index(), packet.link_ordinal), Kind(packet), packet.sequence);
   packet.to->OnPacket(packet);
@@ -191,6 +194,7 @@ void Network::Deliver(Packet& packet) {
 
 void Network::Drop(Packet& packet, DropReason reason) {
   ++statistics_.packets_lost;
+  trace_.About(packet);
   trace_.Record(TraceKind::kPacketLost, now_ns(), packet.from->index(), Pair(packet.to->index(), packet.link_ordinal),
                 static_cast<uint64_t>(reason));
   FreePacket(packet);

@@ -73,7 +73,9 @@ class Network {
     uint64_t packets_delivered = 0;
     uint64_t packets_lost = 0;
     uint64_t retransmissions = 0;
+    uint64_t datagrams_sent = 0;
     uint64_t datagrams_dropped = 0;  // Delivered, and the socket's receive buffer was full.
+    uint64_t lookups = 0;            // Of names.
   };
   const Statistics& statistics() const { return statistics_; }
 
@@ -92,6 +94,7 @@ class Network {
   void Deliver(Packet& packet);
   void CountRetransmission() { ++statistics_.retransmissions; }
   void CountDroppedDatagram() { ++statistics_.datagrams_dropped; }
+  void CountLookup() { ++statistics_.lookups; }
 
  private:
   static constexpr size_t kPacketsPerSlab = 256;

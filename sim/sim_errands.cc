@@ -83,7 +83,7 @@ void SimReactor::StartWork(Operation& operation) {
 
 void SimReactor::OnErrand(Errand& errand) {
   // The threads of a paused process stand still as well. At the very end of the pause it has to be over first.
-  const int64_t paused_until_ns = waker_ == nullptr ? 0 : waker_->paused_until_ns();
+  const int64_t paused_until_ns = waker_ == nullptr ? -1 : waker_->paused_until_ns();
   if (errand.phase != Errand::Phase::kLookup && paused_until_ns >= network_.now_ns()) {
     network_.events().Schedule(errand, paused_until_ns);
     return;
@@ -131,6 +131,7 @@ void SimReactor::StartLookup(Operation& operation) {
   const std::string& host = operation.lookup->host;
   Errand& errand = NewErrand(operation, Errand::Phase::kLookup);
   errand.ordinal = lookups_[host]++;
+  network_.CountLookup();
   const uint64_t key = HashCombine(random_seed_, HashName(host));
   const auto draw = [&](uint64_t purpose) { return HashCombine(HashCombine(key, purpose), errand.ordinal); };
   const StackFaults& faults = stack_.faults();
@@ -142,7 +143,7 @@ void SimReactor::StartLookup(Operation& operation) {
     latency_ns += static_cast<int64_t>(ReduceToRange(draw(kDrawLookupSlowTime), kSlowLookupMaxNs));
   }
   network_.events().Schedule(errand, network_.now_ns() + latency_ns);
-  stack_.Record(TraceKind::kLookup, HashName(host), errand.ordinal, errand.time_ns());
+  stack_.RecordBytes(host, TraceKind::kLookup, HashName(host), errand.ordinal, errand.time_ns());
 }
 
 void SimReactor::AnswerLookup(Errand& errand) {
@@ -153,7 +154,7 @@ void SimReactor::AnswerLookup(Errand& errand) {
   if (result == 0) {
     for (const SocketAddress& address : lookup.addresses) hash = HashCombine(hash, HashAddress(address));
   }
-  stack_.Record(TraceKind::kLookedUp, HashName(lookup.host), -result, hash);
+  stack_.RecordBytes(lookup.host, TraceKind::kLookedUp, HashName(lookup.host), -result, hash);
   EndErrand(errand, result);
 }
 

@@ -54,8 +54,8 @@ class HostWaker {
     work.Run();
     return 0;
   }
-  // The process does not run before, threads included; at or before the present: it runs.
-  virtual int64_t paused_until_ns() const { return 0; }
+  // The process does not run before or at this time, threads included; one that is past: it runs.
+  virtual int64_t paused_until_ns() const { return -1; }
 
  protected:
   ~HostWaker() = default;

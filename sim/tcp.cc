@@ -392,7 +392,7 @@ int64_t TcpSocket::Write(absl::Span<const IoSlice> slices, size_t skip, size_t l
 
 Buffer TcpSocket::Take(size_t limit) {
   Buffer buffer = receiver_.Pop(limit);
-  stack_.Record(TraceKind::kReceive, id_, buffer.size());
+  stack_.RecordBytes(buffer.view(), TraceKind::kReceive, id_, buffer.size());
   if (can_receive_data() && receiver_.IsUpdateDue(receive_capacity(), mss())) SendAck();
   return buffer;
 }

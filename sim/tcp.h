@@ -75,8 +75,11 @@ class TcpSocket final : public Event {
 
   TcpState state() const { return state_; }
   SocketId id() const { return id_; }
+  const TcpName& name() const { return name_; }
   void set_id(SocketId id) { id_ = id; }
   uint32_t generation() const { return generation_; }
+  // Of the SYN that this end sends.
+  uint64_t first_sequence() const { return sender_.first(); }
   // The path of this connection for addressed draws: the two hosts and which connection between them it is.
   uint64_t key() const { return key_; }
 

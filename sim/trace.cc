@@ -2,11 +2,7 @@
 
 #include "tandem/sim/trace.h"
 
-#include <algorithm>
-#include <utility>
-
 #include "absl/strings/str_format.h"
-#include "tandem/sim/virtual_time.h"
 
 namespace tandem::sim {
 
@@ -114,19 +110,6 @@ absl::string_view TraceKindName(TraceKind kind) {
 
 std::string TraceDigest::ToString() const { return absl::StrFormat("%016x%016x", high, low); }
 
-std::string FormatTraceRecord(const TraceRecord& record) {
-  char text[kTraceRecordTextMax];
-  return std::string(text, FormatTraceRecord(record, text));
-}
-
-size_t FormatTraceRecord(const TraceRecord& record, char (&text)[kTraceRecordTextMax]) {
-  const int size =
-      absl::SNPrintF(text, sizeof(text), "#%d t=%s host=%d %s a=%d b=%d c=%d", record.ordinal,
-                     VirtualTimeText(record.time_ns).view(), record.host, TraceKindName(record.kind),
-                     static_cast<int64_t>(record.a), static_cast<int64_t>(record.b), static_cast<int64_t>(record.c));
-  return std::min<size_t>(static_cast<size_t>(size), sizeof(text) - 1);
-}
-
 TraceDigest Trace::digest() const {
   // The last words folded in have not been spread over all bits yet.
   return TraceDigest{HashCombine(high_, low_), HashCombine(low_, high_ ^ records_)};
@@ -146,27 +129,6 @@ void Trace::Record(TraceKind kind, int64_t time_ns, uint32_t host, uint64_t a, u
 
 void Trace::Tell(TraceKind kind, int64_t time_ns, uint32_t host, uint64_t a, uint64_t b, uint64_t c) {
   sink_->OnRecord(TraceRecord{records_ - 1, time_ns, kind, host, a, b, c}, digest());
-}
-
-void BoundedTraceSink::OnRecord(const TraceRecord& record, const TraceDigest&) { Add(FormatTraceRecord(record)); }
-
-void BoundedTraceSink::OnNote(absl::string_view text) { Add(std::string(text)); }
-
-void BoundedTraceSink::Add(std::string line) {
-  if (limit_ == 0) return;
-  if (lines_.size() < limit_) {
-    lines_.push_back(std::move(line));
-    return;
-  }
-  lines_[next_] = std::move(line);
-  next_ = (next_ + 1) % limit_;
-}
-
-std::vector<std::string> BoundedTraceSink::Lines() const {
-  std::vector<std::string> result;
-  result.reserve(lines_.size());
-  for (size_t i = 0; i < lines_.size(); ++i) result.push_back(lines_[(next_ + i) % lines_.size()]);
-  return result;
 }
 
 }  // namespace tandem::sim

@@ -7,7 +7,7 @@
 // compiler. A record is {time, kind, host, a, b, c}; what a, b and c mean is said at the kind.
 //
 // Text costs nothing unless a sink is installed. A sink sees each record with the digest after it, so two runs that
-// differ can be compared record by record.
+// differ can be compared record by record; trace_text.h makes lines for people of them.
 
 #ifndef TANDEM_SIM_TRACE_H_
 #define TANDEM_SIM_TRACE_H_
@@ -17,12 +17,14 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
-#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "tandem/core/base/random.h"
 
 namespace tandem::sim {
+
+class Packet;
+struct PacketFate;
 
 // What happened. The values enter the digest: add at the end of a group, do not renumber.
 enum class TraceKind : uint16_t {
@@ -103,19 +105,23 @@ struct TraceRecord {
   uint64_t c = 0;
 };
 
-// "#12 t=1.000015000 host=0 packet_delivered a=4294967297 b=64 c=1000000001".
-std::string FormatTraceRecord(const TraceRecord& record);
-// Writes the same into `text`, without the final zero, and returns its length; it has at most kTraceRecordTextMax
-// characters. Allocates nothing, so that a run that is traced has the same addresses as one that is not.
-inline constexpr size_t kTraceRecordTextMax = 256;
-size_t FormatTraceRecord(const TraceRecord& record, char (&text)[kTraceRecordTextMax]);
+// What a record is about, for people; valid while the record is made.
+struct TraceAbout {
+  const Packet* packet = nullptr;
+  const PacketFate* fate = nullptr;  // Of a packet that is sent.
+  absl::string_view bytes;           // What is read, or the name that is looked up.
+};
 
-// Sees every record, with the digest that includes it.
+// Sees every record, with the digest that includes it. All else is not part of the digest.
 class TraceSink {
  public:
   virtual void OnRecord(const TraceRecord& record, const TraceDigest& digest) = 0;
-  // A remark for people, which is not part of the digest.
-  virtual void OnNote(absl::string_view) {}
+  // Comes right before the record, if at all.
+  virtual void OnAbout(const TraceAbout&) {}
+  // The running task of a host goes on.
+  virtual void OnResume(int64_t /*time_ns*/, uint32_t /*host*/) {}
+  // A remark for people.
+  virtual void OnNote(int64_t /*time_ns*/, absl::string_view /*text*/) {}
 
  protected:
   virtual ~TraceSink() = default;
@@ -130,11 +136,25 @@ class Trace {
   // Not inline: it is called from everywhere, and the code that runs for each packet has to fit into the cache.
   void Record(TraceKind kind, int64_t time_ns, uint32_t host, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0);
 
+  // For people: what the next record is about.
+  void About(const Packet& packet, const PacketFate* fate = nullptr) {
+    if (sink_ != nullptr) [[unlikely]] {
+      sink_->OnAbout({&packet, fate, {}});
+    }
+  }
+  void About(absl::string_view bytes) {
+    if (sink_ != nullptr) [[unlikely]] {
+      sink_->OnAbout({nullptr, nullptr, bytes});
+    }
+  }
   // Only for people. The caller builds `text` whether or not somebody reads it: a run that is traced must not allocate
   // more than one that is not.
-  void Note(absl::string_view text) {
-    if (sink_ != nullptr) sink_->OnNote(text);
+  void Note(int64_t time_ns, absl::string_view text) {
+    if (sink_ != nullptr) sink_->OnNote(time_ns, text);
   }
+  // Only for people, and only called when there is a sink.
+  void Resume(int64_t time_ns, uint32_t host) { sink_->OnResume(time_ns, host); }
+  bool has_sink() const { return sink_ != nullptr; }
 
   uint64_t records() const { return records_; }
   TraceDigest digest() const;
@@ -160,24 +180,6 @@ class Trace {
   uint64_t low_ = 0x62b821756295c58du;
   uint64_t records_ = 0;
   TraceSink* sink_ = nullptr;
-};
-
-// Keeps the last `limit` records and notes as text.
-class BoundedTraceSink final : public TraceSink {
- public:
-  explicit BoundedTraceSink(size_t limit) : limit_(limit) {}
-
-  void OnRecord(const TraceRecord& record, const TraceDigest& digest) override;
-  void OnNote(absl::string_view text) override;
-  // Oldest first.
-  std::vector<std::string> Lines() const;
-
- private:
-  void Add(std::string line);
-
-  const size_t limit_;
-  size_t next_ = 0;
-  std::vector<std::string> lines_;
 };
 
 // A hash of `size` bytes for the trace: the same on every little-endian machine, 8 bytes per multiplication.

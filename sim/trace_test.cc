@@ -52,10 +52,10 @@ TEST(TraceTest, ASinkSeesEveryRecordAndChangesNothing) {
   class Sink final : public TraceSink {
    public:
     void OnRecord(const TraceRecord& record, const TraceDigest& digest) override {
-      last = FormatTraceRecord(record);
+      last = record;
       last_digest = digest;
     }
-    std::string last;
+    TraceRecord last;
     TraceDigest last_digest;
   };
   Sink sink;
@@ -63,23 +63,15 @@ TEST(TraceTest, ASinkSeesEveryRecordAndChangesNothing) {
   with.set_sink(&sink);
 
   for (Trace* trace : {&with, &without}) trace->Record(TraceKind::kAccept, 1'000'015'000, 2, 3, 4);
-  with.Note("nothing to see");
+  with.Note(0, "nothing to see");
 
   EXPECT_EQ(with.digest(), without.digest());
   EXPECT_EQ(sink.last_digest, with.digest());
-  EXPECT_EQ(sink.last, "#0 t=1.000015000 host=2 accept a=3 b=4 c=0");
-}
-
-TEST(TraceTest, ABoundedSinkKeepsTheLastLines) {
-  BoundedTraceSink sink(2);
-  Trace trace;
-  trace.set_sink(&sink);
-
-  trace.Record(TraceKind::kUser, 0, 0, 1);
-  trace.Record(TraceKind::kUser, 0, 0, 2);
-  trace.Note("the end");
-
-  EXPECT_EQ(sink.Lines(), (std::vector<std::string>{"#1 t=0.000000000 host=0 user a=2 b=0 c=0", "the end"}));
+  EXPECT_EQ(sink.last.kind, TraceKind::kAccept);
+  EXPECT_EQ(sink.last.time_ns, 1'000'015'000);
+  EXPECT_EQ(sink.last.host, 2u);
+  EXPECT_EQ(sink.last.a, 3u);
+  EXPECT_EQ(sink.last.b, 4u);
 }
 
 TEST(TraceTest, HashBytesSeesEveryByteAndTheLength) {

@@ -314,7 +314,7 @@ int UdpSocket::Take(Datagram* datagram) {
     datagram->destination = SocketAddress();
     datagram->interface_index = 0;
   }
-  stack_.Record(TraceKind::kReceive, id_, size);
+  stack_.RecordBytes(datagram->data.view(), TraceKind::kReceive, id_, size);
   return 0;
 }
 

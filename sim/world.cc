@@ -178,19 +178,30 @@ void World::Run(int64_t until_ns, Done done) {
   }
 }
 
-absl::Status World::RunUntilDone(Host& host, absl::Duration limit) {
+template <typename Done>
+absl::Status World::RunUntilTrue(Done done, absl::Duration limit, absl::string_view what) {
   const int64_t until_ns = (Now() + limit).nanoseconds();
-  Run(until_ns, [&] { return host.status_.has_value(); });
+  Run(until_ns, done);
   if (failed()) return failure_;
-  if (host.status_.has_value()) return *host.status_;
+  if (done()) return absl::OkStatus();
   if (quiescent()) {
-    return absl::FailedPreconditionError(absl::StrCat("stuck: host ", host.name(),
-                                                      " has not ended, and nothing can happen any more after ",
-                                                      VirtualTimeText(queue_.now_ns()).view(), " s:\n", DescribeTasks()));
+    return absl::FailedPreconditionError(absl::StrCat("stuck: ", what, ", and nothing can happen any more after ",
+                                                      VirtualTimeText(queue_.now_ns()).view(), " s:\n",
+                                                      DescribeTasks()));
   }
   queue_.AdvanceTo(until_ns);
-  return absl::DeadlineExceededError(absl::StrCat("host ", host.name(), " has not ended within ",
-                                                  absl::FormatDuration(limit), ":\n", DescribeTasks()));
+  return absl::DeadlineExceededError(
+      absl::StrCat(what, " within ", absl::FormatDuration(limit), ":\n", DescribeTasks()));
+}
+
+absl::Status World::RunUntilDone(Host& host, absl::Duration limit) {
+  const absl::Status ran = RunUntilTrue([&] { return host.status_.has_value(); }, limit,
+                                        absl::StrCat("host ", host.name(), " has not ended"));
+  return ran.ok() ? *host.status_ : ran;
+}
+
+absl::Status World::RunUntil(absl::FunctionRef<bool()> done, absl::Duration limit) {
+  return RunUntilTrue(done, limit, "what the test waits for has not happened");
 }
 
 absl::Status World::RunFor(absl::Duration duration) {
@@ -235,8 +246,7 @@ bool World::IsLivelock() const {
 void World::FailAsLivelock() {
   std::string text;
   if (events() >= options_.max_events()) {
-    text = absl::StrCat("livelock: ", events(), " events (max_events) in ",
-                        VirtualTimeText(queue_.now_ns()).view(),
+    text = absl::StrCat("livelock: ", events(), " events (max_events) in ", VirtualTimeText(queue_.now_ns()).view(),
                         " s of virtual time; at this instant there ran:\n");
   } else {
     text = absl::StrCat("livelock: ", kEventsAtOneInstantMax,
@@ -252,7 +262,7 @@ void World::FailAsLivelock() {
 void World::Fail(absl::Status status) {
   if (failed()) return;
   failure_ = std::move(status);
-  trace_.Note(failure_.message());
+  trace_.Note(queue_.now_ns(), failure_.message());
 }
 
 std::string World::DescribeTasks() const {

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -94,7 +95,7 @@ class World {
 
   uint64_t seed() const { return options_.seed(); }
   ScheduleKind schedule() const { return schedule_; }
-  // The host whose turn it is; null between turns.
+  // The host whose turn it is, which tells a program where it runs; null between turns.
   const Host* running_host() const { return running_; }
   // The time of the world, which is the monotonic clock of every host. It begins at Instant(), 0 s: what is shown of a
   // run (LOG(), the trace, plans of faults, reports) counts from there.
@@ -109,6 +110,7 @@ class World {
   Host& AddHost(absl::string_view name, HostMain main);
   // Null when there is no host of this name.
   Host* FindHost(absl::string_view name);
+  // In the order of AddHost().
   const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
 
   // Turns "server:6379" into the IPv4 address of the host with this name, and a literal address into itself.
@@ -129,6 +131,10 @@ class World {
   //                        that ran and their tasks.
   //   kInternal            A process did not drain within 10 s after main had returned. The message lists its tasks.
   absl::Status RunUntilDone(Host& host, absl::Duration limit);
+  // Runs until `done()`, which is asked after each event and each turn of a host, or is true already. For what is not
+  // the end of a host: a count that a test keeps, a state of a cluster. Errors: as RunUntilDone(), beside those of
+  // main.
+  absl::Status RunUntil(absl::FunctionRef<bool()> done, absl::Duration limit);
   // Runs for `duration` of virtual time; the clock then shows its end. Errors: kAborted and kInternal as above.
   absl::Status RunFor(absl::Duration duration);
   // Runs until nothing can happen any more; tasks may be left waiting (see DescribeTasks()).
@@ -181,6 +187,9 @@ class World {
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
   template <typename Done>
   void Run(int64_t until_ns, Done done);
+  // Runs until `done()`; `what` has not happened where the result is an error.
+  template <typename Done>
+  absl::Status RunUntilTrue(Done done, absl::Duration limit, absl::string_view what);
   bool quiescent() const { return runnable_next_ == runnable_.size() && spinning_.empty() && queue_.empty(); }
   // Counts a turn of `host`; false when the world has failed and nothing may run any more.
   bool CountTurn(Host& host);

@@ -164,6 +164,38 @@ TEST(WorldTest, NothingToWaitForIsStuckWithFileAndLine) {
   EXPECT_TRUE(absl::StrContains(status.message(), "endless sleep")) << status;
 }
 
+TEST(WorldTest, RunUntilEndsAsSoonAsItsConditionHolds) {
+  World world;
+  bool happened = false;
+  world.AddHost("host", [] { return SleepForever(); });
+  world.After(absl::Seconds(3), [&] { happened = true; });
+  world.After(absl::Seconds(5), [] {});
+
+  EXPECT_TRUE(world.RunUntil([&] { return happened; }, absl::Seconds(10)).ok());
+  EXPECT_EQ(world.Now(), Instant() + absl::Seconds(3));
+  EXPECT_EQ(world.RunUntil([] { return false; }, absl::Seconds(1)).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(world.Now(), Instant() + absl::Seconds(4));
+  const absl::Status stuck = world.RunUntil([] { return false; }, absl::Seconds(10));
+  EXPECT_EQ(stuck.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(stuck.message(), "nothing can happen any more after 5.000000000 s:")) << stuck;
+  EXPECT_TRUE(absl::StrContains(stuck.message(), "endless sleep")) << stuck;
+}
+
+Task<absl::Status> TellNow(Instant* now) {
+  *now = Now();
+  co_return absl::OkStatus();
+}
+
+TEST(WorldTest, TimeBeginsAtZero) {
+  World world;
+  Instant seen = Instant::InfinitePast();
+  Host& host = world.AddHost("host", [&seen] { return TellNow(&seen); });
+
+  EXPECT_EQ(world.Now(), Instant());
+  EXPECT_TRUE(world.RunUntilDone(host, absl::Seconds(1)).ok());
+  EXPECT_EQ(seen, Instant());
+}
+
 TEST(WorldTest, RunForEndsAtItsTime) {
   World world;
   world.AddHost("host", [] { return SleepForever(); });
@@ -291,6 +323,8 @@ TEST(WorldTest, HostsHaveNamesAndAddresses) {
   Host& first = world.AddHost("first", [] { return SleepForever(); });
   Host& second = world.AddHost("second", [] { return SleepForever(); });
 
+  EXPECT_EQ(first.name(), "first");
+  EXPECT_EQ(world.hosts()[1]->name(), "second");
   EXPECT_EQ(first.address(80).ToString(), "10.0.0.1:80");
   EXPECT_EQ(second.address_ipv6(80).ToString(), "[fd00::2]:80");
   EXPECT_EQ(*world.Resolve("second:80"), second.address(80));

@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -176,7 +175,8 @@ class TestRun {
   void HandleFirst(SeedOutcome outcome);
   void HandleSecond(SeedOutcome outcome);
   void FailDiffering();
-  void Fail(const SeedOutcome& outcome);
+  void Fail(SeedOutcome outcome);
+  void ReportFailures();
   void PrintDigests();
   void ShowProgress(uint64_t ended);
   void PrintSummary();
@@ -191,7 +191,7 @@ class TestRun {
   uint64_t passed_ = 0;
   uint64_t skipped_ = 0;
   uint64_t failed_ = 0;
-  uint64_t smallest_failed_ = std::numeric_limits<uint64_t>::max();
+  std::vector<SeedOutcome> failures_;  // The one to look at first, then the others in a line each.
   std::string skip_message_;
   std::vector<SeedOutcome> differing_;  // The second runs that were not as the first.
   int64_t start_ns_ = sim::RealNow();
@@ -213,7 +213,8 @@ void TestRun::ExecuteHere() {
     ADD_FAILURE_AT(test_.file, test_.line) << opened;
     return;
   }
-  const SeedResult result = test_.run({*run_.flags.seed, run_.flags.max_events, run_.trace_fd, /*all_faults=*/true});
+  const SeedResult result =
+      test_.run({*run_.flags.seed, run_.flags.max_events, run_.trace_fd, /*trace_records=*/false, /*all_faults=*/true});
   if (result.failed) ADD_FAILURE_AT(test_.file, test_.line) << result.message;
   if (run_.flags.print_digest) {
     printf("seed %ju digest %016jx%016jx\n", static_cast<uintmax_t>(*run_.flags.seed),
@@ -239,6 +240,7 @@ void TestRun::Execute() {
     RunSeeds(*run_.second_pool, again, [this](SeedOutcome outcome) { HandleSecond(std::move(outcome)); });
     FailDiffering();
   }
+  ReportFailures();
   PrintSummary();
   if (skipped_ > 0 && passed_ + failed_ == 0) GTEST_SKIP() << skip_message_;
 }
@@ -246,7 +248,7 @@ void TestRun::Execute() {
 void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
                        const std::function<void(SeedOutcome)>& handle) {
   constexpr int64_t kTurnNs = kNsPerSecond / 2;
-  const bool trace = !run_.flags.trace.empty();
+  const TraceKind trace = run_.flags.trace.empty() ? TraceKind::kNone : TraceKind::kEvents;
   size_t begun = 0;
   uint64_t ended = 0;
   const uint64_t most = run_.flags.fail_fast ? 1 : kMaxFailures;
@@ -304,23 +306,46 @@ void TestRun::FailDiffering() {
     outcome.message = absl::StrCat("two runs of the seed differ: digest ", DigestText(first.result), " after ",
                                    first.result.events, " events, and ", DigestText(outcome.result), " after ",
                                    outcome.result.events, "\n", where, outcome.message);
-    Fail(outcome);
+    Fail(std::move(outcome));
   }
 }
 
-// All about the smallest seed so far, and a line about each other: they tend to say the same.
-void TestRun::Fail(const SeedOutcome& outcome) {
-  std::string text = outcome.message;
-  if (outcome.seed < smallest_failed_) {
-    smallest_failed_ = outcome.seed;
-    if (!outcome.output.empty() && !run_.flags.seed.has_value()) {
-      absl::StrAppend(&text, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(outcome.output), "\n---\n");
-    }
-  } else {
-    text = absl::StrCat(text.substr(0, text.find('\n')), "\n");
+// The seed to look at first: one that fails without faults, else the smallest. Of a crash nobody knows its faults.
+bool IsBefore(const SeedOutcome& a, const SeedOutcome& b) {
+  const bool plain_a = a.ended && a.result.faults == 0;
+  const bool plain_b = b.ended && b.result.faults == 0;
+  return plain_a != plain_b ? plain_a : a.seed < b.seed;
+}
+
+// Notes the failure for the end, when it is known which of them is worth reading.
+void TestRun::Fail(SeedOutcome outcome) {
+  if (!run_.flags.seed.has_value()) {
+    fprintf(stderr, "[sim] %s.%s: seed %ju failed\n", test_.suite, test_.name, static_cast<uintmax_t>(outcome.seed));
   }
-  ADD_FAILURE_AT(test_.file, test_.line) << "seed " << outcome.seed << " failed: " << text
-                                         << "replay: " << ReplayCommand(run_, test_, outcome.seed);
+  failures_.push_back(std::move(outcome));
+  if (failures_.size() == 1) return;
+  // The one to look at stays in front, and of the others a line is kept.
+  if (IsBefore(failures_.back(), failures_.front())) std::swap(failures_.back(), failures_.front());
+  SeedOutcome& other = failures_.back();
+  other.output.clear();
+  other.message = absl::StrCat(other.message.substr(0, other.message.find('\n')), "\n");
+}
+
+// A line about each failure, and at the end all about the one to look at: they tend to say the same.
+void TestRun::ReportFailures() {
+  if (failures_.empty()) return;
+  SeedOutcome& shown = failures_.front();
+  if (!shown.output.empty() && !run_.flags.seed.has_value()) {
+    absl::StrAppend(&shown.message, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(shown.output),
+                    "\n---\n");
+  }
+  std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
+  std::sort(failures_.begin(), failures_.end() - 1,
+            [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
+  for (const SeedOutcome& failure : failures_) {
+    ADD_FAILURE_AT(test_.file, test_.line) << "seed " << failure.seed << " failed: " << failure.message
+                                           << "replay: " << ReplayCommand(run_, test_, failure.seed);
+  }
 }
 
 // In the order of the seeds, each as soon as all before it are there.
@@ -389,7 +414,7 @@ class MappedTrace {
 void RunTraced(SeedPool& pool, int trace_fd, uint32_t test, uint64_t seed, uint64_t max_events) {
   CHECK_EQ(ftruncate(trace_fd, 0), 0);
   CHECK_EQ(lseek(trace_fd, 0, SEEK_SET), 0);
-  pool.Begin(test, seed, max_events, /*trace=*/true);
+  pool.Begin(test, seed, max_events, TraceKind::kRecords);
   while (!pool.Next(kNsPerSecond).has_value()) {
   }
 }

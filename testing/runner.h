@@ -20,8 +20,9 @@ namespace tandem::testing {
 struct SeedOptions {
   uint64_t seed = 1;
   uint64_t max_events = 0;
-  int trace_fd = -1;        // Where to write the trace, one event per line; -1 for no trace.
-  bool all_faults = false;  // Whether a failure shows its whole plan of faults, or a screen of it.
+  int trace_fd = -1;           // Where to write the trace, one event per line; -1 for no trace.
+  bool trace_records = false;  // Whether the trace is for comparing two runs rather than for people.
+  bool all_faults = false;     // Whether a failure shows its whole plan of faults, or a screen of it.
 };
 
 struct SeedResult {
@@ -30,6 +31,7 @@ struct SeedResult {
   uint64_t digest_high = 0;
   uint64_t digest_low = 0;
   uint64_t events = 0;
+  uint64_t faults = 0;  // Of its plan, those that may have done something.
 };
 
 // One simulation test. Lives as long as the process (a static variable), because the list of tests runs through it:

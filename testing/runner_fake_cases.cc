@@ -71,6 +71,16 @@ FAKE_CASE(FailsExpectationsOnMultiplesOf3) {
   return SeedResult();
 }
 
+// Seeds 2, 4 and 6 have no faults.
+FAKE_CASE(FailsWithAndWithoutFaults) {
+  SeedResult result;
+  result.failed = options.seed >= 3;
+  result.message = absl::StrCat("no answer\nmore about seed ", options.seed);
+  result.faults = options.seed % 2 == 0 ? 0 : 5;
+  printf("%ju faults of seed %ju\n", static_cast<uintmax_t>(result.faults), static_cast<uintmax_t>(options.seed));
+  return result;
+}
+
 FAKE_CASE(ReportsFailureOnSeed2) {
   SeedResult result;
   result.failed = options.seed == 2;

@@ -68,7 +68,7 @@ std::string DescribeDeath(int status) {
 }
 
 // The failures and the result among the records of a seed.
-void ParseReport(absl::string_view report, SeedOutcome& outcome, bool& has_result) {
+void ParseReport(absl::string_view report, SeedOutcome& outcome) {
   RecordHeader header;
   while (report.size() >= sizeof(header)) {
     memcpy(&header, report.data(), sizeof(header));
@@ -87,7 +87,7 @@ void ParseReport(absl::string_view report, SeedOutcome& outcome, bool& has_resul
       case RecordKind::kResult:
         if (payload.size() != sizeof(outcome.result)) break;
         memcpy(&outcome.result, payload.data(), sizeof(outcome.result));
-        has_result = true;
+        outcome.ended = true;
         break;
     }
   }
@@ -206,7 +206,7 @@ bool SeedPool::Send(const Command& command) {
   return write(command_fd_, &command, sizeof(command)) == static_cast<ssize_t>(sizeof(command));
 }
 
-void SeedPool::Begin(uint32_t test, uint64_t seed, uint64_t max_events, bool trace) {
+void SeedPool::Begin(uint32_t test, uint64_t seed, uint64_t max_events, TraceKind trace) {
   CHECK(HasFreeSlot());
   uint32_t index = 0;
   while (slots_[index].taken) ++index;
@@ -219,7 +219,7 @@ void SeedPool::Begin(uint32_t test, uint64_t seed, uint64_t max_events, bool tra
   slot.command.test = test;
   slot.command.seed = seed;
   slot.command.max_events = max_events;
-  slot.command.trace = trace ? 1 : 0;
+  slot.command.trace = trace;
   slot.command.detail = options_.detail;
   if (alive_) {
     StartSlot(index);
@@ -321,14 +321,13 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
   CHECK(slot.taken);
   SeedOutcome outcome;
   outcome.seed = slot.command.seed;
-  bool has_result = false;
-  ParseReport(slot.report, outcome, has_result);
+  ParseReport(slot.report, outcome);
   outcome.output = slot.output.Take();
   std::string end = death;
   if (slot.stops > 0) {
     end = absl::StrCat("no end after ", options_.wall_limit_ns / kNsPerMs,
                        " ms of real time, stopped: ", WhyItDoesNotEnd(outcome.output));
-  } else if (end.empty() && !has_result) {
+  } else if (end.empty() && !outcome.ended) {
     end = "exited before the test's end";
   }
   if (!end.empty()) {

@@ -23,6 +23,7 @@ struct SeedOutcome {
   uint64_t seed = 0;
   bool failed = false;
   bool skipped = false;
+  bool ended = false;   // By itself: there is a result.
   std::string message;  // Why it failed or was skipped.
   std::string output;   // What it printed: the beginning and the end, if it was much.
   ResultRecord result{};
@@ -65,7 +66,7 @@ class SeedPool {
   bool HasFreeSlot() const { return suspects_.empty() && taken_ < slots_.size(); }
 
   // Starts a seed in a free slot (CHECK).
-  void Begin(uint32_t test, uint64_t seed, uint64_t max_events, bool trace);
+  void Begin(uint32_t test, uint64_t seed, uint64_t max_events, TraceKind trace);
 
   // Waits until a running seed ends, and returns what became of it; nothing when `timeout_ns` passed before.
   std::optional<SeedOutcome> Next(int64_t timeout_ns);

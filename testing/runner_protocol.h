@@ -31,6 +31,8 @@ inline constexpr int kChildTraceDescriptor = kChildReportDescriptor + 1;
 
 enum class CommandKind : uint32_t { kRun, kSignal };
 
+enum class TraceKind : uint32_t { kNone, kEvents, kRecords };
+
 // How much of a seed is shown.
 struct Detail {
   uint32_t all_faults = 0;       // Of a failure: 0 shows a screen of its faults.
@@ -46,7 +48,7 @@ struct Command {
   uint32_t test;   // kRun, as the following.
   uint64_t seed;
   uint64_t max_events;
-  uint32_t trace;
+  TraceKind trace;
   Detail detail;
 };
 
@@ -77,6 +79,7 @@ struct ResultRecord {
   uint64_t digest_high;
   uint64_t digest_low;
   uint64_t events;
+  uint64_t faults;
 };
 
 }  // namespace tandem::testing

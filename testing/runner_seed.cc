@@ -85,7 +85,7 @@ void ListenToExpectations() {
 void ArrangeDescriptors(const Command& command) {
   const bool arranged = dup2(ReportDescriptor(command.slot), kChildReportDescriptor) >= 0 &&
                         dup2(OutputDescriptor(command.slot), 1) >= 0 && dup2(1, 2) >= 0 &&
-                        (command.trace == 0 || dup2(kTraceDescriptor, kChildTraceDescriptor) >= 0);
+                        (command.trace == TraceKind::kNone || dup2(kTraceDescriptor, kChildTraceDescriptor) >= 0);
   if (!arranged) _exit(1);
   for (int fd = 3; fd < kChildReportDescriptor; ++fd) close(fd);
 }
@@ -99,11 +99,12 @@ void ReportCrashes() {
 }
 
 void RunSeed(const Command& command) {
-  const SeedOptions options{command.seed, command.max_events, command.trace != 0 ? kChildTraceDescriptor : -1,
-                            command.detail.all_faults != 0};
+  const SeedOptions options{command.seed, command.max_events,
+                            command.trace != TraceKind::kNone ? kChildTraceDescriptor : -1,
+                            command.trace == TraceKind::kRecords, command.detail.all_faults != 0};
   const SeedResult result = SimTestAt(command.test).run(options);
   if (result.failed) SendRecord(RecordKind::kFailure, result.message);
-  const ResultRecord record{result.digest_high, result.digest_low, result.events};
+  const ResultRecord record{result.digest_high, result.digest_low, result.events, result.faults};
   SendRecord(RecordKind::kResult, absl::string_view(reinterpret_cast<const char*>(&record), sizeof(record)));
 }
 

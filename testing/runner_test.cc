@@ -229,6 +229,25 @@ TEST(RunnerTest, StopsAfterTenFailuresUnlessToldToGoOn) {
   EXPECT_THAT(all, HasSubstr("300 seeds, 100 failed"));
 }
 
+TEST(RunnerTest, ShowsAllAboutASeedThatFailsWithoutFaultsAndALineAboutTheOthers) {
+  const std::string output = RunCase("FailsWithAndWithoutFaults", "--seeds=7").output;
+
+  EXPECT_THAT(output, HasSubstr("7 seeds, 5 failed"));
+  EXPECT_THAT(output,
+              HasSubstr("seed 4 failed: no answer\nmore about seed 4\n--- what it printed:\n0 faults of seed 4\n"));
+  for (const std::string seed : {"3", "5", "6", "7"}) {
+    EXPECT_THAT(output, HasSubstr(absl::StrCat("seed ", seed, " failed: no answer\nreplay: ")));
+  }
+  EXPECT_THAT(output, Not(HasSubstr("5 faults of seed")));
+  EXPECT_LT(output.find("seed 7 failed: "), output.find("seed 4 failed: no answer"));
+}
+
+TEST(RunnerTest, ShowsAllAboutTheSmallestSeedWhereEachHasFaults) {
+  const std::string output = RunCase("FailsWithAndWithoutFaults", "--seeds=1 --seed_start=3").output;
+
+  EXPECT_THAT(output, HasSubstr("more about seed 3\n--- what it printed:\n5 faults of seed 3\n"));
+}
+
 TEST(RunnerTest, ResultOfTheWorldFailsTheSeed) {
   const Finished finished = RunCase("ReportsFailureOnSeed2", "--seeds=3");
 

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -13,12 +15,17 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/sim/faults.h"
 #include "tandem/sim/host.h"
 #include "tandem/sim/log_lines.h"
+#include "tandem/sim/network.h"
 #include "tandem/sim/trace.h"
+#include "tandem/sim/trace_text.h"
+#include "tandem/sim/virtual_time.h"
 #include "tandem/sim/world.h"
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_output.h"
@@ -27,27 +34,13 @@ namespace tandem::testing {
 namespace {
 
 // Writes each line at once: what comes before a crash is what one wants to see.
-class DescriptorSink final : public sim::TraceSink {
+class DescriptorTrace final : public sim::TraceText {
  public:
-  explicit DescriptorSink(int fd) : fd_(fd) {}
-
-  void OnRecord(const sim::TraceRecord& record, const sim::TraceDigest& digest) override {
-    // Without the heap: a run that is traced has to have the addresses of the run that it is to show.
-    char text[sim::kTraceRecordTextMax];
-    const absl::string_view shown(text, sim::FormatTraceRecord(record, text));
-    char line[sizeof(text) + 64];
-    const int size = absl::SNPrintF(line, sizeof(line), "%s digest=%016x%016x\n", shown, digest.high, digest.low);
-    Write(absl::string_view(line, static_cast<size_t>(size)));
-  }
-  void OnNote(absl::string_view text) override {
-    Write("# ");
-    Write(text);
-    Write("\n");
-  }
+  DescriptorTrace(int fd, Detail detail) : TraceText(detail), fd_(fd) {}
 
  private:
   // A full disk cuts the trace and must not change the run.
-  void Write(absl::string_view text) { WriteFully(fd_, text.data(), text.size()); }
+  void Write(absl::string_view lines) override { WriteFully(fd_, lines.data(), lines.size()); }
 
   const int fd_;
 };
@@ -55,28 +48,45 @@ class DescriptorSink final : public sim::TraceSink {
 // What is longer hides the rest of a failure. A plan has up to some hundred entries.
 constexpr size_t kFaultsOnAScreen = 20;
 
-// Those that had begun; the others have done nothing.
-void PrintFaults(const sim::World& world, bool all) {
+// False for faults of what the program has not done: a program with TCP alone has no datagram that could be duplicated.
+bool CouldHit(sim::World& world, sim::FaultKind kind) {
+  const sim::Network::Statistics& did = world.network().statistics();
+  switch (kind) {
+    case sim::FaultKind::kDuplicate:
+    case sim::FaultKind::kReorder:
+      return did.datagrams_sent > 0;
+    case sim::FaultKind::kLookupFailed:
+    case sim::FaultKind::kLookupSlow:
+      return did.lookups > 0;
+    default:
+      return true;
+  }
+}
+
+// Those that had begun and had something to hit; the others have done nothing. Returns how many they are. Prints them
+// when `print` is set.
+uint64_t CountFaults(sim::World& world, bool print, bool all) {
   const absl::Duration passed = world.Now() - Instant();
   std::string plan;
-  size_t shown = 0;
-  size_t left_out = 0;
+  uint64_t count = 0;
   size_t to_come = 0;
   for (const sim::FaultEntry& entry : world.fault_plan().entries()) {
+    if (!CouldHit(world, entry.kind)) continue;
     if (entry.from > passed) {
       ++to_come;
-    } else if (shown == kFaultsOnAScreen && !all) {
-      ++left_out;
-    } else {
-      ++shown;
+    } else if (++count <= kFaultsOnAScreen || all) {
       absl::StrAppend(&plan, entry.ToString(), "\n");
     }
   }
-  if (shown == 0 && to_come == 0) return;
-  if (left_out > 0) absl::StrAppend(&plan, "... and ", left_out, " more: the seed alone shows all\n");
+  if (!print || (count == 0 && to_come == 0)) return count;
+  if (count > kFaultsOnAScreen && !all) {
+    absl::StrAppend(&plan, "... and ", count - kFaultsOnAScreen, " more: the seed alone shows all\n");
+  }
   if (to_come > 0) absl::StrAppend(&plan, "(", to_come, " more would have begun later)\n");
-  std::fprintf(stderr, "the faults of this seed until its end, %s:\n%s\n", absl::FormatDuration(passed).c_str(),
+  const sim::VirtualTimeText end(world.Now().nanoseconds());
+  std::fprintf(stderr, "the faults of this seed until its end, %s s:\n%s\n", std::string(end.view()).c_str(),
                plan.c_str());
+  return count;
 }
 
 // Whether a failed expectation has shown `text` already: tests expect what the world returns to be OK.
@@ -114,10 +124,11 @@ std::string TextOfException(sim::World& world, void (*body)(sim::World& world)) 
 }  // namespace
 
 SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world)) {
-  DescriptorSink sink(options.trace_fd);
+  DescriptorTrace trace(options.trace_fd,
+                        options.trace_records ? sim::TraceText::Detail::kRecords : sim::TraceText::Detail::kEvents);
   sim::WorldOptions world_options;
   world_options.set_seed(options.seed).set_max_events(options.max_events);
-  if (options.trace_fd >= 0) world_options.set_trace_sink(&sink);
+  if (options.trace_fd >= 0) world_options.set_trace_sink(&trace);
   sim::World world(world_options);
   const sim::LogLines log([&world] {
     const sim::Host* const host = world.running_host();
@@ -131,7 +142,8 @@ SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world
     result.failed = true;
     absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
   }
-  if (result.failed || ::testing::Test::HasFailure()) PrintFaults(world, options.all_faults);
+  const bool failed = result.failed || ::testing::Test::HasFailure();
+  result.faults = CountFaults(world, /*print=*/failed, options.all_faults);
   const sim::TraceDigest digest = world.digest();
   result.digest_high = digest.high;
   result.digest_low = digest.low;

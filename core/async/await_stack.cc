@@ -99,6 +99,13 @@ void WriteAwaitStack(const PromiseBase& innermost, TextWriter write) {
   }
 }
 
+const std::source_location* PlaceInProgram(const PromiseBase& innermost) {
+  for (const PromiseBase* frame = &innermost; frame->parent != nullptr; frame = frame->parent) {
+    if (frame->await_location.line() != 0 && !IsOwn(frame->await_location.file_name())) return &frame->await_location;
+  }
+  return nullptr;
+}
+
 absl::string_view TaskName(const TaskContext& task) {
   const PromiseBase* frame = task.first_frame;
   while (frame->child != nullptr && (frame->parent == nullptr || IsOwn(frame->await_location.file_name()))) {

@@ -31,6 +31,10 @@ void WritePlace(const std::source_location& place, TextWriter write);
 // no heap.
 void WriteAwaitStack(const PromiseBase& innermost, TextWriter write);
 
+// Returns where the innermost coroutine that is not the library's own awaits, or awaited last: the line of the program
+// that waits. Null while there is none.
+const std::source_location* PlaceInProgram(const PromiseBase& innermost);
+
 // Returns what a person may call a task: the plain name of its outermost coroutine that is not the library's own,
 // "HandleConnection", or "lambda". Empty while the task has not awaited anything.
 absl::string_view TaskName(const TaskContext& task);

@@ -100,6 +100,9 @@ void Executor::Resume(PromiseBase& promise) {
   ++running_->resumes;
   ready_awaits_ = 0;
   slice_start_ = Instant::InfiniteFuture();
+  if (task_observer_ != nullptr) [[unlikely]] {
+    task_observer_->OnResume();
+  }
   next_ = promise.self;
   while (next_) std::exchange(next_, nullptr).resume();
   running_ = nullptr;

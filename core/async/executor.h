@@ -89,6 +89,16 @@ class SchedulePolicy {
   virtual uint64_t Rank(const TaskContext& task) = 0;
 };
 
+// Told which task goes on. Production has none.
+class TaskObserver {
+ public:
+  // The running task has been taken from the ready queue.
+  virtual void OnResume() = 0;
+
+ protected:
+  ~TaskObserver() = default;
+};
+
 // The tag of the list of all tasks of an executor.
 struct TaskListTag;
 
@@ -192,6 +202,8 @@ class Executor {
   [[noreturn]] void EscapedException();
 
   void set_schedule_policy(SchedulePolicy* policy) { policy_ = policy; }
+  // Null: none.
+  void set_task_observer(TaskObserver* observer) { task_observer_ = observer; }
 
   // So many refused awaits are no clean-up, but a loop that ignores its cancellation.
   static constexpr uint32_t kManyRefusedAwaits = 1'000'000;
@@ -234,6 +246,7 @@ class Executor {
   PromiseBase* waits_to_be_alone_ = nullptr;  // Of that task: it was ready when there were others.
   TaskContext own_context_;                   // The parent of tasks that no task spawned.
   SchedulePolicy* policy_ = nullptr;
+  TaskObserver* task_observer_ = nullptr;
   std::vector<Ranked> ranked_;  // Scratch space of OrderByPolicy().
   TimerQueue timers_;
   CancelScope* root_scope_;  // Owned; a pointer because CancelScope needs this class.

@@ -140,6 +140,50 @@ SIM_TEST(Broken, Logs) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+Task<absl::Status> Fails() { co_return absl::InternalError("whatever the network does"); }
+
+SIM_TEST(Broken, FailsWhateverTheNetworkDoes) {
+  sim::Host& host = world.AddHost("host", [] { return Fails(); });
+  world.AddHost("other", [] { return Serve<Echo>(); });
+  world.Inject(sim::Faults::Network());
+  EXPECT_TRUE(world.RunFor(absl::Minutes(2)).ok());
+  EXPECT_TRUE(host.status()->ok()) << *host.status();
+}
+
+// Sends datagrams and looks up a name, so that all faults could hit something.
+Task<absl::Status> SendDatagrams(std::string peer) {
+  absl::StatusOr<UdpSocket> socket = UdpSocket::Bind(SocketAddress::AnyIpv4(kPort));
+  if (!socket.ok()) co_return socket.status();
+  const absl::StatusOr<SocketAddress> address = sim::HostAddress(peer, kPort);
+  if (!address.ok()) co_return address.status();
+  static_cast<void>(co_await Resolve(peer, kPort));
+  co_return co_await socket->SendTo("datagram", *address);
+}
+
+SIM_TEST(Broken, SendsDatagrams) {
+  sim::Host& host = world.AddHost("host", [] { return SendDatagrams("other"); });
+  world.AddHost("other", [] { return Serve<Echo>(); });
+  world.Inject(sim::Faults::Network().Always().AtMost(1));
+  EXPECT_TRUE(world.RunFor(absl::Minutes(2)).ok());
+  EXPECT_TRUE(host.status()->ok()) << *host.status();
+  ADD_FAILURE() << "to see the faults";
+}
+
+Task<absl::Status> LogAtThreeQuarters() {
+  const absl::Status slept = co_await Sleep(absl::Milliseconds(750));
+  LOG(INFO) << "three quarters of a second";
+  co_return slept.ok() ? absl::InternalError("as planned") : slept;
+}
+
+// At 0.75 s a fault begins, a task goes on and logs, and the seed fails.
+SIM_TEST(Broken, TellsTheTime) {
+  sim::Host& host = world.AddHost("host", [] { return LogAtThreeQuarters(); });
+  world.AddHost("other", [] { return Serve<Echo>(); });
+  world.Inject(*sim::FaultPlan::Parse("pause other from 0.75s to 2s"));
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 // --- Ends of the process ---
 
 Task<absl::Status> AfterASecond(void (*function)()) {
