@@ -147,7 +147,7 @@ class HostStack {
   int64_t OpenDatagrams(AddressFamily family);
   int Bind(SocketId id, const SocketAddress& address);
   int Listen(SocketId id, int backlog);
-  // -EINPROGRESS: the observer is told. REQUIRES an observer.
+  // -EINPROGRESS: the observer is told, of a connect to this host before the call returns. REQUIRES an observer.
   int Connect(SocketId id, const SocketAddress& address);
   // The next connection of a listener, or -EAGAIN, -EINVAL, -EMFILE.
   int64_t Accept(SocketId id);

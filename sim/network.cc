@@ -135,7 +135,10 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
   PacketFate fate =
       packet.protocol == Packet::kTcp ? link.Send(now, packet.size + kHeaderBytes) : SendDatagram(link, now, packet);
   packet.link_ordinal = fate.ordinal;
-  if (last_arrival_ns != nullptr && !fate.reordered && !fate.dropped) {
+  const bool held = holds_loopback_ && packet.from == packet.to && !fate.dropped;
+  if (held) {
+    fate.arrival_ns = now;
+  } else if (last_arrival_ns != nullptr && !fate.reordered && !fate.dropped) {
     // Packets of a connection arrive in order.
     fate.arrival_ns = *last_arrival_ns = std::max(fate.arrival_ns, *last_arrival_ns);
   }
@@ -147,7 +150,21 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
     return;
   }
   if (fate.duplicate_arrival_ns.has_value()) SendCopy(packet, *fate.duplicate_arrival_ns);
+  if (held) {
+    (held_first_ == nullptr ? held_first_ : held_last_->next) = &packet;
+    held_last_ = &packet;
+    return;
+  }
   events_.Schedule(packet, fate.arrival_ns);
+}
+
+void Network::DeliverLoopback() {
+  while (held_first_ != nullptr) {
+    Packet& packet = *held_first_;
+    held_first_ = std::exchange(packet.next, nullptr);
+    Deliver(packet);
+  }
+  holds_loopback_ = false;
 }
 
 void Network::SendCopy(const Packet& packet, int64_t arrival_ns) {

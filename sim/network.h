@@ -88,6 +88,10 @@ class Network {
   // Puts `packet` on the link from `packet.from`. `last_arrival_ns` keeps the packets of a connection in order; may be
   // null.
   void Send(Packet& packet, int64_t* last_arrival_ns);
+  // What hosts send to themselves after HoldLoopback() is delivered by DeliverLoopback(), with all that answers it, and
+  // without delay: on Linux the loopback has delivered before the system call returns.
+  void HoldLoopback() { holds_loopback_ = true; }
+  void DeliverLoopback();
   // `packet` is lost.
   void Drop(Packet& packet, DropReason reason);
   // `packet` has arrived.
@@ -109,6 +113,9 @@ class Network {
   HeapBufferPool buffers_;  // Outlives the hosts.
   std::vector<std::unique_ptr<std::array<Packet, kPacketsPerSlab>>> slabs_;
   Packet* free_packets_ = nullptr;
+  bool holds_loopback_ = false;
+  Packet* held_first_ = nullptr;
+  Packet* held_last_ = nullptr;
   NameTable names_;
   std::map<SocketAddress, HostStack*> hosts_by_address_;
   std::vector<std::unique_ptr<HostStack>> hosts_;

@@ -76,6 +76,23 @@ TEST(TcpConnectTest, TheUnspecifiedAddressIsTheLoopback) {
   EXPECT_EQ(peer, SocketAddress::LoopbackIpv4(kPort));
 }
 
+TEST(TcpConnectTest, OverLoopbackAConnectIsDoneWhenTheCallReturns) {
+  TcpWorld world;
+  const SocketId listener = TcpWorld::Listen(world.client, SocketAddress::AnyIpv4(kPort));
+  const SocketId id = TcpWorld::Open(world.client);
+  const int64_t before = world.room.events.now_ns();
+  TestOperation connect;
+
+  world.StartConnect(world.client, connect, id, SocketAddress::LoopbackIpv4(kPort));
+  EXPECT_GE(world.client.reactor().TryAccept(listener), 0);
+  TestOperation refused;
+  world.StartConnect(world.client, refused, TcpWorld::Open(world.client), SocketAddress::LoopbackIpv4(kPort + 1));
+  world.room.RunUntil([&] { return connect.completions + refused.completions == 2; });
+  EXPECT_EQ(connect.result, 0);
+  EXPECT_EQ(refused.result, -ECONNREFUSED);
+  EXPECT_EQ(world.room.events.now_ns(), before);
+}
+
 TEST(TcpConnectTest, PortZeroIsRefusedAndBroadcastIsOutOfReach) {
   TcpWorld world;
   EXPECT_EQ(world.Connect(world.client, TcpWorld::Open(world.client), world.server.Address(0)), -ECONNREFUSED);

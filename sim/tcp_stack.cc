@@ -126,7 +126,9 @@ int TcpStack::Connect(TcpSocket& socket, const SocketAddress& address) {
   socket.key_ = HashCombine(path, ordinal);
   socket.peer_stack_ = target;
   DrawConnectFaults(socket);
+  stack_.network().HoldLoopback();
   socket.StartConnect();
+  stack_.network().DeliverLoopback();
   return -EINPROGRESS;
 }
 

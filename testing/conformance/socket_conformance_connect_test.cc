@@ -23,6 +23,12 @@ class AcceptTest : public SocketConformanceTest {};
 
 Task<absl::Status> Nothing() { co_return absl::OkStatus(); }
 
+Task<absl::Status> YieldTimes(int count) {
+  absl::Status status;
+  for (int i = 0; i < count && status.ok(); ++i) status = co_await Yield();
+  co_return status;
+}
+
 // --- Connect ---
 
 TEST_F(ConnectTest, BothEndsKnowBothAddresses) {
@@ -100,6 +106,21 @@ TEST_F(ConnectTest, CancelledConnectClosesItsSocketUnlessItWon) {
     }
     auto data = Read(*server);
     EXPECT_TRUE(data.ok() ? data->empty() : IsReset(data.status())) << data.status();
+  }
+}
+
+// On the loopback the kernel has done the handshake before the call returns, whoever waits for its result.
+TEST_F(ConnectTest, CancelledConnectToThisHostIsAcceptedAndEnds) {
+  for (const int yields : {2, 3, 5, 20}) {
+    TcpListener listener = Listen();
+    EXPECT_OK(Run([](SocketAddress address, int yields) -> Task<absl::Status> {
+      co_await WhenAny(TcpStream::Connect(address), YieldTimes(yields));
+      co_return absl::OkStatus();
+    }(listener.LocalAddress(), yields)));
+
+    auto server = Run(listener.Accept().By(Now() + absl::Seconds(20)));
+    ASSERT_OK(server) << "after " << yields << " yields";
+    EXPECT_THAT(Read(*server), IsOkAndHolds(""));
   }
 }
 
