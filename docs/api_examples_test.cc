@@ -2,7 +2,7 @@
 //
 // The examples of docs/api.md, run on every reactor.
 //
-// What is between a name in brackets and the next end is in the document word for word: api_doc_test holds the two
+// What is between a name in brackets and the next end is in the document word for word: doc_examples_test holds the two
 // against each other.
 
 #include <algorithm>

@@ -322,6 +322,15 @@ def check_documents(files):
                 yield file, line, "document", "there is no test %s.%s" % match.groups()
 
 
+def check_index(files):
+    """Each page of docs is in the index, docs/README.md."""
+    texts = {file.path: file.text for file in files}
+    for file in files:
+        if re.fullmatch(r"docs/[\w-]+\.md", file.path) and file.path != "docs/README.md":
+            if "](%s)" % os.path.basename(file.path) not in texts.get("docs/README.md", ""):
+                yield file, 1, "index", "docs/README.md has no link to it"
+
+
 def parents(path):
     """Yields the folders that `path` is in."""
     while "/" in path:
@@ -331,7 +340,7 @@ def parents(path):
 
 FILE_CHECKS = [check_licence, check_whitespace, check_guard, check_marks, check_forbidden_calls, check_floating_point,
                check_includes, check_loads]
-TREE_CHECKS = [check_targets, check_documents]
+TREE_CHECKS = [check_targets, check_documents, check_index]
 
 
 def problems(files):

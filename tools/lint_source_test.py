@@ -154,12 +154,20 @@ class LintSourceTest(unittest.TestCase):
         self.assertEqual(rules(("core/BUILD.bazel", licence + load + "cc_test(\n")), {"load"})
         self.assertEqual(rules(("core/defs.bzl", licence + load + "def f():\n    native.cc_library(\n")), {"load"})
 
+    def test_every_page_is_in_the_index(self):
+        licence = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
+        page, index = ("docs/a.md", licence), ("docs/README.md", licence + "[A](a.md)\n")
+        self.assertEqual(rules(page, index), set())
+        self.assertEqual(rules(page), {"index"})
+        self.assertEqual(rules(page, index, ("docs/b.md", licence)), {"index"})
+        self.assertEqual(rules(("examples/b.md", licence)), set())
+
     def test_documents_speak_of_what_is_there(self):
         licence = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
         tree = [("core/BUILD.bazel", '# SPDX-License-Identifier: Apache-2.0\nname = "a", srcs = ["a_test.cc"]\n'),
                 (".bazelrc", "# SPDX-License-Identifier: Apache-2.0\nbuild:sim --copt=-g\n"),
                 ("core/a_test.cc", HEAD + "TEST_P(ReadTest, Reads) {}\n"),
-                ("docs/b.md", licence)]
+                ("docs/b.md", licence), ("docs/README.md", licence + "[a](a.md) [b](b.md)\n")]
         for text in ["[b](b.md#part)", "[b](../core/a_test.cc)", "`core/a_test.cc`", "in `core`, or core/.", "bazel test //...",
                      "//core/...", "//core:a", "//core:a_uring", "//core:all", "--config=sim", "`ReadTest.Reads`", "`ReadTest.*`",
                      "https://example.org/core/x", "code();  // no copy", "`sim:ReadTest.Reads`"]:

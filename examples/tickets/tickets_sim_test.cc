@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Offices and clients on a simulated network, under faults of the seed's choice and under a plan of one's own.
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "tandem/examples/tickets/tickets.h"
+#include "tandem/sim/faults.h"
+#include "tandem/sim/host.h"
+#include "tandem/sim/world.h"
+#include "tandem/testing/sim_test.h"
+#include "tandem/testing/status_matchers.h"
+
+namespace tickets {
+namespace {
+
+using namespace tandem;
+
+// [RunOffice]
+// What main() would do: its own listener, and the rest from the library.
+Task<absl::Status> RunOffice(std::string name) {
+  absl::StatusOr<TcpListener> listener = TcpListener::Listen(SocketAddress::AnyIpv4(7410));
+  if (!listener.ok()) co_return listener.status();
+  Office office(name);
+  co_return co_await Sell(*std::move(listener), &office);
+}
+
+// What all clients were given. The hosts are in one process, so the test may know what none of them does.
+using Given = std::set<std::string>;
+
+Task<absl::Status> TakeAndCheck(std::string who, std::vector<std::string> offices, Given* given) {
+  absl::StatusOr<std::string> ticket = co_await Take(who, offices);
+  if (!ticket.ok()) co_return ticket.status();
+  EXPECT_TRUE(given->insert(*ticket).second) << *ticket << " was given before";
+  co_return absl::OkStatus();
+}
+
+// Takes tickets for a minute, in which the faults lie and any call may fail, and one afterwards, which must not fail.
+Task<absl::Status> RunClient(std::string who, std::vector<std::string> offices, Given* given) {
+  const Instant calm = Now() + absl::Minutes(1);
+  while (Now() < calm) {
+    (void)co_await TakeAndCheck(who, offices, given);
+    co_await Pause(absl::Milliseconds(200));
+  }
+  co_return co_await TakeAndCheck(who, offices, given);
+}
+// [end]
+
+// [NoTicketTwice]
+SIM_TEST(Tickets, NoTicketTwice) {
+  const std::vector<std::string> offices = {"north:7410", "south:7410", "west:7410"};
+  for (std::string name : {"north", "south", "west"}) {
+    world.AddHost(name, [name] { return RunOffice(name); });
+  }
+  Given given;
+  std::vector<sim::Host*> clients;
+  for (std::string name : {"ann", "bob"}) {
+    clients.push_back(&world.AddHost(name, [&, name] { return RunClient(name, offices, &given); }));
+  }
+  world.Inject(sim::Faults::All().Spare("ann").Spare("bob"));  // Offices crash, clients do not.
+
+  for (sim::Host* client : clients) EXPECT_OK(world.RunUntilDone(*client, absl::Minutes(10)));
+}
+// [end]
+
+// [OneOfficeIsEnough]
+SIM_TEST(Tickets, OneOfficeIsEnough) {
+  sim::Host& north = world.AddHost("north", [] { return RunOffice("north"); });
+  sim::Host& south = world.AddHost("south", [] { return RunOffice("south"); });
+  Given given;
+  sim::Host& ann = world.AddHost("ann", [&] { return RunClient("ann", {"north:7410", "south:7410"}, &given); });
+  world.Inject(*sim::FaultPlan::Parse("partition north ann from 10s to 20s"));
+
+  EXPECT_OK(world.RunFor(absl::Seconds(15)));
+  EXPECT_THAT(given, ::testing::Contains(::testing::StartsWith("south-")));  // North cannot be reached.
+  EXPECT_OK(world.RunFor(absl::Seconds(15)));
+  south.Crash();  // And north is there again.
+  const size_t before = given.size();
+  EXPECT_OK(world.RunFor(absl::Seconds(10)));
+  EXPECT_GT(given.size(), before);
+  north.Kill();
+  north.Restart(absl::Seconds(5));
+  EXPECT_OK(world.RunUntilDone(ann, absl::Minutes(10)));
+  EXPECT_EQ(north.restarts(), 1u);
+}
+// [end]
+
+}  // namespace
+}  // namespace tickets
