@@ -5,6 +5,10 @@
 #ifndef TANDEM_TANDEM_H_
 #define TANDEM_TANDEM_H_
 
+#if __cplusplus < 202002L
+#error "Tandem needs C++20, in the whole build: compile with -std=c++20."
+#endif
+
 #include "tandem/core/async/cancel.h"             // IWYU pragma: export
 #include "tandem/core/async/combinators.h"        // IWYU pragma: export
 #include "tandem/core/async/spawn.h"              // IWYU pragma: export

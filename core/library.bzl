@@ -3,7 +3,7 @@
 
 load("@rules_cc//cc:defs.bzl", "cc_library")
 
-def tandem_library(name, hdrs = [], **kwargs):
+def tandem_library(name, hdrs = [], deps = [], **kwargs):
     """A cc_library whose headers have a path of their own in every project.
 
     Without the prefix a header of ours would be found by the folders that it happens to have in common with those who
@@ -12,6 +12,7 @@ def tandem_library(name, hdrs = [], **kwargs):
     Args:
       name: The name of the library.
       hdrs: Its headers, of this package.
+      deps: Its libraries. The check that the build has C++20 is added.
       **kwargs: Passed to cc_library.
     """
     cc_library(
@@ -19,5 +20,6 @@ def tandem_library(name, hdrs = [], **kwargs):
         hdrs = hdrs,
         include_prefix = ("tandem/" + native.package_name()).rstrip("/"),
         strip_include_prefix = "/" + native.package_name(),
+        deps = deps + [Label("//core:cxx20")],
         **kwargs
     )
