@@ -16,11 +16,13 @@
 #ifndef TANDEM_SIM_WORLD_H_
 #define TANDEM_SIM_WORLD_H_
 
+#include <concepts>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -31,6 +33,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tandem/core/async/await_stack.h"
+#include "tandem/core/async/task.h"
 #include "tandem/core/base/instant.h"
 #include "tandem/core/base/intrusive_list.h"
 #include "tandem/core/base/random.h"
@@ -108,6 +111,17 @@ class World {
   // Adds a host; `main` starts when the world runs next, in the order of the calls. `name` has letters, digits, '-' and
   // '_', and is new. The reference stays valid as long as the world.
   Host& AddHost(absl::string_view name, HostMain main);
+  template <typename Other>
+    requires(!std::convertible_to<Other, HostMain>)
+  Host& AddHost(absl::string_view name, Other&&) {
+    static_assert(
+        !internal::IsTask<std::remove_cvref_t<Other>>::value,
+        "AddHost() takes the function that makes the task, since each restart calls it: [] { return Main(); }");
+    static_assert(
+        internal::IsTask<std::remove_cvref_t<Other>>::value,
+        "the main of a host is a function without parameters that can be copied and returns Task<absl::Status>");
+    return AddHost(name, HostMain());
+  }
   // Null when there is no host of this name.
   Host* FindHost(absl::string_view name);
   // In the order of AddHost().

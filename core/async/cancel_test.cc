@@ -348,19 +348,6 @@ TEST(DeadlineTest, CompletionThatRacesTheDeadlineWins) {
   }());
 }
 
-TEST(LeafDeathTest, SecondAwaitIsABug) {
-  EXPECT_DEATH(
-      {
-        FakeShard shard;
-        shard.Run([]() -> Task<void> {
-          SleepOperation sleep = Sleep(absl::Seconds(1));
-          static_cast<void>(co_await std::move(sleep));
-          static_cast<void>(co_await std::move(sleep));
-        }());
-      },
-      "awaited twice");
-}
-
 TEST(LeafDeathTest, WakeUpOnAnotherShardIsABug) {
   EXPECT_DEATH(
       {

@@ -563,6 +563,29 @@ TEST(WhenAnyTest, TakesAVectorOfTasksWithoutResults) {
   }());
 }
 
+TEST(WhenAllDeathTest, CallThatEndsBeforeItIsAwaitedIsABug) {
+  EXPECT_DEATH(
+      {
+        FakeShard shard;
+        shard.Run([]() -> Task<void> {
+          std::optional<SleepOperation> sleep;
+          sleep.emplace(Now() + absl::Seconds(1));
+          auto all = WhenAll(*std::move(sleep));
+          sleep.reset();
+          co_await std::move(all);
+        }());
+      },
+      "a call was destroyed before the task that was to await it");
+}
+
+TEST(WhenAllTest, CallsMayBeDropped) {
+  FakeShard shard;
+  shard.Run([]() -> Task<void> {
+    static_cast<void>(WhenAll(Sleep(absl::Seconds(1)), Sleep(absl::Seconds(2))));
+    co_return;
+  }());
+}
+
 // --- WhenSome ---
 
 Task<absl::StatusOr<int>> FailWith(absl::Duration delay, std::string message) {

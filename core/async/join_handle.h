@@ -214,13 +214,13 @@ RootCoroutine RunJoinable(Ref<JoinStateOf<T>> state, Function function, Argument
 // Costs one allocation more than Spawn().
 template <typename Function, typename... Arguments>
 auto SpawnJoinable(Function function, Arguments... arguments) {
-  using Result = std::invoke_result_t<Function&, Arguments...>;
-  static_assert(internal::IsTask<Result>::value, "a spawned function returns a Task");
-  internal::CheckDetachable<Function, Arguments...>();
-  using T = typename Result::value_type;
-  auto state = Ref<internal::JoinStateOf<T>>::Adopt(new internal::JoinStateOf<T>());
-  internal::RunJoinable<T>(state, std::move(function), std::move(arguments)...).Start(state->scope(), nullptr);
-  return JoinHandle<T>(std::move(state));
+  if constexpr (internal::CheckSpawned<Function, Arguments...>()) {
+    internal::CheckDetachable<Function, Arguments...>();
+    using T = typename std::invoke_result_t<Function&, Arguments...>::value_type;
+    auto state = Ref<internal::JoinStateOf<T>>::Adopt(new internal::JoinStateOf<T>());
+    internal::RunJoinable<T>(state, std::move(function), std::move(arguments)...).Start(state->scope(), nullptr);
+    return JoinHandle<T>(std::move(state));
+  }
 }
 
 }  // namespace tandem

@@ -7,7 +7,13 @@
 
 namespace tandem {
 
-Leaf::~Leaf() { Abandon(); }
+Leaf::~Leaf() {
+  Abandon();
+  // A crash of the simulated host destroys tasks in any order.
+  CHECK(!lent_ || (Executor::HasCurrent() && Executor::Current().dead()))
+      << "a call was destroyed before the task that was to await it; WhenAll(), WhenAny() and UntilStop() of calls are "
+         "awaited where they are made";
+}
 
 void Leaf::Abandon() {
   if (!suspended_) return;

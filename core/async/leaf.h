@@ -5,10 +5,12 @@
 #ifndef TANDEM_CORE_ASYNC_LEAF_H_
 #define TANDEM_CORE_ASYNC_LEAF_H_
 
+#include <concepts>
 #include <coroutine>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/base/attributes.h"
 #include "absl/status/status.h"
@@ -29,14 +31,19 @@ enum class StopCause : uint8_t {
 
 struct LeafListTag;
 
+namespace internal {
+class LeafLoan;
+}
+
 // One suspended call.
 //
 // A derived class starts its work in Start(), calls Finish() when the result is there, and gives the result out after
-// the coroutine was resumed. It is created, awaited and destroyed inside one `co_await` expression; it can be neither
-// stored nor moved.
+// the coroutine was resumed. It is created, awaited and destroyed inside one `co_await` expression, and the data that
+// it was given a view of may be temporaries of that expression; a call that was given a name cannot be awaited any
+// more.
 class Leaf : public ListLink<LeafListTag> {
  public:
-  Leaf(const Leaf&) = delete;
+  Leaf(const Leaf&) = delete;  // A call is awaited where it is made: co_await stream.Read(span).
   Leaf& operator=(const Leaf&) = delete;
 
   // What the call waits for, for the stuck report: "read from 10.0.0.2:6379".
@@ -71,6 +78,7 @@ class Leaf : public ListLink<LeafListTag> {
 
  private:
   friend class CancelScope;
+  friend class internal::LeafLoan;
   template <typename Operation>
   friend class LeafAwaiter;
 
@@ -93,6 +101,57 @@ class Leaf : public ListLink<LeafListTag> {
   bool uncancellable_ = false;
   bool suspended_ = false;
   bool yields_ = false;  // Has its result, but lets others run first.
+  bool lent_ = false;    // A task is to await it.
+};
+
+template <typename Operation>
+class LeafReference;
+
+namespace internal {
+
+// Held by a task that awaits a call which its caller owns: when the call goes first, that is a bug of the caller.
+class LeafLoan {
+ public:
+  explicit LeafLoan(Leaf& leaf) : leaf_(&leaf) { leaf.lent_ = true; }
+  LeafLoan(LeafLoan&& other) noexcept : leaf_(std::exchange(other.leaf_, nullptr)) {}
+  LeafLoan& operator=(LeafLoan&& other) = delete;
+  ~LeafLoan() {
+    if (leaf_ != nullptr) leaf_->lent_ = false;
+  }
+
+ private:
+  Leaf* leaf_;
+};
+
+template <std::derived_from<Leaf> Operation>
+Operation& OperationOf(Operation& operation) {
+  return operation;
+}
+template <typename Operation>
+Operation& OperationOf(LeafReference<Operation>& reference) {
+  return reference.operation_;
+}
+}  // namespace internal
+
+// What is awaited where it is made: a leaf operation, or a LeafReference to one.
+template <typename T>
+concept LeafCall = requires(T& call) { internal::OperationOf(call); };
+
+// A leaf operation that the expression around keeps alive: what By() and WithTimeout() return. Like the operation, it
+// is awaited where it is made.
+template <typename Operation>
+class [[nodiscard]] LeafReference {
+ public:
+  explicit LeafReference(Operation& operation) : operation_(operation) {}
+  LeafReference(const LeafReference&) = delete;  // A call is awaited where it is made: co_await stream.Read(span).
+  LeafReference& operator=(const LeafReference&) = delete;
+
+  // See WithDeadline::By().
+  LeafReference By(Instant deadline) && { return static_cast<Operation&&>(operation_).By(deadline); }
+
+ private:
+  friend Operation& internal::OperationOf<Operation>(LeafReference&);
+  Operation& operation_;
 };
 
 // Adds `.By(deadline)` to a leaf operation.
@@ -105,9 +164,9 @@ class WithDeadline : public Leaf {
   // A result that is there in the turn in which the deadline passes wins. But a deadline that has passed when the call
   // is made beats what is there already, so that a deadline for many calls bounds them all, also against a peer that
   // never stops sending. To take only what is there, use a Try call.
-  Operation&& By(Instant deadline) && ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  LeafReference<Operation> By(Instant deadline) && ABSL_ATTRIBUTE_LIFETIME_BOUND {
     set_deadline(deadline);
-    return static_cast<Operation&&>(*this);
+    return LeafReference<Operation>(static_cast<Operation&>(*this));
   }
 
  protected:

@@ -135,6 +135,29 @@ inline constexpr bool kBorrows<std::reference_wrapper<T>> = true;
 template <typename T>
 inline constexpr bool kBorrows<absl::FunctionRef<T>> = true;
 
+// Whether `function(arguments...)` is a task; says what to write when it is none.
+template <typename Function, typename... Arguments>
+constexpr bool CheckSpawned() {
+  constexpr bool kIsCalled = IsTask<Function>::value;
+  constexpr bool kFits = std::is_invocable_v<Function&, Arguments...>;
+  constexpr bool kFitsReferences = std::is_invocable_v<Function&, Arguments&...>;
+  static_assert(!kIsCalled, "spawn the function, not the task that it makes: Spawn(f, x) instead of Spawn(f(x))");
+  static_assert(
+      kIsCalled || kFits || !kFitsReferences,
+      "a spawned function takes its arguments by value, since they are moved into its frame: give it a pointer "
+      "instead of a reference, to what outlives the task");
+  static_assert(kIsCalled || kFits || kFitsReferences,
+                "the spawned function cannot be called with these arguments: Spawn(f, x) calls f(x), and "
+                "Spawn(&Server::Run, server, x) calls server->Run(x)");
+  if constexpr (kFits) {
+    using Result = std::invoke_result_t<Function&, Arguments...>;
+    static_assert(IsTask<Result>::value, "a spawned function is a coroutine: it returns a Task");
+    return IsTask<Result>::value;
+  } else {
+    return false;
+  }
+}
+
 // What Spawn() and SpawnJoinable() ask of their arguments.
 template <typename Function, typename... Arguments>
 constexpr void CheckDetachable() {
@@ -160,11 +183,14 @@ constexpr void CheckDetachable() {
 // locals of one function belong into WithTaskGroup().
 template <typename Function, typename... Arguments>
 void Spawn(Function function, Arguments... arguments) {
-  using Result = std::invoke_result_t<Function&, Arguments...>;
-  static_assert(std::same_as<Result, Task<void>>,
-                "a spawned function returns Task<void>: nobody is there to see a Status, so handle it inside");
-  internal::CheckDetachable<Function, Arguments...>();
-  internal::RunDetached(std::move(function), std::move(arguments)...).Start(Executor::Current().root_scope(), nullptr);
+  if constexpr (internal::CheckSpawned<Function, Arguments...>()) {
+    using Result = std::invoke_result_t<Function&, Arguments...>;
+    static_assert(std::same_as<Result, Task<void>>,
+                  "a spawned function returns Task<void>: nobody is there to see a Status, so handle it inside");
+    internal::CheckDetachable<Function, Arguments...>();
+    internal::RunDetached(std::move(function), std::move(arguments)...)
+        .Start(Executor::Current().root_scope(), nullptr);
+  }
 }
 
 }  // namespace tandem

@@ -8,6 +8,7 @@
 //
 // Parameters are copied or moved into the frame; references and spans are for leaf functions that say so. A lambda
 // with captures must not be a coroutine: the captures die with the lambda, not with the frame. Pass arguments instead.
+// No compiler tells; clang-tidy does, see "Mistakes that the compiler finds" in docs/using.md.
 
 #ifndef TANDEM_CORE_ASYNC_TASK_H_
 #define TANDEM_CORE_ASYNC_TASK_H_
@@ -20,6 +21,7 @@
 #include <utility>
 
 #include "absl/log/check.h"
+#include "absl/status/status.h"
 #include "tandem/core/async/cancel.h"
 #include "tandem/core/async/executor.h"
 #include "tandem/core/async/leaf.h"
@@ -57,6 +59,7 @@ class [[nodiscard]] Task {
 
   // No task; awaiting it is a bug.
   Task() = default;
+  Task(const Task&) = delete;  // A task is awaited once; who has it in a variable gives it away: std::move(task).
   Task(Task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
   Task& operator=(Task&& other) noexcept {
     if (this != &other) {
@@ -84,6 +87,27 @@ template <typename T>
 struct IsTask : std::false_type {};
 template <typename T>
 struct IsTask<Task<T>> : std::true_type {};
+
+template <typename T>
+inline constexpr bool kNever = false;
+
+template <typename T>
+concept NoTask = !IsTask<std::remove_cvref_t<T>>::value;
+template <typename T>
+concept NoTaskOrCall = NoTask<T> && !LeafCall<std::remove_cvref_t<T>>;
+
+// Where a task is wanted and `Other` is none: says what to write instead. Its result is deduced so that compilers look
+// into it at once, and tell who has called.
+template <typename Other>
+auto RefuseNoTask() {
+  static_assert(!std::is_invocable_v<Other>,
+                "a task is wanted, not the function that makes it: call it, f() or [] { ... }()");
+  static_assert(!LeafCall<std::remove_cvref_t<Other>>,
+                "a task is wanted, not a call such as Read() or Sleep(): await the call in a coroutine of its own");
+  static_assert(std::is_invocable_v<Other> || LeafCall<std::remove_cvref_t<Other>>,
+                "a task is wanted, which is what a call of a coroutine gives: f()");
+  return Task<absl::Status>();
+}
 
 // Owns a started task until its awaiter is gone.
 template <typename T>
@@ -161,17 +185,27 @@ class Awaits {
     Here().await_location = location;
     return TaskAwaiter<T>(std::move(in_scope.task), in_scope.scope);
   }
-  // Leaf operations are pinned temporaries: they live to the end of the full expression, which is inside the frame.
-  template <typename Operation>
-    requires std::is_base_of_v<Leaf, std::remove_reference_t<Operation>>
-  auto await_transform(Operation&& operation, std::source_location location = std::source_location::current()) {
-    static_assert(!std::is_lvalue_reference_v<Operation>, "await the call itself: co_await stream.Read(span)");
+  // Leaf operations are pinned temporaries: they live to the end of the full expression, which is inside the frame. By
+  // value, so that what cannot be moved is awaited by the expression that makes it and by no other; a parameter lives
+  // as long as a temporary, which the language leaves open and the ABI of both compilers says.
+  template <LeafCall Call>
+  auto await_transform(Call call, std::source_location location = std::source_location::current()) {
     Here().await_location = location;
-    return LeafAwaiter<std::remove_reference_t<Operation>>(operation, Here());
+    return LeafAwaiter(OperationOf(call), Here());
   }
   auto await_transform(ThisScope) { return ThisScopeAwaiter(*Here().scope); }
+  // What is refused.
   template <typename T>
-  void await_transform(Task<T>& task) = delete;  // A task is awaited once: co_await std::move(task).
+  auto await_transform(Task<T>& task) {
+    static_assert(kNever<T>,
+                  "a task is awaited once; who has it in a variable gives it away: co_await std::move(task)");
+    return TaskAwaiter<T>(std::move(task), *Here().scope);
+  }
+  template <NoTaskOrCall Other>
+  auto await_transform(Other&&) {
+    RefuseNoTask<Other>();
+    return std::suspend_never();
+  }
 
  private:
   PromiseBase& Here() { return static_cast<Derived&>(*this); }
@@ -188,9 +222,17 @@ class TaskResult {
     value_.emplace(std::forward<U>(value));
   }
   void return_value(T&& value) { value_.emplace(std::move(value)); }
+  template <typename U>
+    requires(!std::is_convertible_v<U &&, T>)
+  void return_value(U&&) {
+    static_assert(kNever<U>, "what is given to co_return does not convert to the T of the coroutine's Task<T>");
+  }
 
  protected:
-  T TakeValue() { return *std::move(value_); }
+  T TakeValue() {
+    CHECK(value_.has_value()) << "a coroutine ended without a co_return";
+    return *std::move(value_);
+  }
 
  private:
   std::optional<T> value_;

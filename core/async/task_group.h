@@ -63,6 +63,8 @@ Task<absl::Status> WithTaskGroup(Body body) {
   static_assert(std::is_trivially_copyable_v<Body>,
                 "the body of a task group captures references or nothing: g++ 12 destroys the captures of a lambda "
                 "that is made inside of a co_await expression twice");
+  static_assert(std::is_invocable_r_v<Task<absl::Status>, Body&, TaskGroup&>,
+                "the body of a task group takes a TaskGroup& and returns Task<absl::Status>");
   CancelScope& outer = co_await internal::ThisScope{};
   TaskGroup group;
   ScopeEntry entry(group.set_.scope(), outer, Instant::InfiniteFuture(), ScopeEntry::Shielded::kNo);
@@ -74,7 +76,9 @@ Task<absl::Status> WithTaskGroup(Body body) {
 
 template <typename Function, typename... Arguments>
 void TaskGroup::Spawn(Function function, Arguments... arguments) {
-  set_.Start(RunChild(this, std::move(function), std::move(arguments)...));
+  if constexpr (internal::CheckSpawned<Function, Arguments...>()) {
+    set_.Start(RunChild(this, std::move(function), std::move(arguments)...));
+  }
 }
 
 template <typename Function, typename... Arguments>
@@ -82,10 +86,11 @@ internal::RootCoroutine TaskGroup::RunChild(TaskGroup* group, Function function,
   using Result = typename std::invoke_result_t<Function&, Arguments...>::value_type;
   if constexpr (std::is_void_v<Result>) {
     co_await std::invoke(function, std::move(arguments)...);
-  } else {
-    static_assert(std::same_as<Result, absl::Status>, "a child of a group returns Task<void> or Task<absl::Status>");
+  } else if constexpr (std::same_as<Result, absl::Status>) {
     absl::Status status = co_await std::invoke(function, std::move(arguments)...);
     group->Note(std::move(status));
+  } else {
+    static_assert(internal::kNever<Result>, "a child of a group returns Task<void> or Task<absl::Status>");
   }
 }
 

@@ -5,7 +5,6 @@
 #ifndef TANDEM_CORE_ASYNC_TIMEOUT_H_
 #define TANDEM_CORE_ASYNC_TIMEOUT_H_
 
-#include <concepts>
 #include <utility>
 
 #include "absl/base/attributes.h"
@@ -23,10 +22,9 @@ namespace tandem {
 // Gives one call `timeout` from now. The same as `.By(Now() + timeout)`, without a frame:
 //   co_await WithTimeout(absl::Seconds(1), stream.Read(span))
 // With a `timeout` of zero or less the call does nothing and fails: see By().
-template <typename Operation>
-  requires std::derived_from<Operation, WithDeadline<Operation>>
-Operation&& WithTimeout(absl::Duration timeout, Operation&& operation ABSL_ATTRIBUTE_LIFETIME_BOUND) {
-  return static_cast<Operation&&>(operation).By(Now() + timeout);
+template <LeafCall Call>
+auto WithTimeout(absl::Duration timeout, Call&& call ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+  return static_cast<Call&&>(call).By(Now() + timeout);
 }
 
 // Runs `task` and cancels it at `deadline`. Returns the task's result, which is its value when it completed in spite of
@@ -53,6 +51,15 @@ Task<T> WithTimeout(absl::Duration timeout, Task<T> task) {
   return WithDeadlineAt(Now() + timeout, std::move(task));
 }
 
+template <internal::NoTask Other>
+auto WithDeadlineAt(Instant, Other&&) {
+  return internal::RefuseNoTask<Other>();
+}
+template <internal::NoTaskOrCall Other>
+auto WithTimeout(absl::Duration, Other&&) {
+  return internal::RefuseNoTask<Other>();
+}
+
 // Runs `task` masked from the cancellation of the enclosing scopes, for at most `limit`: for clean-up that has to
 // happen although the caller was cancelled.
 template <typename T>
@@ -64,6 +71,10 @@ Task<T> Shield(absl::Duration limit, Task<T> task) {
   T result = co_await internal::InScope<T>(std::move(task), scope);
   if (entry.deadline_fired() && IsCancelledByScope(StatusOf(result))) ReplaceStatus(result, DeadlineExceededStatus());
   co_return result;
+}
+template <internal::NoTask Other>
+auto Shield(absl::Duration, Other&&) {
+  return internal::RefuseNoTask<Other>();
 }
 
 }  // namespace tandem

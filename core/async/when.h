@@ -9,7 +9,6 @@
 #ifndef TANDEM_CORE_ASYNC_WHEN_H_
 #define TANDEM_CORE_ASYNC_WHEN_H_
 
-#include <concepts>
 #include <cstddef>
 #include <optional>
 #include <tuple>
@@ -41,13 +40,17 @@ Task<T> AsTask(Task<T> task) {
 }
 // Awaits a leaf operation that the caller's full expression keeps alive.
 template <typename Operation>
-auto AwaitLeaf(Operation* operation) -> Task<decltype(operation->TakeResult())> {
-  co_return co_await static_cast<Operation&&>(*operation);
+auto AwaitLeaf(Operation* operation, [[maybe_unused]] LeafLoan loan) -> Task<decltype(operation->TakeResult())> {
+  co_return co_await LeafReference<Operation>(*operation);
 }
-template <typename Operation>
-  requires std::derived_from<Operation, Leaf>
-auto AsTask(Operation&& operation) {
-  return AwaitLeaf(&operation);
+template <LeafCall Call>
+auto AsTask(Call&& call) {
+  auto& operation = OperationOf(call);
+  return AwaitLeaf(&operation, LeafLoan(operation));
+}
+template <NoTaskOrCall Other>
+auto AsTask(Other&&) {
+  return RefuseNoTask<Other>();
 }
 
 template <typename Awaitable>
@@ -117,8 +120,9 @@ Task<std::tuple<std::optional<Present<Ts>>...>> WhenAnyTasks(Task<Ts>... tasks) 
 
 // Runs all of `awaitables` (tasks or leaf operations) at the same time and returns all results, in order, as a tuple
 // (std::monostate for void). A leaf operation is a temporary of the expression that makes it, so await that expression
-// as it stands; clang warns of most others. An exception cancels the others and is rethrown after all have ended. A
-// result that is an error does not cancel the others: it is a result.
+// as it stands: clang warns of others, and they end the process when the operation goes (CHECKed). An exception cancels
+// the others and is rethrown after all have ended. A result that is an error does not cancel the others: it is a
+// result.
 template <typename... Awaitables>
   requires(internal::kIsTask<Awaitables> && ...)
 auto WhenAll(Awaitables&&... tasks) {

@@ -267,15 +267,20 @@ class Server {
 //   kCancelled, kDeadlineExceeded  The call was stopped: how a server ends well.
 //   kFailedPrecondition, kInvalidArgument  EBADF, EINVAL: the listener was closed, or shut down by another process.
 template <AsyncListener Listener, typename Handler>
-  requires ConnectionHandler<Handler, internal::AcceptedBy<Listener>>
 Task<absl::Status> Serve(Listener listener, Handler handler, ServeOptions options = ServeOptions()) {
   static_assert(std::is_trivially_copyable_v<Handler>,
                 "a handler of connections captures references or nothing; what it refers to outlives Serve()");
-  internal::Server<Listener, Handler> server(std::move(listener), std::move(handler), options);
-  // What else was spawned goes on while the handlers finish.
-  const absl::Duration drain_limit = std::max(options.drain_limit(), absl::ZeroDuration());
-  absl::Status status = co_await WithDrain(drain_limit, server.Run());
-  co_return status;
+  static_assert(
+      ConnectionHandler<Handler, internal::AcceptedBy<Listener>>,
+      "a handler of connections takes its stream by value and returns Task<void>, as nobody is there to see a "
+      "Status: Task<void> Talk(TcpStream stream)");
+  if constexpr (ConnectionHandler<Handler, internal::AcceptedBy<Listener>>) {
+    internal::Server<Listener, Handler> server(std::move(listener), std::move(handler), options);
+    // What else was spawned goes on while the handlers finish.
+    const absl::Duration drain_limit = std::max(options.drain_limit(), absl::ZeroDuration());
+    absl::Status status = co_await WithDrain(drain_limit, server.Run());
+    co_return status;
+  }
 }
 
 }  // namespace tandem

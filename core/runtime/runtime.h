@@ -100,6 +100,10 @@ class Runtime {
   // happen again exits with code 3 and a list of what its tasks wait for.
   template <typename T>
   T BlockOn(Task<T> main);
+  template <internal::NoTask Other>
+  auto BlockOn(Other&&) {
+    return internal::RefuseNoTask<Other>();
+  }
 
   // Stops `main` and all other tasks, from any thread, as SIGTERM does. Idempotent.
   void RequestStop() { shard_->RequestStop(); }

@@ -19,7 +19,6 @@
 #ifndef TANDEM_CORE_RUNTIME_STOP_H_
 #define TANDEM_CORE_RUNTIME_STOP_H_
 
-#include <concepts>
 #include <utility>
 
 #include "absl/base/attributes.h"
@@ -64,11 +63,15 @@ Task<T> UntilStop(Task<T> task) {
 }
 
 // The same for one call: `co_await UntilStop(stream.Read(span))`. Lossless, as every cancellation. Await it where it is
-// made: the call is a temporary of that expression.
-template <typename Operation>
-  requires std::derived_from<Operation, Leaf>
-auto UntilStop(Operation&& operation ABSL_ATTRIBUTE_LIFETIME_BOUND) {
-  return UntilStop(internal::AsTask(static_cast<Operation&&>(operation)));
+// made, as the call is a temporary of that expression (CHECKed).
+template <LeafCall Call>
+auto UntilStop(Call&& call ABSL_ATTRIBUTE_LIFETIME_BOUND) {
+  return UntilStop(internal::AsTask(static_cast<Call&&>(call)));
+}
+
+template <internal::NoTaskOrCall Other>
+auto UntilStop(Other&&) {
+  return internal::RefuseNoTask<Other>();
 }
 
 namespace internal {
@@ -99,6 +102,10 @@ Task<T> WithDrain(absl::Duration limit, Task<T> task) {
     static_cast<void>(co_await Yield());
   }
   co_return result;
+}
+template <internal::NoTask Other>
+auto WithDrain(absl::Duration, Other&&) {
+  return internal::RefuseNoTask<Other>();
 }
 
 }  // namespace tandem

@@ -163,10 +163,9 @@ class WorldLoop {
   T Run(Task<T> task) {
     return Wait(Start(std::move(task)));
   }
-  template <typename Operation>
-    requires std::derived_from<Operation, Leaf>
-  auto Run(Operation&& operation) {
-    return Run(internal::AsTask(static_cast<Operation&&>(operation)));
+  template <LeafCall Call>
+  auto Run(Call&& call) {
+    return Run(internal::AsTask(static_cast<Call&&>(call)));
   }
 
   // Cancels what is left and turns the loop until nothing is in flight.
