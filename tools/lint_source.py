@@ -279,16 +279,21 @@ _LINK = r"\]\(([^)#\s]+)[^)\s]*\)"
 _PATH = r"(?<![\w/.:-])((?:core|sim|uring|posix|testing|bench|examples|docs|third_party|tools|\.ci)/[\w./-]*\w)(?![\w*<{])"
 _LABEL = r"(?<![\w:/])//((?:[\w-]+/)*[\w-]+)?(?::([\w.-]*\w)|(/?\.\.\.))?"
 _TEST_NAME = r"`(?:\w+:)?([A-Z]\w+)\.([A-Z]\w+|\*)`"
+_QUOTED = re.compile(r"^<!-- from: (\S+) -->\n```\w+\n(.*?\n)```$", re.MULTILINE | re.DOTALL)
 
 
 def check_documents(files):
-    """A link, path, label, --config or test that a document names and that does not exist."""
+    """A link, path, label, --config or test that a document names and that does not exist; code below the comment
+    `from: PATH` that is not in that file word for word."""
     texts = {file.path: file.text for file in files}
     folders = {folder for path in texts for folder in parents(path)}
     code = "\n".join(file.code for file in files if file.path.endswith(".cc"))
     tests = set(re.findall(r"\b[A-Z_]*TEST[A-Z_]*\(\s*(\w+),\s*(\w+)\s*\)", code))
     suites = {suite for suite, _ in tests}
     configs = set(re.findall(r"^build:(\w+)", texts.get(".bazelrc", ""), re.MULTILINE))
+
+    # A label may be one of the project to copy, too.
+    workspaces = {""} | {os.path.dirname(path) for path in texts if os.path.basename(path) == "WORKSPACE"}
 
     def is_target(package, name):
         if name and os.path.join(package, name) in texts:
@@ -311,12 +316,17 @@ def check_documents(files):
                 yield file, line, "document", "there is no %s" % match.group(1)
         for line, match in file.matches(_LABEL):
             package, name, below = match.groups()
-            known = (package or "") in folders | {""} if below else is_target(package or "", None if name == "all" else name)
+            known = (package or "") in folders | {""} if below else any(
+                is_target(os.path.join(workspace, package or ""), None if name == "all" else name) for workspace in workspaces)
             if (package or name) and not known:
                 yield file, line, "document", "there is no target %s" % match.group(0)
         for line, match in file.matches(r"--config=(\w+)"):
             if match.group(1) not in configs:
                 yield file, line, "document", ".bazelrc has no %s" % match.group(0)
+        for match in _QUOTED.finditer(file.text):
+            if match.group(2) not in texts.get(match.group(1), ""):
+                line = file.text.count("\n", 0, match.start()) + 1
+                yield file, line, "document", "%s does not have this code" % match.group(1)
         for line, match in file.matches(_TEST_NAME):
             if match.groups() not in tests and not (match.group(2) == "*" and match.group(1) in suites):
                 yield file, line, "document", "there is no test %s.%s" % match.groups()

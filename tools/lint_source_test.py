@@ -167,14 +167,19 @@ class LintSourceTest(unittest.TestCase):
         tree = [("core/BUILD.bazel", '# SPDX-License-Identifier: Apache-2.0\nname = "a", srcs = ["a_test.cc"]\n'),
                 (".bazelrc", "# SPDX-License-Identifier: Apache-2.0\nbuild:sim --copt=-g\n"),
                 ("core/a_test.cc", HEAD + "TEST_P(ReadTest, Reads) {}\n"),
-                ("docs/b.md", licence), ("docs/README.md", licence + "[a](a.md) [b](b.md)\n")]
+                ("docs/b.md", licence), ("docs/README.md", licence + "[a](a.md) [b](b.md)\n"),
+                ("examples/t/WORKSPACE", "# SPDX-License-Identifier: Apache-2.0\n"),
+                ("examples/t/BUILD.bazel", '# SPDX-License-Identifier: Apache-2.0\nname = "of_t"\n')]
         for text in ["[b](b.md#part)", "[b](../core/a_test.cc)", "`core/a_test.cc`", "in `core`, or core/.", "bazel test //...",
                      "//core/...", "//core:a", "//core:a_uring", "//core:all", "--config=sim", "`ReadTest.Reads`", "`ReadTest.*`",
-                     "https://example.org/core/x", "code();  // no copy", "`sim:ReadTest.Reads`"]:
+                     "https://example.org/core/x", "code();  // no copy", "`sim:ReadTest.Reads`", "//:of_t",
+                     "<!-- from: core/a_test.cc -->\n```cpp\nTEST_P(ReadTest, Reads) {}\n```"]:
             with self.subTest(text=text):
                 self.assertEqual(rules(*tree, ("docs/a.md", licence + text + "\n")), set())
         for text in ["[c](c.md)", "[b](docs/b.md)", "`core/b_test.cc`", "`tools/gone`", "//gone/...", "//core:b", "//gone:a",
-                     "--config=gone", "`ReadTest.Writes`", "`GoneTest.*`"]:
+                     "--config=gone", "`ReadTest.Writes`", "`GoneTest.*`", "//core:of_t",
+                     "<!-- from: core/gone_test.cc -->\n```cpp\nTEST_P(ReadTest, Reads) {}\n```",
+                     "<!-- from: core/a_test.cc -->\n```cpp\nTEST_P(ReadTest, Writes) {}\n```"]:
             with self.subTest(text=text):
                 self.assertEqual(rules(*tree, ("docs/a.md", licence + text + "\n")), {"document"})
 
