@@ -170,15 +170,26 @@ class Runner:
                 self._run_block(shell, status, name, index, block)
         finally:
             os.close(status)
-            try:
-                os.killpg(shell.pid, signal.SIGKILL)  # With what the page left running.
-            except ProcessLookupError:
-                pass
-            shell.stdin.close()
-            shell.wait()
+            self._end(shell)
             # Another output base would take them for folders full of packages.
             for link in self._links() - links:
                 os.unlink(link)
+
+    @staticmethod
+    def _end(shell):
+        """Ends the shell and what the page left running: Bazel stops a build when it is asked to, and not when it is killed."""
+        shell.stdin.close()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + 5
+            try:
+                os.killpg(shell.pid, number)
+                while time.monotonic() < deadline:
+                    shell.poll()
+                    os.killpg(shell.pid, 0)
+                    time.sleep(0.05)
+            except ProcessLookupError:  # All are gone.
+                break
+        shell.wait()
 
     def _links(self):
         """Returns Bazel's links in the checkout."""
