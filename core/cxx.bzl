@@ -6,6 +6,13 @@ load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
 
 _ACTION = "c++-compile"
 
+# Not where fail() is, whose line Bazel shows too.
+_OLD_STANDARD = """
+
+Tandem needs C++20, in the whole build, and this one has %s. Put this into your .bazelrc:
+    build --cxxopt=-std=c++20 --host_cxxopt=-std=c++20
+"""
+
 # What a rule that calls cxx_compiler() needs: these attributes, and the fragment "cpp".
 CXX_ATTRIBUTES = {
     "_cc_toolchain": attr.label(default = Label("@bazel_tools//tools/cpp:current_cc_toolchain")),
@@ -51,8 +58,7 @@ def _cxx20_impl(ctx):
     # has a default, which tandem.h looks at.
     standards = [flag for flag in cxx_compiler(ctx).flags if flag.startswith("-std=")]
     if standards and standards[-1].split("++")[-1] in ["98", "03", "0x", "11", "1y", "14", "1z", "17"]:
-        fail(("\n\nTandem needs C++20, in the whole build, and this one has %s. Put this into your .bazelrc:\n" +
-              "    build --cxxopt=-std=c++20 --host_cxxopt=-std=c++20\n") % standards[-1])
+        fail(_OLD_STANDARD % standards[-1])
     return [CcInfo()]
 
 cxx20 = rule(

@@ -24,10 +24,11 @@
 namespace tandem {
 namespace {
 
-// The lines that reports have to name, each that of the statement below it.
-constexpr int kDereference = __LINE__ + 1;
+// The lines that reports have to name, each that of the statement below it. Some are unused under a
+// sanitizer, which reports for itself.
+[[maybe_unused]] constexpr int kDereference = __LINE__ + 1;
 [[gnu::noinline]] void Dereference(volatile int* pointer) { *pointer = 1; }
-constexpr int kOverflow = __LINE__ + 4;
+[[maybe_unused]] constexpr int kOverflow = __LINE__ + 4;
 [[gnu::noinline]] int Overflow(int depth) {
   volatile char frame[4096];
   frame[0] = static_cast<char>(depth);
@@ -38,10 +39,10 @@ enum class Fault { kNull, kCheck, kThrow, kAbort, kOverflow, kExpectation };
 
 constexpr int kInner = __LINE__ + 6;
 constexpr int kInnerAwaits = kInner + 1;
-constexpr int kInnerDereferences = kInner + 5;
+[[maybe_unused]] constexpr int kInnerDereferences = kInner + 5;
 constexpr int kInnerChecks = kInner + 8;
 constexpr int kInnerAborts = kInner + 13;
-constexpr int kInnerOverflows = kInner + 15;
+[[maybe_unused]] constexpr int kInnerOverflows = kInner + 15;
 Task<absl::Status> Inner(Fault fault) {
   const absl::Status yielded = co_await Yield();
   if (!yielded.ok()) co_return yielded;
