@@ -16,6 +16,7 @@
 #ifndef TANDEM_TESTING_SIM_TEST_H_
 #define TANDEM_TESTING_SIM_TEST_H_
 
+#include "gtest/gtest.h"  // IWYU pragma: export
 #include "tandem/sim/world.h"
 #include "tandem/testing/runner.h"
 
