@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "tandem/core/base/instant.h"
 #include "tandem/core/base/random.h"
+#include "tandem/core/crash/crash_report.h"
 #include "tandem/core/io/create_reactor.h"
 #include "tandem/core/io/reactor.h"
 #include "tandem/core/runtime/shard.h"
@@ -29,6 +30,7 @@
 #include "tandem/sim/network.h"
 #include "tandem/sim/sim_reactor.h"
 #include "tandem/sim/trace.h"
+#include "tandem/sim/virtual_time.h"
 
 namespace tandem {
 namespace sim {
@@ -36,6 +38,9 @@ namespace {
 
 // As many turns without an event are a program that waits by yielding, and for nothing.
 constexpr uint64_t kPollsWithoutEventMax = 10'000'000;
+
+class PlainMachine;
+PlainMachine* current_machine = nullptr;
 
 // What has to be there before the reactor, and longer.
 class PlainMachine {
@@ -45,12 +50,24 @@ class PlainMachine {
         host_stack_(network_.AddHost("main", {})),
         os_random_(HashCombine(host_stack_.seed(), HashName("operating system"))) {
     EnterWorld(hooks_);
+    current_machine = this;
+    SetCrashContext(&WriteWhere);
   }
-  ~PlainMachine() { LeaveWorld(); }
+  ~PlainMachine() {
+    SetCrashContext(nullptr);
+    current_machine = nullptr;
+    LeaveWorld();
+  }
   PlainMachine(const PlainMachine&) = delete;
   PlainMachine& operator=(const PlainMachine&) = delete;
 
  protected:
+  // For the report of a crash.
+  static void WriteWhere(TextWriter write) {
+    write("  at ");
+    write(VirtualTimeText(current_machine->queue_.now_ns()).view());
+    write(" s of virtual time\n");
+  }
   static int64_t RealtimeNs(void* self) { return kEpochRealtimeNs + MonotonicNs(self); }
   static int64_t MonotonicNs(void* self) {
     const PlainMachine& machine = *static_cast<PlainMachine*>(self);

@@ -251,7 +251,8 @@ void World::FailAsLivelock() {
   } else {
     text = absl::StrCat("livelock: ", kEventsAtOneInstantMax,
                         " events and turns of hosts, and next to no time has passed (what a loop waits for needs a "
-                        "Sleep(), not a Yield()); there ran:\n");
+                        "Sleep(), not a Yield(); and calls that are cancelled end at once: look at their Status); "
+                        "there ran:\n");
   }
   for (const std::unique_ptr<Host>& host : hosts_) {
     if (host->last_turn_ns_ == queue_.now_ns()) absl::StrAppend(&text, host->DescribeTasks());

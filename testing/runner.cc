@@ -213,8 +213,17 @@ void TestRun::ExecuteHere() {
     ADD_FAILURE_AT(test_.file, test_.line) << opened;
     return;
   }
+  static bool running = false;
+  static const int registered = atexit([] {
+    if (!running) return;
+    fputs("[sim] the program exited before the test's end\n", stderr);
+    _exit(1);
+  });
+  static_cast<void>(registered);
+  running = true;
   const SeedResult result =
       test_.run({*run_.flags.seed, run_.flags.max_events, run_.trace_fd, /*trace_records=*/false, /*all_faults=*/true});
+  running = false;
   if (result.failed) ADD_FAILURE_AT(test_.file, test_.line) << result.message;
   if (run_.flags.print_digest) {
     printf("seed %ju digest %016jx%016jx\n", static_cast<uintmax_t>(*run_.flags.seed),
@@ -526,6 +535,7 @@ int RunTests(int argc, char** argv) {
   absl::StatusOr<RunnerFlags> flags = ParseRunnerFlags(arguments, Environment("TANDEM_SEEDS"));
   if (!flags.ok()) return UsageError(flags.status());
   run.flags = *flags;
+  if (run.flags.fail_fast) GTEST_FLAG_SET(fail_fast, true);
 
   g_run = &run;
   const int result = RUN_ALL_TESTS();

@@ -18,7 +18,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "tandem/core/async/exception_trace.h"
+#include "tandem/core/async/executor.h"
 #include "tandem/core/base/instant.h"
+#include "tandem/core/runtime/shard.h"
 #include "tandem/sim/faults.h"
 #include "tandem/sim/host.h"
 #include "tandem/sim/log_lines.h"
@@ -99,12 +102,20 @@ bool IsReported(absl::string_view text) {
   return false;
 }
 
-// Names the place of an exception that came out of the test: an exception of a host's main goes through Run...().
-std::string PlaceOfException(const sim::World& world) {
+// Describes an exception that came out of the test: one of a host's main goes through Run...().
+std::string DescribeException(const sim::World& world, absl::string_view text) {
+  std::string place = "the test";
+  std::string awaits;
   for (const std::unique_ptr<sim::Host>& host : world.hosts()) {
-    if (host->alive() && host->shard().main_ended()) return absl::StrCat("main of host ", host->name());
+    if (!host->alive() || !host->shard().main_ended()) continue;
+    place = absl::StrCat("main of host ", host->name());
+    const Shard::Entered entered(host->shard());
+    const ExceptionTrace& trace = Executor::Current().exception_trace();
+    if (trace.LeadsTo(nullptr)) awaits = trace.Describe();
+    break;
   }
-  return "the test";
+  return absl::StrCat("an exception left ", place, " at ", sim::VirtualTimeText(world.Now().nanoseconds()).view(),
+                      " s: ", text, awaits);
 }
 
 // Runs `body`; returns the text of the exception that it threw, empty if it threw none.
@@ -118,7 +129,7 @@ std::string TextOfException(sim::World& world, void (*body)(sim::World& world)) 
   } catch (...) {
     text = "not a std::exception";
   }
-  return absl::StrCat("an exception left ", PlaceOfException(world), ": ", text);
+  return DescribeException(world, text);
 }
 
 }  // namespace

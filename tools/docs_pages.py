@@ -53,6 +53,8 @@ def parse(text):
     at = 0
     while at < len(lines):
         fence = re.match(r"(`{3,})(.*)$", lines[at])
+        if re.match(r"\s+`{3,}|\s*~{3,}", lines[at]):
+            raise PageError(at + 1, "a block begins with ``` at the start of a line")
         if not fence:
             indented = re.match(r"(?: {4}|\t)\s*(\S.*)", lines[at])
             if indented and _COMMAND.match(indented.group(1)) and _begins_indented(lines, at):
@@ -84,6 +86,8 @@ def _add(blocks, line, language, above, code):
     kind, detail = marker.groups() if marker else (None, None)
     if language == "":
         raise PageError(line, "the block does not say what it is: sh, text, cpp, python, ...")
+    if language in ("bash", "console", "shell", "shell-session", "zsh"):
+        raise PageError(line, "commands are a block of sh")
     if language == "sh":
         if kind == "not run":
             if not detail:
@@ -168,6 +172,11 @@ class Runner:
             self._tell(shell, "status=%d; set -eE" % status_end)
             for index, block in enumerate(blocks):
                 self._run_block(shell, status, name, index, block)
+            for index, block in enumerate(blocks):
+                code = read(self._base(name, index) + ".ended").strip() if "in the background" in block.options else ""
+                # What the page has ended by a signal is above.
+                if code and 0 < int(code) < 128:
+                    raise PageError(block.line, "failed", read(self._base(name, index) + ".output"))
         finally:
             os.close(status)
             self._end(shell)
@@ -200,21 +209,30 @@ class Runner:
         shell.stdin.write((text + "\n").encode())
         shell.stdin.flush()
 
+    def _base(self, name, index):
+        """Returns the path of the commands of a block; what belongs to them has an ending more."""
+        return os.path.join(self.work, "%s.%d" % (os.path.basename(name), index))
+
     def _run_block(self, shell, status, name, index, block):
-        base = os.path.join(self.work, "%s.%d" % (os.path.basename(name), index))
+        base = self._base(name, index)
         with open(base, "w") as stream:
-            stream.write("\n" * block.line + block.code + "\n")  # So that the shell's line numbers are the page's.
+            # So that the shell's line numbers are the page's. The last line shows that it came to its end.
+            stream.write("\n" * block.line + block.code + "\nblock_at_end=%d\n" % index)
+        syntax = subprocess.run(["bash", "-n", base], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if syntax.returncode != 0:
+            raise PageError(block.line, "not a command of the shell", syntax.stdout)
         output = base + ".output"
         where = "cd %s;" % _quote(self.checkout) if "in the checkout" in block.options else ":;"
         here = "cd %s >/dev/null;" % '"$OLDPWD"' if "in the checkout" in block.options else ":;"
-        source = "trap 'echo \"line $LINENO: exit status $?\"' ERR; source %s" % _quote(base)
+        source = "set -eEo pipefail; trap 'echo \"line $LINENO: exit status $?\"' ERR; source %s" % _quote(base)
+        whole = "[[ $block_at_end == %d ]]" % index
         redirected = "</dev/null >%s 2>&1" % _quote(output)
         if "in the background" in block.options:
-            command = "(%s trap 'touch %s' EXIT; %s) %s & echo 0 >&$status" % (where, _quote(base + ".ended"), source, redirected)
+            command = "(%s trap 'echo $? >%s' EXIT; %s) %s & echo 0 >&$status" % (where, _quote(base + ".ended"), source, redirected)
         elif "fails" in block.options:
-            command = "set +e; (set -e; %s %s) %s; echo $? >&$status; set -e" % (where, source, redirected)
+            command = "set +e; (%s %s) %s; echo $? >&$status; set -e" % (where, source, redirected)
         else:
-            command = "%s { %s; } %s; trap - ERR; %s echo 0 >&$status" % (where, source, redirected, here)
+            command = "%s { %s; %s; } %s; trap - ERR; %s echo 0 >&$status" % (where, source, whole, redirected, here)
         deadline = time.monotonic() + self.limit_s
         self._tell(shell, command)
         # What the page left running may keep the pipe open, so its end is not how a shell that has ended shows.
@@ -225,6 +243,8 @@ class Runner:
         if "fails" in block.options:
             if answer == "0":
                 raise PageError(block.line, "was expected to fail", read(output))
+            if answer in ("126", "127"):
+                raise PageError(block.line, "was expected to fail, and has a command that is not there", read(output))
         elif answer != "0":
             raise PageError(block.line, "failed", read(output))
         if block.prints is None:

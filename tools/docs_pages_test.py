@@ -39,6 +39,12 @@ class ParseTest(unittest.TestCase):
         self.assert_refused(block("<!-- not run -->", "reboot"), 2, "why")
         self.assertEqual(parse(block("<!-- not run: stops the machine -->", "reboot")), [])
 
+    def test_there_is_one_kind_of_fence(self):
+        for text in ("<!-- run -->\n```bash\ntrue\n```\n", "```console\n$ true\n```\n", "~~~sh\ntrue\n~~~\n",
+                     "- a list\n\n  ```sh\n  true\n  ```\n"):
+            with self.subTest(text=text), self.assertRaises(PageError):
+                parse(text)
+
     def test_commands_cannot_hide(self):
         self.assert_refused(block("", "bazel test //...", ""), 2, "does not say what it is")
         self.assert_refused("Then\n\n    bazel test //...\n", 3, "fence it")
@@ -107,6 +113,19 @@ class RunTest(unittest.TestCase):
                           block("<!-- run -->", "echo before\nfalse\necho after"), block("<!-- run -->", "touch after"))
         self.assert_fails(6, "failed", "cannot: command not found", block("<!-- run -->", "true"), block("<!-- run -->", "cannot"))
         self.assert_fails(2, "failed", "^ending$", block("<!-- run -->", "echo ending; exit 0"))
+
+    def test_no_command_fails_unseen(self):
+        for code in ("false | true", "return 0\nfalse", "if", "set +e\nfalse\ntrue\nset -e\nreturn"):
+            with self.subTest(code=code):
+                self.assert_fails(2, "failed|not a command", ".?", block("<!-- run -->", code))
+        # What a block has set is not for the next one.
+        self.assert_fails(6, "failed", "exit status 1", block("<!-- run -->", "set +eE +o pipefail"), block("<!-- run -->", "false\ntrue"))
+        # One that runs in the background and has failed meanwhile.
+        self.assert_fails(2, "failed", "hi", block("<!-- run: in the background -->", "echo hi; false"), block("<!-- prints -->", "hi", "text"),
+                          block("<!-- run -->", "sleep 1"))
+        # That a command is not there is not the failure that was meant.
+        self.assert_fails(2, "not there", "cannot", block("<!-- run: fails -->", "cannot"))
+        self.assert_fails(2, "not a command", "syntax", block("<!-- run: fails -->", "if"))
 
     def test_what_is_meant_to_fail(self):
         self.run_page(block("<!-- run: fails -->", "echo refused; false; echo after"), block("<!-- prints -->", "refused\nline 3: ...", "text"),

@@ -4,6 +4,8 @@
 
 #include <charconv>
 #include <cstddef>
+#include <cstdint>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
@@ -65,6 +67,16 @@ bool IsOwn(absl::string_view file) {
   return false;
 }
 
+void WriteNumber(uint64_t number, TextWriter write) {
+  char digits[24];
+  const std::to_chars_result end = std::to_chars(digits, digits + sizeof(digits), number);
+  write(absl::string_view(digits, static_cast<size_t>(end.ptr - digits)));
+}
+
+bool IsSame(const std::source_location& a, const std::source_location& b) {
+  return a.line() == b.line() && a.column() == b.column() && absl::string_view(a.file_name()) == b.file_name();
+}
+
 }  // namespace
 
 // Bazel compiles headers with a prefix under bazel-out/.../_virtual_includes/<library>/<prefix>.
@@ -81,22 +93,39 @@ absl::string_view ProjectPath(absl::string_view file) {
 }
 
 void WritePlace(const std::source_location& place, TextWriter write) {
-  char line[16];
-  const std::to_chars_result end = std::to_chars(line, line + sizeof(line), place.line());
   write(ProjectPath(place.file_name()));
   write(":");
-  write(absl::string_view(line, static_cast<size_t>(end.ptr - line)));
+  WriteNumber(place.line(), write);
   write(" in ");
   write(PlainFunction(place.function_name()));
 }
 
 void WriteAwaitStack(const PromiseBase& innermost, TextWriter write) {
+  constexpr int kPlacesMax = 64;  // The innermost ones say what was going on.
+  int places = 0;
+  uint64_t more = 0;  // Equal to the place before, or too many.
+  const std::source_location* last = nullptr;
+  const auto write_more = [&](absl::string_view what) {
+    if (more == 0) return;
+    write("    ... and ");
+    WriteNumber(std::exchange(more, 0), write);
+    write(what);
+  };
   for (const PromiseBase* frame = &innermost; frame->parent != nullptr; frame = frame->parent) {
-    if (frame->await_location.line() == 0) continue;  // It runs, and has awaited nothing yet.
+    const std::source_location& place = frame->await_location;
+    if (place.line() == 0) continue;  // It runs, and has awaited nothing yet.
+    if (places == kPlacesMax || (last != nullptr && IsSame(place, *last))) {
+      ++more;
+      continue;
+    }
+    write_more(" times more\n");
+    last = &place;
+    ++places;
     write("    at ");
-    WritePlace(frame->await_location, write);
+    WritePlace(place, write);
     write("\n");
   }
+  write_more(places == kPlacesMax ? " more\n" : " times more\n");
 }
 
 const std::source_location* PlaceInProgram(const PromiseBase& innermost) {

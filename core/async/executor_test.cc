@@ -319,6 +319,50 @@ TEST(ExecutorTest, DescribeTasksNamesPlacesAndWhatIsAwaited) {
   shard.Drain();
 }
 
+Task<void> SleepBelow(int depth) {
+  if (depth > 0) {
+    co_await SleepBelow(depth - 1);
+  } else {
+    static_cast<void>(co_await Sleep(absl::Hours(1)));
+  }
+}
+
+TEST(ExecutorTest, DescribeTasksFoldsAwaitsThatRepeat) {
+  FakeShard shard;
+  shard.Start(SleepBelow(10'000));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+
+  const std::string text = shard.shard().DescribeTasks();
+  EXPECT_TRUE(absl::StrContains(text, "... and 9999 times more\n")) << text;
+  EXPECT_LT(std::count(text.begin(), text.end(), '\n'), 8) << text;
+  EXPECT_TRUE(shard.RunUntilEnd());
+  shard.Drain();
+}
+
+Task<void> SleepBelowOdd(int depth);
+Task<void> SleepBelowEven(int depth) {
+  int left = depth;
+  if (left > 0) co_await SleepBelowOdd(left - 1);
+  if (left == 0) static_cast<void>(co_await Sleep(absl::Hours(1)));
+}
+Task<void> SleepBelowOdd(int depth) {
+  int left = depth;
+  if (left > 0) co_await SleepBelowEven(left - 1);
+  if (left == 0) static_cast<void>(co_await Sleep(absl::Hours(1)));
+}
+
+TEST(ExecutorTest, DescribeTasksShowsSoManyAwaits) {
+  FakeShard shard;
+  shard.Start(SleepBelowEven(1000));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+
+  const std::string text = shard.shard().DescribeTasks();
+  EXPECT_TRUE(absl::StrContains(text, "\n    ... and 937 more\n")) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2 + 64 + 1) << text;
+  EXPECT_TRUE(shard.RunUntilEnd());
+  shard.Drain();
+}
+
 TEST(ExecutorTest, DescribeTasksFoldsTasksAtTheSamePlace) {
   FakeShard shard;
   shard.Start([]() -> Task<void> {

@@ -153,14 +153,38 @@ void EndBySignal(int signal) {
   raise(signal);  // Delivered when the handler returns.
 }
 
-void OnSignal(int signal, siginfo_t* info, void* /*context*/) {
-  // One report for each process. A crash within it, or beside it on another thread, ends the process at once.
-  static std::atomic_flag reporting = ATOMIC_FLAG_INIT;
-  if (reporting.test_and_set()) return EndBySignal(signal);
-  // A report that hangs must not keep a dead process alive.
-  ::signal(SIGALRM, SIG_DFL);
-  const itimerval limit{{0, 0}, {30, 0}};
+std::atomic<int> g_reported{0};  // The signal that is being reported.
+int g_limit_s = 30;              // How long that may take.
+
+// The report takes too long. The process ends by what it was about.
+void OnAlarm(int) { EndBySignal(g_reported.load()); }
+
+// A report that hangs, in a broken heap or because nobody reads it, must not keep a dead process alive.
+void LimitReport(int signal) {
+  g_reported.store(signal);
+  struct sigaction action = {};
+  action.sa_handler = &OnAlarm;
+  action.sa_flags = SA_NODEFER;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGALRM, &action, nullptr);
+  sigset_t alarm;
+  sigemptyset(&alarm);
+  sigaddset(&alarm, SIGALRM);
+  pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr);
+  const itimerval limit{{0, 0}, {g_limit_s, 0}};
   setitimer(ITIMER_REAL, &limit, nullptr);
+}
+
+void OnSignal(int signal, siginfo_t* info, void* /*context*/) {
+  // One report for each process. A crash within it ends the process at once; one beside it, on another thread, waits
+  // for its end.
+  static std::atomic<pid_t> reporter{0};
+  pid_t nobody = 0;
+  if (!reporter.compare_exchange_strong(nobody, gettid())) {
+    if (nobody == gettid()) return EndBySignal(signal);
+    for (;;) pause();
+  }
+  LimitReport(signal);
 
   Write("*** SIG");
   const char* const name = sigabbrev_np(signal);
@@ -187,10 +211,25 @@ void OnSignal(int signal, siginfo_t* info, void* /*context*/) {
 
 void WriteCrashContext(TextWriter write) {
   if (const CrashContext context = g_context.load(std::memory_order_acquire)) context(write);
-  if (!Executor::HasCurrent() || Executor::Current().running_task() == nullptr) return;
-  write("  the running task awaits, innermost first (where a coroutine runs: its last await):\n");
-  WriteAwaitStack(Executor::Current().running_coroutine(), write);
+  if (!Executor::HasCurrent()) return;
+  Executor& executor = Executor::Current();
+  if (executor.running_task() == nullptr) {
+    // An exception may have come out of main and be on its way to whoever called it.
+    if (!executor.exception_trace().LeadsTo(nullptr)) return;
+    write("  the exception has passed, innermost first:");
+    write(executor.exception_trace().Describe());
+    write("\n");
+    return;
+  }
+  bool begun = false;  // A task that has awaited nothing yet has nothing to show.
+  WriteAwaitStack(executor.running_coroutine(), [&](absl::string_view text) {
+    if (!begun) write("  the running task awaits, innermost first (where a coroutine runs: its last await):\n");
+    begun = true;
+    write(text);
+  });
 }
+
+void SetReportLimitForTest(int seconds) { g_limit_s = seconds; }
 
 void SetCrashContext(CrashContext context) { g_context.store(context, std::memory_order_release); }
 

@@ -24,8 +24,12 @@ using CrashContext = void (*)(TextWriter write);
 // Null: nothing. Thread-safe.
 void SetCrashContext(CrashContext context);
 
-// Writes what a report ends with: the context, and the awaits of the running task. Both may be nothing. Uses no heap.
+// Writes what a report ends with: the context, and the awaits of the running task, or those that an exception out of
+// main has passed. Both may be nothing. Uses the heap for an exception alone.
 void WriteCrashContext(TextWriter write);
+
+// A report ends after so many seconds (30), and the process with it.
+void SetReportLimitForTest(int seconds);
 
 }  // namespace tandem
 

@@ -11,8 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/log/check.h"
 #include "absl/status/status.h"
@@ -88,6 +91,9 @@ void Crash(Fault fault) {
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define TANDEM_SANITIZER_HANDLES_SIGNALS 1
+#if __has_feature(thread_sanitizer)
+#define TANDEM_THREAD_SANITIZER 1
+#endif
 #endif
 #endif
 
@@ -119,19 +125,94 @@ TEST(CrashReportDeathTest, AnExceptionThatEscapesATaskIsNamedByItsAwaits) {
   EXPECT_DEATH(Crash(Fault::kThrow), absl::StrCat("thrown on purpose(.|\n)*last await at ", At(kInnerAwaits, "Inner")));
 }
 
+constexpr int kMainAwaits = __LINE__ + 2;
+Task<absl::Status> ThrowOutOfMain() {
+  const absl::Status yielded = co_await Yield();
+  if (!yielded.ok()) co_return yielded;
+  throw std::runtime_error("out of main");
+}
+
+TEST(CrashReportDeathTest, AnExceptionOutOfMainIsNamedByItsAwaits) {
+  // On a thread of its own, below which nobody catches it.
+  EXPECT_DEATH(
+      {
+        InstallCrashReport();
+        std::thread([] {
+          Runtime runtime;
+          static_cast<void>(runtime.BlockOn(ThrowOutOfMain()));
+        }).join();
+      },
+      absl::StrCat("out of main(.|\n)*innermost first:\n    last await at core/crash/crash_report_test.cc:",
+                   kMainAwaits, " in "));
+}
+
 TEST(CrashReportDeathTest, AbortIsNamedByFunctionAndLine) {
   EXPECT_DEATH(Crash(Fault::kAbort), absl::StrCat("SIGABRT(.|\n)*", At(kInnerAborts, "Inner"), Awaits()));
 }
 
 // However deep it was, it is a few lines.
 TEST(CrashReportDeathTest, AnOverflownStackIsFolded) {
-#ifdef TANDEM_SANITIZER_HANDLES_SIGNALS
+#if defined(TANDEM_THREAD_SANITIZER)
+  EXPECT_DEATH(Crash(Fault::kOverflow),
+               "ThreadSanitizer");  // It meets the overflow in its own handler, and dies there.
+#elif defined(TANDEM_SANITIZER_HANDLES_SIGNALS)
   EXPECT_DEATH(Crash(Fault::kOverflow), Awaits());
 #else
   EXPECT_EXIT(
       Crash(Fault::kOverflow), ::testing::KilledBySignal(SIGSEGV),
       absl::StrCat(At(kOverflow, "Overflow"), "and [0-9]+ times more(.|\n)*", At(kInnerOverflows, "Inner"), Awaits()));
 #endif
+}
+
+[[maybe_unused]] constexpr int kThreadAborts = __LINE__ + 1;
+[[gnu::noinline]] void AbortOnThread() { abort(); }
+
+// The first of them reports, and the others must not take the process away meanwhile.
+TEST(CrashReportDeathTest, OfManyThreadsThatCrashOneIsReported) {
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EXIT(
+        {
+          InstallCrashReport();
+          std::atomic<int> waiting{0};
+          std::vector<std::thread> threads;
+          for (int thread = 0; thread < 8; ++thread) {
+            threads.emplace_back([&waiting] {
+              ++waiting;
+              while (waiting < 8) {
+              }
+              AbortOnThread();
+            });
+          }
+          for (std::thread& thread : threads) thread.join();
+        },
+        ::testing::KilledBySignal(SIGABRT), At(kThreadAborts, "AbortOnThread"));
+  }
+}
+
+// Nobody reads what it says: the report hangs, until its time is over.
+TEST(CrashReportDeathTest, AReportThatNobodyReadsEndsByItsOwnSignal) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    int ends[2];
+    if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0) _exit(1);
+    const std::string much(1 << 16, 'x');
+    if (write(STDERR_FILENO, much.data(), much.size()) != static_cast<ssize_t>(much.size())) _exit(1);  // It is full.
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, nullptr);
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, SIGABRT);
+    sigprocmask(SIG_UNBLOCK, &only, nullptr);
+    InstallCrashReport();
+    SetReportLimitForTest(1);
+    abort();
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGABRT);
 }
 
 // Of a tandem_test. In a child of its own making: gtest's say nothing about expectations.

@@ -38,7 +38,7 @@ class OneBadSeed(unittest.TestCase):
 
     def assert_lines(self, text, *patterns):
         """Checks that the patterns match in this order."""
-        self.assertRegex(text, "(?s)" + ".*".join(patterns))
+        self.assertRegex(text, "(?s)" + ".*".join("(?:%s)" % pattern for pattern in patterns))
 
     def test_segfault(self):
         failure = self.run_case("Segfaults")
@@ -88,7 +88,8 @@ class OneBadSeed(unittest.TestCase):
 
     def test_exception_out_of_main(self):
         failure = self.run_case("ThrowsOutOfMain")
-        self.assertIn("an exception left main of host host: nobody catches this", failure.message)
+        self.assert_lines(failure.message, r"an exception left main of host host at \d+\.\d{9} s: nobody catches this",
+                          r"last await at testing/determinism/broken_program.cc:\d+ in [^\n]*")
 
     def test_exception_out_of_spawned_task(self):
         failure = self.run_case("ThrowsOutOfSpawnedTask")
@@ -310,6 +311,11 @@ class Debugger(unittest.TestCase):
         self.assertRegex(run.stdout, r"(?s)Breakpoint 1, .*WriteToNull.*broken_program\.cc:\d+")
         self.assertRegex(run.stdout, r"#1 .*AfterASecond.*broken_program\.cc:\d+")
 
+    def test_an_exit_here_is_a_failure(self):
+        run = BROKEN.run("--gtest_filter=Broken.Exits", "--seed=%d" % BAD_SEED, "--here")
+        self.assertEqual(run.exit_code, 1)
+        self.assertIn("exited before the test's end", run.output)
+
     def test_here_fails_as_a_seed_does(self):
         flags = ["--gtest_filter=Broken.FailsAnExpectationInATask", "--seed=%d" % BAD_SEED, "--print_digest"]
         here, child = BROKEN.run(*flags, "--here"), BROKEN.run(*flags)
@@ -320,6 +326,11 @@ class Debugger(unittest.TestCase):
 
 
 class Flags(unittest.TestCase):
+
+    def test_fail_fast_ends_the_run(self):
+        run = BROKEN.run("--gtest_filter=Broken.Deadlocks:Broken.Exits", "--seeds=%d" % SEEDS, "--fail_fast")
+        self.assertEqual(run.exit_code, 1)
+        self.assertEqual(run.output.count("replay: "), 1, run.output)
 
     def test_unknown_flag_gives_the_list(self):
         run = BROKEN.run("--sedes=3")
