@@ -2,6 +2,8 @@
 
 #include "tandem/core/async/exception_trace.h"
 
+#include <charconv>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tandem/core/async/await_stack.h"
@@ -23,13 +25,22 @@ void ExceptionTrace::Note(const PromiseBase& promise) {
   }
 }
 
+void ExceptionTrace::Write(absl::FunctionRef<void(absl::string_view text)> write) const {
+  for (const std::source_location& location : awaits_) {
+    write("\n    last await at ");
+    WritePlace(location, write);
+  }
+  if (more_ == 0) return;
+  char digits[24];
+  const std::to_chars_result end = std::to_chars(digits, digits + sizeof(digits), more_);
+  write("\n    and ");
+  write(absl::string_view(digits, static_cast<size_t>(end.ptr - digits)));
+  write(" more");
+}
+
 std::string ExceptionTrace::Describe() const {
   std::string text;
-  for (const std::source_location& location : awaits_) {
-    absl::StrAppend(&text, "\n    last await at ");
-    WritePlace(location, [&](absl::string_view part) { absl::StrAppend(&text, part); });
-  }
-  if (more_ > 0) absl::StrAppend(&text, "\n    and ", more_, " more");
+  Write([&](absl::string_view part) { absl::StrAppend(&text, part); });
   return text;
 }
 

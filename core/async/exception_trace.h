@@ -13,6 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+
 namespace tandem {
 
 class PromiseBase;
@@ -32,8 +35,10 @@ class ExceptionTrace {
     anywhere_ = false;
   }
 
-  // A line for each await, innermost first.
+  // A line for each await, innermost first, each after a line break.
   std::string Describe() const;
+  // The same, without the heap.
+  void Write(absl::FunctionRef<void(absl::string_view text)> write) const;
 
  private:
   // The innermost ones say what was going on; the rest of a deep chain is counted.

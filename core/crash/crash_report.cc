@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <iterator>
 
 #include "absl/debugging/symbolize.h"
@@ -41,6 +42,15 @@ namespace {
 
 constexpr int kSignals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 constexpr int kMaxFrames = 64;
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+constexpr bool kThreadSanitizer = true;
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
 // An overflown stack is walked to where it began, if that takes no longer than a moment.
 constexpr int kMaxRepeats = 1'000'000;
 
@@ -163,7 +173,7 @@ void OnAlarm(int) { EndBySignal(g_reported.load()); }
 void LimitReport(int signal) {
   g_reported.store(signal);
   struct sigaction action = {};
-  action.sa_handler = &OnAlarm;
+  action.sa_handler = kThreadSanitizer ? SIG_DFL : &OnAlarm;  // It calls no handler within a handler.
   action.sa_flags = SA_NODEFER;
   sigemptyset(&action.sa_mask);
   sigaction(SIGALRM, &action, nullptr);
@@ -214,10 +224,10 @@ void WriteCrashContext(TextWriter write) {
   if (!Executor::HasCurrent()) return;
   Executor& executor = Executor::Current();
   if (executor.running_task() == nullptr) {
-    // An exception may have come out of main and be on its way to whoever called it.
-    if (!executor.exception_trace().LeadsTo(nullptr)) return;
+    // An exception may have come out of main, and nobody has caught it.
+    if (std::current_exception() == nullptr || !executor.exception_trace().LeadsTo(nullptr)) return;
     write("  the exception has passed, innermost first:");
-    write(executor.exception_trace().Describe());
+    executor.exception_trace().Write(write);
     write("\n");
     return;
   }

@@ -25,7 +25,7 @@ using CrashContext = void (*)(TextWriter write);
 void SetCrashContext(CrashContext context);
 
 // Writes what a report ends with: the context, and the awaits of the running task, or those that an exception out of
-// main has passed. Both may be nothing. Uses the heap for an exception alone.
+// main has passed. Both may be nothing. Uses no heap.
 void WriteCrashContext(TextWriter write);
 
 // A report ends after so many seconds (30), and the process with it.
