@@ -19,6 +19,7 @@
 
 #include "absl/log/check.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -144,6 +145,14 @@ TEST(CrashReportDeathTest, AnExceptionOutOfMainIsNamedByItsAwaits) {
       },
       absl::StrCat("out of main(.|\n)*innermost first:\n    last await at core/crash/crash_report_test.cc:",
                    kMainAwaits, " in "));
+}
+
+TEST(CrashReportDeathTest, TheReportHasTheVirtualTimeOfASimulation) {
+  const bool simulated =
+      absl::StartsWith(Runtime(RuntimeOptions().set_crash_report(false)).statistics().description, "simulated");
+  EXPECT_DEATH(Crash(Fault::kAbort), simulated
+                                         ? ::testing::ContainsRegex("\n  at [0-9]+\\.[0-9]{9} s of virtual time\n")
+                                         : ::testing::ContainsRegex("SIGABRT"));
 }
 
 TEST(CrashReportDeathTest, AbortIsNamedByFunctionAndLine) {
