@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tools/trim_cache removes, and what it leaves."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+TOOL = pathlib.Path(__file__).resolve().parent / "trim_cache"
+
+
+class TrimCacheTest(unittest.TestCase):
+    def setUp(self):
+        self.cache = pathlib.Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMPDIR")))
+
+    def file(self, name, kib, used):
+        path = self.cache / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * (kib << 10))
+        os.utime(path, (used, used))
+        return path
+
+    def run_tool(self, *arguments):
+        return subprocess.run([str(TOOL), "--cache=%s" % self.cache, *arguments], capture_output=True, text=True,
+                              check=False)
+
+    def test_removes_what_was_used_longest_ago(self):
+        oldest = self.file("bazel/cas/a", 512, used=1000)
+        newest = self.file("bazel/cas/b", 512, used=3000)
+        middle = self.file("bazel/ac/c", 512, used=2000)
+        result = self.run_tool("--limit_gib=%f" % (1200 / (1 << 20)))
+        self.assertEqual(0, result.returncode, result.stderr)
+        self.assertFalse(oldest.exists())
+        self.assertTrue(middle.exists())
+        self.assertTrue(newest.exists())
+        self.assertIn("disk cache", result.stdout)
+
+    def test_leaves_a_small_cache_alone(self):
+        only = self.file("bazel/cas/a", 512, used=1000)
+        result = self.run_tool("--limit_gib=1")
+        self.assertEqual((0, ""), (result.returncode, result.stdout))
+        self.assertTrue(only.exists())
+
+    def test_a_read_is_a_use(self):
+        read = self.file("bazel/cas/a", 512, used=1000)
+        os.utime(read, (3000, 1000))
+        written = self.file("bazel/cas/b", 512, used=2000)
+        self.run_tool("--limit_gib=%f" % (700 / (1 << 20)))
+        self.assertTrue(read.exists())
+        self.assertFalse(written.exists())
+
+    def test_removes_output_bases_of_checkouts_that_are_gone(self):
+        here = self.file("ob/123/ci-asan/DO_NOT_BUILD_HERE", 0, used=1000)
+        here.write_text(str(self.cache))
+        gone = self.file("ob/456/ci-asan/DO_NOT_BUILD_HERE", 0, used=1000)
+        gone.write_text(str(self.cache / "gone"))
+        locked = self.file("ob/456/ci-asan/execroot/out", 1, used=1000)
+        locked.parent.chmod(0o500)
+        result = self.run_tool()
+        self.assertEqual(0, result.returncode, result.stderr)
+        self.assertTrue(here.exists())
+        self.assertFalse(gone.parent.exists())
+
+    def test_no_cache_is_no_error(self):
+        result = subprocess.run([str(TOOL), "--cache=%s" % (self.cache / "none")], capture_output=True, text=True,
+                                check=False)
+        self.assertEqual((0, "", ""), (result.returncode, result.stdout, result.stderr))
+
+    def test_bad_limits(self):
+        self.assertEqual(2, self.run_tool("--limit_gib=-1").returncode)
+        self.assertEqual(2, self.run_tool("--limit_gib=x").returncode)
+
+
+if __name__ == "__main__":
+    unittest.main()
