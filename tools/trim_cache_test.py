@@ -36,6 +36,13 @@ class TrimCacheTest(unittest.TestCase):
         self.assertTrue(newest.exists())
         self.assertIn("disk cache", result.stdout)
 
+    def test_binaries_go_before_what_they_are_made_of(self):
+        objects = [self.file("bazel/cas/object%d" % i, 256, used=1000) for i in range(8)]
+        binary = self.file("bazel/cas/binary", 3072, used=3000)
+        self.run_tool("--limit_gib=%f" % (2100 / (1 << 20)))
+        self.assertFalse(binary.exists())
+        self.assertTrue(all(path.exists() for path in objects))
+
     def test_leaves_a_small_cache_alone(self):
         only = self.file("bazel/cas/a", 512, used=1000)
         result = self.run_tool("--limit_gib=1")
