@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -13,6 +14,7 @@ TOOL = pathlib.Path(__file__).resolve().parent / "trim_cache"
 class TrimCacheTest(unittest.TestCase):
     def setUp(self):
         self.cache = pathlib.Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMPDIR")))
+        self.addCleanup(shutil.rmtree, self.cache)
 
     def file(self, name, kib, used):
         path = self.cache / name
@@ -21,9 +23,9 @@ class TrimCacheTest(unittest.TestCase):
         os.utime(path, (used, used))
         return path
 
-    def run_tool(self, *arguments):
-        return subprocess.run([str(TOOL), "--cache=%s" % self.cache, *arguments], capture_output=True, text=True,
-                              check=False)
+    def run_tool(self, *arguments, cache=True, **variables):
+        command = [str(TOOL), *(["--cache=%s" % self.cache] if cache else []), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variables})
 
     def test_removes_what_was_used_longest_ago(self):
         oldest = self.file("bazel/cas/a", 512, used=1000)
@@ -69,14 +71,28 @@ class TrimCacheTest(unittest.TestCase):
         self.assertTrue(here.exists())
         self.assertFalse(gone.parent.exists())
 
+    def test_the_disk_cache_is_where_bazelrc_says_and_output_bases_where_the_variable_says(self):
+        home, other = self.cache / "home", self.cache / "other"
+        cached = self.file("home/.cache/tandem/bazel/cas/a", 512, used=1000)
+        gone = self.file("other/tandem/ob/456/ci-asan/DO_NOT_BUILD_HERE", 0, used=1000)
+        gone.write_text(str(self.cache / "gone"))
+        result = self.run_tool("--limit_gib=0", cache=False, HOME=str(home), XDG_CACHE_HOME=str(other))
+        self.assertEqual(0, result.returncode, result.stderr)
+        self.assertFalse(cached.exists())
+        self.assertFalse(gone.parent.exists())
+
     def test_no_cache_is_no_error(self):
         result = subprocess.run([str(TOOL), "--cache=%s" % (self.cache / "none")], capture_output=True, text=True,
                                 check=False)
         self.assertEqual((0, "", ""), (result.returncode, result.stdout, result.stderr))
 
     def test_bad_limits(self):
-        self.assertEqual(2, self.run_tool("--limit_gib=-1").returncode)
-        self.assertEqual(2, self.run_tool("--limit_gib=x").returncode)
+        kept = self.file("bazel/cas/a", 1, used=1000)
+        for limit in ("-1", "x", "nan", "inf"):
+            result = self.run_tool("--limit_gib=" + limit)
+            self.assertEqual(2, result.returncode, limit)
+            self.assertIn("--limit_gib", result.stderr)
+        self.assertTrue(kept.exists())
 
 
 if __name__ == "__main__":
