@@ -33,9 +33,9 @@
 #include "tandem/core/io/address.h"
 #include "tandem/core/net/tcp_listener.h"
 #include "tandem/core/net/tcp_stream.h"
-#include "tandem/sim/host.h"
 #include "tandem/sim/interpose.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/world/host.h"
+#include "tandem/sim/world/world.h"
 
 namespace tandem::bench {
 namespace {

@@ -17,7 +17,7 @@
 #define TANDEM_TESTING_SIM_TEST_H_
 
 #include "gtest/gtest.h"  // IWYU pragma: export
-#include "tandem/sim/world.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/testing/runner.h"
 
 namespace tandem::testing {

@@ -110,15 +110,15 @@ class LintSourceTest(unittest.TestCase):
                 self.assertEqual(broken_by(text), set())
 
     def test_arrows(self):
-        for path, header in [("core/a.cc", "sim/world.h"), ("core/a.cc", "testing/runner.h"), ("sim/a.cc", "uring/ring.h"),
-                             ("uring/a.cc", "sim/world.h"), ("posix/a.cc", "uring/ring.h"), ("sim/a.cc", "testing/x.h"),
-                             ("examples/kv/a.cc", "uring/ring.h"), ("core/a_test.cc", "sim/world.h"),
-                             ("uring/a_test.cc", "sim/world.h")]:
+        for path, header in [("core/a.cc", "sim/world/world.h"), ("core/a.cc", "testing/runner.h"), ("sim/a.cc", "uring/ring.h"),
+                             ("uring/a.cc", "sim/world/world.h"), ("posix/a.cc", "uring/ring.h"), ("sim/a.cc", "testing/x.h"),
+                             ("examples/kv/a.cc", "uring/ring.h"), ("core/a_test.cc", "sim/world/world.h"),
+                             ("uring/a_test.cc", "sim/world/world.h")]:
             with self.subTest(path=path, header=header):
                 self.assertEqual(broken_by('#include "tandem/%s"' % header, path), {"arrows"})
-        for path, header in [("uring/a.cc", "posix/sockets.h"), ("testing/a.cc", "sim/world.h"),
+        for path, header in [("uring/a.cc", "posix/sockets.h"), ("testing/a.cc", "sim/world/world.h"),
                              ("core/a_test.cc", "testing/status_matchers.h"), ("bench/a.cc", "uring/ring.h"),
-                             ("examples/kv/kv_sim_test.cc", "sim/world.h")]:
+                             ("examples/kv/kv_sim_test.cc", "sim/world/world.h")]:
             with self.subTest(path=path, header=header):
                 self.assertEqual(broken_by('#include "tandem/%s"' % header, path), set())
 

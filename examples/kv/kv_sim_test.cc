@@ -38,8 +38,8 @@
 #include "tandem/examples/kv/client.h"
 #include "tandem/examples/kv/connection_errors.h"
 #include "tandem/examples/kv/server.h"
-#include "tandem/sim/faults.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/tandem.h"
 #include "tandem/testing/sim_test.h"
 

@@ -11,9 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "tandem/examples/tickets/tickets.h"
-#include "tandem/sim/faults.h"
-#include "tandem/sim/host.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/world/host.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/testing/sim_test.h"
 #include "tandem/testing/status_matchers.h"
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Exactly one terminal completion, whatever the reactor does within its contract. Random programs of connects, accepts,
-// reads, writes, datagrams, timeouts, scopes that end, aborts and closes run over reactors in chaos (sim/chaos.h). The
-// reactor CHECKs that no operation ends twice and none is destroyed in flight; here is shown that each ends, that bytes
-// arrive without gap or repeat, and that descriptors, buffers and operations are as many after a case as before.
+// reads, writes, datagrams, timeouts, scopes that end, aborts and closes run over reactors in chaos
+// (sim/faults/chaos.h). The reactor CHECKs that no operation ends twice and none is destroyed in flight; here is shown
+// that each ends, that bytes arrive without gap or repeat, and that descriptors, buffers and operations are as many
+// after a case as before.
 //
 // A seed is a process that runs kRounds rounds of kConnections cases, each both ends of one connection: 50 cases, so
 // that the 2,000 seeds of a run are 10^5. Beside them a task of each round sends datagrams to another.
@@ -37,11 +38,11 @@
 #include "tandem/core/net/tcp_stream.h"
 #include "tandem/core/net/udp_socket.h"
 #include "tandem/core/runtime/shard.h"
-#include "tandem/sim/chaos.h"
-#include "tandem/sim/host.h"
-#include "tandem/sim/link.h"
-#include "tandem/sim/network.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/faults/chaos.h"
+#include "tandem/sim/network/link.h"
+#include "tandem/sim/network/network.h"
+#include "tandem/sim/world/host.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/testing/sim_test.h"
 #include "tandem/testing/status_matchers.h"
 

@@ -26,8 +26,8 @@
 #include "tandem/core/net/tcp_listener.h"
 #include "tandem/core/net/tcp_stream.h"
 #include "tandem/core/runtime/shard.h"
-#include "tandem/sim/faults.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/testing/sim_test.h"
 #include "tandem/testing/status_matchers.h"
 

@@ -23,7 +23,7 @@
 #include "tandem/core/net/framing.h"
 #include "tandem/core/net/pipe.h"
 #include "tandem/core/runtime/shard.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/testing/conformance/socket_conformance.h"
 #include "tandem/testing/sim_test.h"
 #include "tandem/testing/status_matchers.h"

@@ -21,7 +21,7 @@
 #include "tandem/core/sync/mutex.h"
 #include "tandem/core/sync/semaphore.h"
 #include "tandem/core/sync/wait_group.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/testing/sim_test.h"
 #include "tandem/testing/status_matchers.h"
 

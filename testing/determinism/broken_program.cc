@@ -23,8 +23,8 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "gtest/gtest.h"
-#include "tandem/sim/faults.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/tandem.h"
 #include "tandem/testing/sim_test.h"
 

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/tandem.h"
 #include "tandem/testing/sim_test.h"
 

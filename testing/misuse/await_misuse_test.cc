@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/tandem.h"
 
 namespace tandem {

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tandem/core/base/instant.h"
+#include "tandem/sim/machine/host_stack.h"
 #include "tandem/testing/conformance/differential/program.h"
 #include "tandem/testing/conformance/differential/shard_runner.h"
 
@@ -27,7 +28,7 @@ SimHosts::SimHosts(std::array<uint8_t, 3> network, const SimHostsOptions& option
   for (size_t i = 0; i < count; ++i) {
     std::vector<SocketAddress> addresses;
     if (options.distant) addresses.push_back(AddressOf(static_cast<int>(i)));
-    sim::HostStack& stack = network_.AddHost(absl::StrCat("host", i), std::move(addresses));
+    sim::HostStack& stack = sim::HostStack::Add(network_, absl::StrCat("host", i), std::move(addresses));
     Machine& machine = machines_.emplace_back();
     auto reactor = std::make_unique<sim::SimReactor>(stack, /*waker=*/nullptr, reactor_options);
     machine.reactor = reactor.get();

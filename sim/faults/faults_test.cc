@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/sim/faults/faults.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+
+namespace tandem::sim {
+namespace {
+
+const std::vector<std::string>& Hosts() {
+  static const auto* hosts = new std::vector<std::string>{"server", "client", "witness"};
+  return *hosts;
+}
+
+std::vector<FaultEntry> EntriesOf(const FaultPlan& plan, FaultKind kind) {
+  std::vector<FaultEntry> entries;
+  for (const FaultEntry& entry : plan.entries()) {
+    if (entry.kind == kind) entries.push_back(entry);
+  }
+  return entries;
+}
+
+TEST(FaultPlanTest, EveryGeneratedPlanParsesBack) {
+  for (uint64_t seed = 0; seed < 500; ++seed) {
+    const FaultPlan plan = Faults::All().Generate(seed, Hosts());
+
+    absl::StatusOr<FaultPlan> parsed = FaultPlan::Parse(plan.ToString());
+
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    ASSERT_EQ(parsed->entries(), plan.entries()) << plan.ToString();
+  }
+}
+
+TEST(FaultPlanTest, TextIsReadable) {
+  absl::StatusOr<FaultPlan> plan = FaultPlan::Parse(
+      "# by hand\n\nloss a b from 1.5s to 3s strength 200000\n  crash a from 0s to 0.000000001s\nreset * from 2s "
+      "strength 1000000");
+
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  ASSERT_EQ(plan->entries().size(), 3u);
+  EXPECT_EQ(plan->entries()[0].from, absl::Milliseconds(1500));
+  EXPECT_EQ(plan->entries()[0].strength, 200'000u);
+  EXPECT_EQ(plan->entries()[1].to, absl::Nanoseconds(1));
+  EXPECT_EQ(plan->ToString(),
+            "loss a b from 1.5s to 3s strength 200000\ncrash a from 0s to 0.000000001s\n"
+            "reset * from 2s strength 1000000\n");
+}
+
+TEST(FaultPlanTest, RemovingAnEntryLeavesTheOthersUnchanged) {
+  const FaultPlan whole = Faults::All().Always().Generate(1, Hosts());
+  FaultPlan less = whole;
+
+  less.Remove(3);
+
+  std::vector<FaultEntry> expected = whole.entries();
+  expected.erase(expected.begin() + 3);
+  EXPECT_EQ(less.entries(), expected);
+}
+
+struct BadLine {
+  const char* name;
+  const char* line;
+};
+
+class FaultPlanErrorTest : public testing::TestWithParam<BadLine> {};
+
+TEST_P(FaultPlanErrorTest, IsRefusedWithItsLine) {
+  absl::StatusOr<FaultPlan> plan = FaultPlan::Parse(GetParam().line);
+
+  ASSERT_EQ(plan.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(plan.status().message().find(GetParam().line), absl::string_view::npos) << plan.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Lines, FaultPlanErrorTest,
+    testing::Values(BadLine{"UnknownKind", "meteor a from 1s to 2s"}, BadLine{"NoHost", "crash from 1s to 2s"},
+                    BadLine{"OneHostForALink", "partition a from 1s to 2s"}, BadLine{"NoTimes", "crash a"},
+                    BadLine{"NoEnd", "crash a from 1s"}, BadLine{"NoUnit", "crash a from 1 to 2"},
+                    BadLine{"TooManyPlaces", "crash a from 1.0000000001s to 2s"},
+                    BadLine{"Negative", "crash a from -1s to 2s"}, BadLine{"EndBeforeBegin", "crash a from 2s to 1s"},
+                    BadLine{"NoStrength", "loss a b from 1s to 2s"},
+                    BadLine{"TooStrong", "loss a b from 1s to 2s strength 1000001"},
+                    BadLine{"Trailing", "crash a from 1s to 2s now"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(FaultsTest, SeedsPickDifferentSubsetsAndSometimesNone) {
+  std::set<std::set<FaultKind>> subsets;
+  int without_faults = 0;
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    std::set<FaultKind> kinds;
+    for (const FaultEntry& entry : Faults::All().Generate(seed, Hosts()).entries()) kinds.insert(entry.kind);
+    if (kinds.empty()) ++without_faults;
+    subsets.insert(kinds);
+  }
+
+  EXPECT_GT(subsets.size(), 300u);
+  EXPECT_GT(without_faults, 50);
+  EXPECT_LT(without_faults, 400);
+}
+
+TEST(FaultsTest, LinksAreHitSingleAndAllOfAHostAtOnce) {
+  int single = 0;
+  int all_from = 0;
+  int all_to = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    for (const FaultEntry& entry : Faults::Only(FaultKind::kClog).Always().Generate(seed, Hosts()).entries()) {
+      if (entry.target == "*") {
+        ++all_to;
+      } else {
+        ++(entry.other == "*" ? all_from : single);
+      }
+    }
+  }
+
+  EXPECT_GT(single, 200);
+  EXPECT_GT(all_from, 100);
+  EXPECT_GT(all_to, 100);
+}
+
+TEST(FaultsTest, MostSeedsHaveFaultsLateInTheirTime) {
+  int late = 0;
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    const FaultPlan plan = Faults::Only(FaultKind::kLoss).Always().Generate(seed, Hosts());
+    late += std::any_of(plan.entries().begin(), plan.entries().end(),
+                        [](const FaultEntry& entry) { return entry.to > absl::Seconds(20); });
+  }
+
+  EXPECT_GT(late, 500);
+  EXPECT_LT(late, 800);  // The others have all of them early.
+}
+
+TEST(FaultsTest, AlwaysGivesEveryKind) {
+  std::set<FaultKind> kinds;
+  for (const FaultEntry& entry : Faults::All().Always().Generate(1, Hosts()).entries()) kinds.insert(entry.kind);
+
+  EXPECT_EQ(kinds.size(), kFaultKindCount);
+}
+
+TEST(FaultsTest, LeavingOutAKindLeavesTheOthersUnchanged) {
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    const FaultPlan all = Faults::All().Generate(seed, Hosts());
+    const FaultPlan some = Faults::All().Without(FaultKind::kLoss).Generate(seed, Hosts());
+
+    EXPECT_TRUE(EntriesOf(some, FaultKind::kLoss).empty());
+    for (FaultKind kind : {FaultKind::kLatency, FaultKind::kPartition, FaultKind::kCrash, FaultKind::kPause}) {
+      EXPECT_EQ(EntriesOf(some, kind), EntriesOf(all, kind)) << "seed " << seed;
+    }
+  }
+}
+
+TEST(FaultsTest, ASparedHostKeepsRunning) {
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    for (const FaultEntry& entry : Faults::Hosts().Always().Spare("client").Generate(seed, Hosts()).entries()) {
+      EXPECT_NE(entry.target, "client");
+    }
+  }
+}
+
+TEST(FaultsTest, ASparedHostStillHasTheFaultsOfTheNetwork) {
+  const FaultPlan all = Faults::Network().Always().Generate(1, Hosts());
+
+  EXPECT_EQ(Faults::Network().Always().Spare("client").Generate(1, Hosts()).ToString(), all.ToString());
+  EXPECT_TRUE(std::any_of(all.entries().begin(), all.entries().end(),
+                          [](const FaultEntry& entry) { return entry.target == "client" && entry.other.empty(); }));
+}
+
+TEST(FaultsTest, OnlyNamedHostsAreStopped) {
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    for (const FaultEntry& entry : Faults::Hosts({"server"}).Always().Generate(seed, Hosts()).entries()) {
+      EXPECT_EQ(entry.target, "server");
+    }
+  }
+}
+
+TEST(FaultsTest, EntriesStayInTheirTimeAndName) {
+  const absl::Duration from = absl::Seconds(5);
+  const absl::Duration to = absl::Seconds(6);
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    for (const FaultEntry& entry : Faults::All().Always().During(from, to).Generate(seed, Hosts()).entries()) {
+      EXPECT_GE(entry.from, from);
+      EXPECT_GE(entry.to, entry.from);
+      EXPECT_LE(entry.to, to);
+      EXPECT_LE(entry.strength, StrengthMax(entry.kind));
+      EXPECT_EQ(HitsLinks(entry.kind), !entry.other.empty());
+      EXPECT_NE(entry.target, entry.other);
+    }
+  }
+}
+
+TEST(FaultsTest, LinksNeedTwoHosts) {
+  EXPECT_TRUE(Faults::Only(FaultKind::kLoss).Always().Generate(1, {"lonely"}).entries().empty());
+}
+
+}  // namespace
+}  // namespace tandem::sim

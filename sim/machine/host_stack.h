@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernel side of a simulated host: its addresses, its descriptors, and the sockets behind them.
+//
+// System calls find the socket of a descriptor and do what belongs to descriptors; the rest is in the two halves of the
+// stack (tcp_stack.h, udp_stack.h) and in the sockets. A HostStack knows no program: a SimReactor (sim_reactor.h)
+// watches it, and is replaced when the host starts again.
+
+#ifndef TANDEM_SIM_MACHINE_HOST_STACK_H_
+#define TANDEM_SIM_MACHINE_HOST_STACK_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/network/network_host.h"
+
+namespace tandem::sim {
+
+class Network;
+class Packet;
+class TcpSocket;
+class TcpStack;
+class UdpSocket;
+class UdpStack;
+
+class HostStack final : public NetworkHost {
+ public:
+  // Adds a host to `network`, which owns it. CHECKs that its addresses are not loopbacks and nobody else's.
+  static HostStack& Add(Network& network, absl::string_view name, std::vector<SocketAddress> addresses);
+  HostStack(Network& network, std::string name, std::vector<SocketAddress> addresses);
+  ~HostStack() override;
+
+  void set_descriptor_limit(size_t limit) { descriptor_limit_ = limit; }
+
+  // --- Life and death ---
+
+  // The machine loses power: all sockets vanish without a word, and packets that arrive are lost.
+  void CrashMachine();
+  // The machine runs again, with nothing open: what arrives for old connections is answered by RST.
+  void StartMachine();
+  // The process ends and the kernel closes its sockets: FIN, or RST where bytes were unread or not accepted.
+  void KillProcess();
+  // Open descriptors of the process.
+  size_t open_descriptors() const { return open_descriptors_; }
+
+  // A fault: both ends of one established connection, chosen by `draw`, see a reset. False when there is none.
+  bool ResetConnection(uint64_t draw);
+  size_t established_connections() const;
+
+  void OnPacket(Packet& packet) override;
+  bool ListensTo(uint32_t interface_index, const SocketAddress& group) const override;
+
+  // --- System calls. 0 or a value, or -errno. ---
+
+  // A TCP socket, or one for datagrams. Calls that datagram sockets do not have say -EOPNOTSUPP or, where they are
+  // only reached by mistake, -EBADF.
+  int64_t Open(AddressFamily family);
+  int64_t OpenDatagrams(AddressFamily family);
+  int Bind(SocketId id, const SocketAddress& address);
+  int Listen(SocketId id, int backlog);
+  // -EINPROGRESS: the observer is told, of a connect to this host before the call returns. REQUIRES an observer.
+  int Connect(SocketId id, const SocketAddress& address);
+  // The next connection of a listener, or -EAGAIN, -EINVAL, -EMFILE.
+  int64_t Accept(SocketId id);
+  int Shutdown(SocketId id, ShutdownHow how);
+  // With a `ticket` (not 0), waits for the socket's linger time where that is positive: -EINPROGRESS, and the observer
+  // is told when all bytes are acknowledged, the connection has ended or the time is over. The descriptor is free at
+  // once.
+  int Close(SocketId id, uint64_t ticket = 0);
+  int SetOption(SocketId id, SocketOption option, int value);
+  int GetOption(SocketId id, SocketOption option, int* value);
+  int LocalAddress(SocketId id, SocketAddress* address);
+  int PeerAddress(SocketId id, SocketAddress* address);
+  // Null when `id` is not open, or another kind of socket.
+  TcpSocket* Find(SocketId id) const { return FindDescriptor(id).stream; }
+  UdpSocket* FindDatagrams(SocketId id) const { return FindDescriptor(id).datagrams; }
+
+ private:
+  // What is open; at most one of them.
+  struct Descriptor {
+    TcpSocket* stream = nullptr;
+    UdpSocket* datagrams = nullptr;
+
+    bool in_use() const { return stream != nullptr || datagrams != nullptr; }
+  };
+
+  Descriptor FindDescriptor(SocketId id) const {
+    return id >= 0 && static_cast<size_t>(id) < descriptors_.size() ? descriptors_[static_cast<size_t>(id)]
+                                                                    : Descriptor();
+  }
+  SocketId AddDescriptor(const Descriptor& descriptor);
+  void RemoveDescriptor(SocketId id);
+  void DropAllSockets();
+
+  size_t descriptor_limit_ = 1 << 20;
+  std::vector<Descriptor> descriptors_;
+  std::vector<SocketId> free_descriptors_;
+  size_t open_descriptors_ = 0;
+  std::unique_ptr<TcpStack> tcp_;
+  std::unique_ptr<UdpStack> udp_;
+};
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_MACHINE_HOST_STACK_H_

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One direction of the path between two hosts: how long packets take on it, and which do not arrive.
+//
+// What becomes of a packet is drawn by (link, packet ordinal): changing one link, or a fault on it, moves no draw of
+// another.
+
+#ifndef TANDEM_SIM_NETWORK_LINK_H_
+#define TANDEM_SIM_NETWORK_LINK_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/log/check.h"
+#include "tandem/core/base/random.h"
+
+namespace tandem::sim {
+
+// Latencies: a piecewise linear distribution through four points, in integers.
+struct LatencyDistribution {
+  int64_t min_ns = 0;
+  int64_t median_ns = 0;
+  int64_t p99_ns = 0;
+  int64_t max_ns = 0;  // One packet in a hundred takes between p99 and this: the long tail.
+
+  static constexpr LatencyDistribution Fixed(int64_t ns) { return {ns, ns, ns, ns}; }
+  static constexpr LatencyDistribution Uniform(int64_t low_ns, int64_t high_ns) {
+    return {low_ns, low_ns + (high_ns - low_ns) / 2, low_ns + (high_ns - low_ns) / 100 * 99, high_ns};
+  }
+  // Most packets near `median_ns`, one in a hundred up to 20 times as late.
+  static constexpr LatencyDistribution LongTail(int64_t median_ns) {
+    return {median_ns - median_ns / 4, median_ns, median_ns * 2, median_ns * 20};
+  }
+
+  // The latency for a uniform 64-bit `draw`. REQUIRES min <= median <= p99 <= max.
+  int64_t Sample(uint64_t draw) const {
+    if (min_ns == max_ns) return min_ns;
+    constexpr uint64_t kHalf = uint64_t{1} << 63;
+    constexpr uint64_t kTail = ~uint64_t{0} / 100 * 99;
+    if (draw < kHalf) return Interpolate(min_ns, median_ns, draw, kHalf);
+    if (draw < kTail) return Interpolate(median_ns, p99_ns, draw - kHalf, kTail - kHalf);
+    return Interpolate(p99_ns, max_ns, draw - kTail, ~uint64_t{0} - kTail);
+  }
+
+ private:
+  static int64_t Interpolate(int64_t low, int64_t high, uint64_t numerator, uint64_t denominator) {
+    const auto span = static_cast<unsigned __int128>(static_cast<uint64_t>(high - low));
+    return low + static_cast<int64_t>(span * numerator / denominator);
+  }
+};
+
+// The state of one direction, as somebody sets it. The default: 50 us to 1 ms, unlimited, nothing is lost.
+struct LinkConditions {
+  LatencyDistribution latency = {50'000, 100'000, 300'000, 1'000'000};
+  uint64_t bytes_per_second = 0;   // 0: unlimited.
+  uint64_t queue_limit_bytes = 0;  // Packets that find more waiting are dropped. 0: unlimited.
+  Probability loss;
+  Probability duplicate;
+  Probability reorder;  // Packets of one connection, or from one datagram socket, arrive in order, except those that
+                        // this hits.
+  // Of datagrams alone, in addition.
+  Probability datagram_duplicate;
+  Probability datagram_reorder;
+};
+
+// Why a packet did not arrive. In the trace.
+enum class DropReason : uint8_t {
+  kLoss = 1,
+  kQueueFull = 2,
+  kBlocked = 3,
+  kBlockedOnArrival = 4,
+  kHostDown = 5,
+  kConnectFault = 6,
+};
+
+// What becomes of a packet.
+struct PacketFate {
+  uint32_t ordinal = 0;
+  bool dropped = false;
+  DropReason reason = DropReason::kLoss;
+  bool reordered = false;
+  int64_t arrival_ns = 0;
+  std::optional<int64_t> duplicate_arrival_ns;  // When a second copy arrives, if there is one.
+};
+
+class Link {
+ public:
+  Link(uint64_t key, const LinkConditions& conditions) : key_(key), conditions_(conditions) {}
+
+  const LinkConditions& conditions() const { return conditions_; }
+  void set_conditions(const LinkConditions& conditions) { conditions_ = conditions; }
+  // True once this link has conditions of its own, so that the network's default no longer changes it.
+  bool has_own_conditions() const { return has_own_conditions_; }
+  void set_has_own_conditions() { has_own_conditions_ = true; }
+  bool blocked() const { return blocked_; }
+  void set_blocked(bool blocked) { blocked_ = blocked; }
+  int64_t clogged_until_ns() const { return clogged_until_ns_; }
+  void set_clogged_until_ns(int64_t time_ns) { clogged_until_ns_ = time_ns; }
+
+  // Loses one packet: the one with this ordinal. Packets of a link count from 0.
+  void LosePacket(uint32_t ordinal) { lost_ordinal_ = ordinal; }
+
+  // Decides about the next packet, of `bytes` bytes, sent at `now_ns`.
+  PacketFate Send(int64_t now_ns, uint32_t bytes);
+  // The same for a datagram that travels in so many fragments: when one of them is lost, all of it is. A datagram that
+  // is reordered takes the latency twice.
+  PacketFate SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments);
+
+ private:
+  enum Purpose : uint64_t {
+    kLatency = 1,
+    kLoss,
+    kDuplicate,
+    kDuplicateLatency,
+    kReorder,
+    kDatagramDuplicate,
+    kDatagramReorder,
+    kReorderLatency
+  };
+  uint64_t Draw(Purpose purpose, uint32_t ordinal) const {
+    return HashCombine(key_, static_cast<uint64_t>(purpose) << 32 | ordinal);
+  }
+
+  const uint64_t key_;
+  LinkConditions conditions_;
+  bool has_own_conditions_ = false;
+  bool blocked_ = false;
+  uint32_t next_ordinal_ = 0;
+  uint32_t lost_ordinal_ = ~uint32_t{0};
+  int64_t clogged_until_ns_ = 0;
+  int64_t busy_until_ns_ = 0;  // When the last byte that waits has left.
+};
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_NETWORK_LINK_H_

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/sim/network/network.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "tandem/core/base/random.h"
+
+namespace tandem::sim {
+namespace {
+
+constexpr uint32_t kHeaderBytes = 66;  // Ethernet, IP, TCP with time stamps: what a packet costs beside its payload.
+constexpr uint32_t kDatagramHeaderBytes = 42;     // Ethernet, IP, UDP.
+constexpr uint32_t kFragmentPayloadBytes = 1480;  // Of an IP packet that is not more than 1500 bytes.
+
+uint64_t Pair(uint32_t high, uint32_t low) { return uint64_t{high} << 32 | low; }
+uint64_t FromInt(int64_t value) { return static_cast<uint64_t>(value); }
+
+// What a packet is, for the trace.
+uint64_t Kind(const Packet& packet) { return Pair(packet.flags | uint32_t{packet.protocol} << 8, packet.size); }
+
+PacketFate SendDatagram(Link& link, int64_t now_ns, const Packet& packet) {
+  const uint32_t fragments =
+      packet.from == packet.to ? 1 : std::max(1u, (packet.size + kFragmentPayloadBytes - 1) / kFragmentPayloadBytes);
+  return link.SendDatagram(now_ns, packet.size + fragments * kDatagramHeaderBytes, fragments);
+}
+
+}  // namespace
+
+void Packet::Run() { from->network().Deliver(*this); }
+
+Network::Network(EventQueue& events, Trace& trace, uint64_t seed)
+    : events_(events), trace_(trace), seed_(HashCombine(seed, HashName("network"))) {}
+
+Network::~Network() {
+  hosts_.clear();
+  for (const auto& slab : slabs_) {
+    for (Packet& packet : *slab) {
+      events_.Cancel(packet);
+      if (packet.payload != nullptr) buffers_.Release(std::exchange(packet.payload, nullptr));
+    }
+  }
+}
+
+void Network::Add(std::unique_ptr<NetworkHost> added) {
+  NetworkHost& host = *added;
+  host.index_ = static_cast<uint32_t>(hosts_.size());
+  hosts_.push_back(std::move(added));
+  for (const SocketAddress& address : host.addresses()) {
+    CHECK(!address.is_loopback() && !address.is_any()) << address.ToString();
+    CHECK(hosts_by_address_.try_emplace(address, &host).second) << "two hosts with " << address.HostToString();
+  }
+  const bool only_loopback = host.addresses().empty();
+  names_.SetDefault(host.name(), only_loopback ? std::vector<SocketAddress>{SocketAddress::LoopbackIpv6(0),
+                                                                            SocketAddress::LoopbackIpv4(0)}
+                                               : host.addresses());
+}
+
+NetworkHost* Network::FindHost(const SocketAddress& address) const {
+  const auto found = hosts_by_address_.find(address.WithPort(0));
+  return found == hosts_by_address_.end() ? nullptr : found->second;
+}
+
+void Network::SetDefaultConditions(const LinkConditions& conditions) {
+  default_conditions_ = conditions;
+  constexpr uint32_t kAllHosts = ~uint32_t{0};
+  trace_.Record(TraceKind::kConditions, now_ns(), kAllHosts, kAllHosts, FromInt(conditions.latency.median_ns),
+                conditions.bytes_per_second);
+  for (const std::unique_ptr<NetworkHost>& host : hosts_) {
+    for (const std::unique_ptr<Link>& link : host->links()) {
+      if (link != nullptr && !link->has_own_conditions()) link->set_conditions(conditions);
+    }
+  }
+}
+
+void Network::SetConditions(NetworkHost& from, NetworkHost& to, const LinkConditions& conditions) {
+  Link& link = from.LinkTo(to);
+  link.set_conditions(conditions);
+  link.set_has_own_conditions();
+  trace_.Record(TraceKind::kConditions, now_ns(), from.index(), to.index(), FromInt(conditions.latency.median_ns),
+                conditions.bytes_per_second);
+}
+
+void Network::Block(NetworkHost& from, NetworkHost& to) {
+  from.LinkTo(to).set_blocked(true);
+  trace_.Record(TraceKind::kBlock, now_ns(), from.index(), to.index(), 1);
+}
+
+void Network::Unblock(NetworkHost& from, NetworkHost& to) {
+  from.LinkTo(to).set_blocked(false);
+  trace_.Record(TraceKind::kBlock, now_ns(), from.index(), to.index(), 0);
+}
+
+void Network::Clog(NetworkHost& from, NetworkHost& to, int64_t until_ns) {
+  from.LinkTo(to).set_clogged_until_ns(until_ns);
+  trace_.Record(TraceKind::kClog, now_ns(), from.index(), to.index(), FromInt(until_ns));
+}
+
+Packet& Network::NewPacket() {
+  if (free_packets_ == nullptr) {
+    slabs_.push_back(std::make_unique<std::array<Packet, kPacketsPerSlab>>());
+    for (Packet& packet : *slabs_.back()) packet.next = std::exchange(free_packets_, &packet);
+  }
+  Packet& packet = *free_packets_;
+  free_packets_ = std::exchange(packet.next, nullptr);
+  return packet;
+}
+
+void Network::FreePacket(Packet& packet) {
+  if (packet.payload != nullptr) buffers_.Release(std::exchange(packet.payload, nullptr));
+  packet.protocol = Packet::kTcp;
+  packet.sender = packet.receiver = nullptr;
+  packet.sequence = packet.acknowledgement = 0;
+  packet.size = packet.window = 0;
+  packet.next = std::exchange(free_packets_, &packet);
+}
+
+void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
+  const int64_t now = now_ns();
+  ++statistics_.packets_sent;
+  if (packet.protocol == Packet::kUdp) ++statistics_.datagrams_sent;
+  if (packet.to == nullptr) {
+    trace_.About(packet);
+    trace_.Record(TraceKind::kPacketUnreachable, now, packet.from->index(), Kind(packet) >> 32, packet.size,
+                  packet.sequence);
+    FreePacket(packet);
+    return;
+  }
+  Link& link = packet.from->LinkTo(*packet.to);
+  PacketFate fate =
+      packet.protocol == Packet::kTcp ? link.Send(now, packet.size + kHeaderBytes) : SendDatagram(link, now, packet);
+  packet.link_ordinal = fate.ordinal;
+  const bool held = holds_loopback_ && packet.from == packet.to && !fate.dropped;
+  if (held) {
+    fate.arrival_ns = now;
+  } else if (last_arrival_ns != nullptr && !fate.reordered && !fate.dropped) {
+    // Packets of a connection arrive in order.
+    fate.arrival_ns = *last_arrival_ns = std::max(fate.arrival_ns, *last_arrival_ns);
+  }
+  trace_.About(packet, &fate);
+  trace_.Record(TraceKind::kPacketSent, now, packet.from->index(), Pair(packet.to->index(), fate.ordinal), Kind(packet),
+                packet.sequence);
+  if (fate.dropped) {
+    Drop(packet, fate.reason);
+    return;
+  }
+  if (fate.duplicate_arrival_ns.has_value()) SendCopy(packet, *fate.duplicate_arrival_ns);
+  if (held) {
+    (held_first_ == nullptr ? held_first_ : held_last_->next) = &packet;
+    held_last_ = &packet;
+    return;
+  }
+  events_.Schedule(packet, fate.arrival_ns);
+}
+
+void Network::DeliverLoopback() {
+  while (held_first_ != nullptr) {
+    Packet& packet = *held_first_;
+    held_first_ = std::exchange(packet.next, nullptr);
+    Deliver(packet);
+  }
+  holds_loopback_ = false;
+}
+
+void Network::SendCopy(const Packet& packet, int64_t arrival_ns) {
+  Packet& copy = NewPacket();
+  copy.from = packet.from;
+  copy.to = packet.to;
+  copy.sender = packet.sender;
+  copy.sender_generation = packet.sender_generation;
+  copy.receiver = packet.receiver;
+  copy.receiver_generation = packet.receiver_generation;
+  copy.source = packet.source;
+  copy.destination = packet.destination;
+  copy.sequence = packet.sequence;
+  copy.acknowledgement = packet.acknowledgement;
+  copy.window = packet.window;
+  copy.size = packet.size;
+  copy.flags = packet.flags;
+  copy.protocol = packet.protocol;
+  copy.interface_index = packet.interface_index;
+  copy.link_ordinal = packet.link_ordinal;
+  if (packet.payload != nullptr) {
+    const absl::string_view bytes(packet.payload->memory + packet.payload->begin, packet.size);
+    copy.payload = buffers_.Copy(bytes).ReleaseBlock();
+  }
+  events_.Schedule(copy, arrival_ns);
+}
+
+void Network::Deliver(Packet& packet) {
+  if (packet.from->LinkTo(*packet.to).blocked()) {
+    Drop(packet, DropReason::kBlockedOnArrival);
+    return;
+  }
+  if (!packet.to->up()) {
+    Drop(packet, DropReason::kHostDown);
+    return;
+  }
+  ++statistics_.packets_delivered;
+  trace_.About(packet);
+  trace_.Record(TraceKind::kPacketDelivered, now_ns(), packet.to->index(),
+                Pair(packet.from->index(), packet.link_ordinal), Kind(packet), packet.sequence);
+  packet.to->OnPacket(packet);
+  FreePacket(packet);
+}
+
+void Network::Drop(Packet& packet, DropReason reason) {
+  ++statistics_.packets_lost;
+  trace_.About(packet);
+  trace_.Record(TraceKind::kPacketLost, now_ns(), packet.from->index(), Pair(packet.to->index(), packet.link_ordinal),
+                static_cast<uint64_t>(reason));
+  FreePacket(packet);
+}
+
+}  // namespace tandem::sim

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/sim/network/network_host.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "tandem/sim/network/network.h"
+
+namespace tandem::sim {
+namespace {
+
+constexpr int64_t kLoopbackLatencyNs = 15'000;
+
+}  // namespace
+
+NetworkHost::NetworkHost(Network& network, std::string name, std::vector<SocketAddress> addresses)
+    : network_(network),
+      events_(network.events()),
+      trace_(network.trace()),
+      name_(std::move(name)),
+      addresses_(std::move(addresses)),
+      seed_(HashCombine(network.seed(), HashName(name_))) {}
+
+bool NetworkHost::Owns(const SocketAddress& address) const {
+  if (address.is_loopback()) return true;
+  const SocketAddress host = address.WithPort(0);
+  return std::find(addresses_.begin(), addresses_.end(), host) != addresses_.end();
+}
+
+NetworkHost* NetworkHost::Route(const SocketAddress& address) {
+  return Owns(address) ? this : network_.FindHost(address);
+}
+
+int NetworkHost::SourceAddressFor(const SocketAddress& peer, SocketAddress* source) const {
+  if (Owns(peer)) {
+    *source = peer.is_loopback() && peer.is_ipv4() ? SocketAddress::LoopbackIpv4(0) : peer.WithPort(0);
+    return 0;
+  }
+  for (const SocketAddress& address : addresses_) {
+    if (address.family() != peer.family()) continue;
+    *source = address;
+    return 0;
+  }
+  return -ENETUNREACH;
+}
+
+Link& NetworkHost::NewLink(NetworkHost& to) {
+  const bool loopback = &to == this;
+  LinkConditions conditions;
+  if (loopback) {
+    conditions.latency = LatencyDistribution::Fixed(kLoopbackLatencyNs);
+  } else {
+    conditions = network_.default_conditions();
+  }
+  if (to.index_ >= links_.size()) links_.resize(to.index_ + 1);
+  const uint64_t key = HashCombine(HashCombine(seed_, HashName("link")), HashName(to.name_));
+  links_[to.index_] = std::make_unique<Link>(key, conditions);
+  if (loopback) links_[to.index_]->set_has_own_conditions();
+  return *links_[to.index_];
+}
+
+}  // namespace tandem::sim

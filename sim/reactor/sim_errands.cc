@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The errands of a SimReactor: blocking work and look-ups of names, which concern no socket.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/log/check.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/io/reactor.h"
+#include "tandem/sim/network/ip.h"
+#include "tandem/sim/network/names.h"
+#include "tandem/sim/network/network.h"
+#include "tandem/sim/reactor/sim_reactor.h"
+#include "tandem/sim/trace/trace.h"
+
+namespace tandem::sim {
+namespace {
+
+// Purposes of draws; the others are in sim_reactor.cc.
+constexpr uint64_t kDrawWork = 32;
+constexpr uint64_t kDrawWorkWait = 33;
+constexpr uint64_t kDrawLookup = 34;
+constexpr uint64_t kDrawLookupFailed = 35;
+constexpr uint64_t kDrawLookupMissing = 36;
+constexpr uint64_t kDrawLookupSlow = 37;
+constexpr uint64_t kDrawLookupSlowTime = 38;
+
+}  // namespace
+
+SimReactor::Errand& SimReactor::NewErrand(Operation& operation, Errand::Phase phase) {
+  auto idle = std::find_if(errands_.begin(), errands_.end(),
+                           [](const std::unique_ptr<Errand>& errand) { return errand->phase == Errand::Phase::kIdle; });
+  if (idle == errands_.end()) {
+    errands_.push_back(std::make_unique<Errand>(*this));
+    idle = errands_.end() - 1;
+  }
+  (*idle)->operation = &operation;
+  (*idle)->phase = phase;
+  return **idle;
+}
+
+void SimReactor::EndErrand(Errand& errand, int64_t result) {
+  Operation& operation = *errand.operation;
+  errand.operation = nullptr;
+  errand.phase = Errand::Phase::kIdle;
+  PushNow(Report{Report::Kind::kOperation, kNoSocket, &operation, result});
+}
+
+void SimReactor::CancelErrand(const Operation& operation) {
+  for (const std::unique_ptr<Errand>& errand : errands_) {
+    if (errand->operation != &operation) continue;
+    // Work that runs, runs to its end.
+    if (errand->phase != Errand::Phase::kLookup && errand->phase != Errand::Phase::kWorkWaits) return;
+    network_.events().Cancel(*errand);
+    EndErrand(*errand, -ECANCELED);
+    return;
+  }
+}
+
+void SimReactor::RecordWork(const Errand& errand, uint64_t what) {
+  stack_.Record(TraceKind::kWork, errand.ordinal, what, errand.scheduled() ? errand.time_ns() : 0);
+}
+
+// In a drawn part of its time the work waits for a thread, and can be cancelled. In the rest it runs; the function is
+// called at the end of that.
+void SimReactor::StartWork(Operation& operation) {
+  CHECK(operation.work != nullptr);
+  Errand& errand = NewErrand(operation, Errand::Phase::kWorkWaits);
+  errand.ordinal = works_++;
+  const auto choices = static_cast<uint64_t>(options_.work_max_ns - options_.work_min_ns) + 1;
+  const uint64_t whole =
+      static_cast<uint64_t>(options_.work_min_ns) + ReduceToRange(Draw(kNoSocket, kDrawWork, errand.ordinal), choices);
+  const uint64_t wait = ReduceToRange(Draw(kNoSocket, kDrawWorkWait, errand.ordinal), whole + 1);
+  errand.run_ns = static_cast<int64_t>(whole - wait);
+  network_.events().Schedule(errand, network_.now_ns() + static_cast<int64_t>(wait));
+  RecordWork(errand, 1);
+}
+
+void SimReactor::OnErrand(Errand& errand) {
+  // The threads of a paused process stand still as well. At the very end of the pause it has to be over first.
+  const int64_t paused_until_ns = waker_ == nullptr ? -1 : waker_->paused_until_ns();
+  if (errand.phase != Errand::Phase::kLookup && paused_until_ns >= network_.now_ns()) {
+    network_.events().Schedule(errand, paused_until_ns);
+    return;
+  }
+  switch (errand.phase) {
+    case Errand::Phase::kIdle:
+      CHECK(false) << "an idle errand ran";
+      return;
+    case Errand::Phase::kLookup:
+      AnswerLookup(errand);
+      return;
+    case Errand::Phase::kWorkWaits:
+      errand.phase = Errand::Phase::kWorkRuns;
+      network_.events().Schedule(errand, network_.now_ns() + errand.run_ns);
+      RecordWork(errand, 2);
+      return;
+    case Errand::Phase::kWorkRuns:
+      CallWork(errand);
+      return;
+    case Errand::Phase::kWorkSleeps:
+      EndErrand(errand, 0);
+      return;
+  }
+}
+
+void SimReactor::CallWork(Errand& errand) {
+  BlockingWork& work = *errand.operation->work;
+  errand.phase = Errand::Phase::kWorkSleeps;
+  int64_t slept_ns = 0;
+  if (waker_ != nullptr) {
+    slept_ns = waker_->RunWork(work);
+  } else {
+    work.Run();
+  }
+  RecordWork(errand, 0);
+  if (slept_ns == 0) {
+    EndErrand(errand, 0);
+  } else {
+    network_.events().Schedule(errand, network_.now_ns() + slept_ns);
+  }
+}
+
+void SimReactor::StartLookup(Operation& operation) {
+  CHECK(operation.lookup != nullptr);
+  const std::string& host = operation.lookup->host;
+  Errand& errand = NewErrand(operation, Errand::Phase::kLookup);
+  errand.ordinal = lookups_[host]++;
+  network_.CountLookup();
+  const uint64_t key = HashCombine(random_seed_, HashName(host));
+  const auto draw = [&](uint64_t purpose) { return HashCombine(HashCombine(key, purpose), errand.ordinal); };
+  const StackFaults& faults = stack_.faults();
+  errand.error = 0;
+  if (faults.lookup_missing.Hits(draw(kDrawLookupMissing))) errand.error = ENOENT;
+  if (faults.lookup_failed.Hits(draw(kDrawLookupFailed))) errand.error = EAGAIN;
+  int64_t latency_ns = network_.names().LatencyNs(host, draw(kDrawLookup));
+  if (faults.lookup_slow.Hits(draw(kDrawLookupSlow))) {
+    latency_ns += static_cast<int64_t>(ReduceToRange(draw(kDrawLookupSlowTime), kSlowLookupMaxNs));
+  }
+  network_.events().Schedule(errand, network_.now_ns() + latency_ns);
+  stack_.RecordBytes(host, TraceKind::kLookup, HashName(host), errand.ordinal, errand.time_ns());
+}
+
+void SimReactor::AnswerLookup(Errand& errand) {
+  NameLookup& lookup = *errand.operation->lookup;
+  const int result =
+      errand.error != 0 ? -errand.error : network_.names().LookUp(lookup.host, lookup.port, &lookup.addresses);
+  uint64_t hash = 0;
+  if (result == 0) {
+    for (const SocketAddress& address : lookup.addresses) hash = HashCombine(hash, HashAddress(address));
+  }
+  stack_.RecordBytes(lookup.host, TraceKind::kLookedUp, HashName(lookup.host), -result, hash);
+  EndErrand(errand, result);
+}
+
+}  // namespace tandem::sim

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The TCP half of a host's stack: makes, names and buries the host's stream sockets, and finds the one that a segment
+// is for.
+//
+// Sockets are TcpSockets (tcp.h), which run their connections by themselves. An orphan, whose program has closed it or
+// is dead, lives here until its connection is over.
+
+#ifndef TANDEM_SIM_TCP_TCP_STACK_H_
+#define TANDEM_SIM_TCP_TCP_STACK_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "tandem/core/io/address.h"
+#include "tandem/sim/network/packet.h"
+#include "tandem/sim/tcp/tcp_ports.h"
+
+namespace tandem::sim {
+
+class NetworkHost;
+class TcpSocket;
+
+class TcpStack {
+ public:
+  explicit TcpStack(NetworkHost& stack);
+  TcpStack(const TcpStack&) = delete;
+  TcpStack& operator=(const TcpStack&) = delete;
+  ~TcpStack();
+
+  NetworkHost& host() { return stack_; }
+  TcpPorts& ports() { return ports_; }
+
+  TcpSocket& Open(AddressFamily family);
+  // The socket is gone, its connection and its names with it.
+  void Free(TcpSocket& socket);
+  void DropAllSockets();
+  // Nobody waits any more for the closes that linger.
+  void ForgetLingeringCloses();
+
+  // --- System calls. 0 or -errno. ---
+
+  int Bind(TcpSocket& socket, const SocketAddress& address);
+  int Listen(TcpSocket& socket, int backlog);
+  // -EINPROGRESS: the observer is told.
+  int Connect(TcpSocket& socket, const SocketAddress& address);
+
+  // --- Packets ---
+
+  void OnPacket(Packet& packet);
+  void AnswerByReset(const Packet& packet);
+  // Takes the `syn` that a listener got: a new connection, whose handshake begins.
+  void StartPassive(TcpSocket& listener, const Packet& syn);
+
+  // --- Faults ---
+
+  size_t established_connections() const;
+  // Both ends of one connection, chosen by `draw`, see a reset. False when there is none.
+  bool ResetConnection(uint64_t draw);
+
+ private:
+  TcpSocket& NewSocket();
+  int TryBind(TcpSocket& socket, const SocketAddress& address);
+  int TryListen(TcpSocket& socket);
+  // Checks `address` and turns it into what packets carry.
+  int ConnectTarget(const TcpSocket& socket, const SocketAddress& address, SocketAddress* peer) const;
+  // Gives `socket`, which is to connect to `peer`, its local address, and puts it into the tables.
+  int ChooseLocal(TcpSocket& socket, const SocketAddress& peer);
+  void DrawConnectFaults(TcpSocket& socket);
+
+  NetworkHost& stack_;
+  TcpPorts ports_;
+  std::vector<std::unique_ptr<TcpSocket>> sockets_;
+  std::vector<TcpSocket*> free_sockets_;
+  std::map<uint32_t, uint64_t> connects_to_;  // Connects so far, by the index of the destination.
+};
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_TCP_TCP_STACK_H_

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/sim/world/world.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "tandem/core/crash/crash_report.h"
+#include "tandem/sim/interpose.h"
+#include "tandem/sim/reactor/sim_reactor.h"
+#include "tandem/sim/time/virtual_time.h"
+
+namespace tandem::sim {
+namespace {
+
+// More than this many events at one instant, and turns of hosts with no event between them, are a livelock. A large
+// cluster may well have ten thousand packets at one instant.
+constexpr uint64_t kEventsAtOneInstantMax = 100'000;
+
+World* current_world = nullptr;
+
+bool IsHostName(absl::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(),
+                                      [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
+}
+
+}  // namespace
+
+// Calls a function at a time and is gone.
+class World::Callback final : public Event, public ListLink<CallbackTag> {
+ public:
+  explicit Callback(absl::AnyInvocable<void()> function) : function_(std::move(function)) {}
+
+ private:
+  void Run() override {
+    Unlink();
+    const std::unique_ptr<Callback> self(this);
+    function_();
+  }
+
+  absl::AnyInvocable<void()> function_;
+};
+
+World::World(const WorldOptions& options)
+    : options_(options),
+      schedule_(options.schedule().value_or(ChooseSchedule(options.seed()))),
+      hooks_{this, &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom, &World::Sleep} {
+  CHECK(current_world == nullptr) << "there is one world at a time";
+  current_world = this;
+  SetCrashContext(&WriteWhere);
+  EnterWorld(hooks_);
+  trace_.set_sink(options_.trace_sink());
+  network_ = std::make_unique<Network>(queue_, trace_, options_.seed());
+  injector_ = std::make_unique<FaultInjector>(*this);
+}
+
+World::~World() {
+  injector_.reset();
+  for (const std::unique_ptr<Host>& host : hosts_) {
+    if (host->alive()) host->DestroyProcess(Host::EndOfProcess::kCrash);
+  }
+  while (!callbacks_.empty()) {
+    Callback& callback = callbacks_.PopFront();
+    queue_.Cancel(callback);
+    delete &callback;
+  }
+  hosts_.clear();
+  network_.reset();
+  LeaveWorld();
+  SetCrashContext(nullptr);
+  current_world = nullptr;
+}
+
+void World::WriteWhere(TextWriter write) {
+  const World& self = *current_world;
+  write("  at ");
+  write(VirtualTimeText(self.queue_.now_ns()).view());
+  write(" s of virtual time, ");
+  if (self.running_ == nullptr) {
+    write("outside of any host\n");
+    return;
+  }
+  write("on host ");
+  write(self.running_->name());
+  write("\n");
+}
+
+World* World::Current() { return current_world; }
+
+RandomStream& World::random(absl::string_view name) {
+  const uint64_t key = HashCombine(HashCombine(seed(), HashName("world")), HashName(name));
+  return streams_.emplace(std::string(name), RandomStream(key)).first->second;
+}
+
+// --- Hosts ---
+
+Host& World::AddHost(absl::string_view name, HostMain main) {
+  CHECK(IsHostName(name)) << "not a name for a host: \"" << name << "\"";
+  CHECK(FindHost(name) == nullptr) << "there is a host " << name << " already";
+  const auto index = static_cast<uint32_t>(hosts_.size());
+  hosts_.push_back(std::unique_ptr<Host>(new Host(*this, std::string(name), index, std::move(main))));
+  return *hosts_.back();
+}
+
+Host* World::FindHost(absl::string_view name) {
+  for (const std::unique_ptr<Host>& host : hosts_) {
+    if (host->name() == name) return host.get();
+  }
+  return nullptr;
+}
+
+std::vector<std::string> World::HostNames() const {
+  std::vector<std::string> names;
+  names.reserve(hosts_.size());
+  for (const std::unique_ptr<Host>& host : hosts_) names.push_back(host->name());
+  return names;
+}
+
+absl::StatusOr<SocketAddress> World::Resolve(absl::string_view text) {
+  const size_t colon = text.rfind(':');
+  const absl::string_view name = text.substr(0, colon);
+  if (colon == absl::string_view::npos || !IsHostName(name)) return SocketAddress::Parse(text);
+  uint32_t port = 0;
+  if (!absl::SimpleAtoi(text.substr(colon + 1), &port) || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\": expected a port from 0 to 65535 after the colon"));
+  }
+  return HostAddress(name, static_cast<uint16_t>(port));
+}
+
+absl::StatusOr<SocketAddress> HostAddress(absl::string_view name, uint16_t port) {
+  if (World::Current() == nullptr) return absl::NotFoundError(absl::StrCat("no world to find host ", name, " in"));
+  Host* host = World::Current()->FindHost(name);
+  if (host == nullptr) return absl::NotFoundError(absl::StrCat("no host is called ", name));
+  return host->address(port);
+}
+
+// --- Running ---
+
+bool World::RunNext(int64_t until_ns) {
+  // Hosts run when nothing else is left at this instant: what arrives together is seen together, in one turn.
+  if (runnable_next_ < runnable_.size() && (queue_.empty() || queue_.next_time_ns() > queue_.now_ns())) {
+    Host* host = runnable_[runnable_next_++];
+    if (runnable_next_ == runnable_.size()) {
+      runnable_.clear();
+      runnable_next_ = 0;
+    }
+    host->RunTurns();
+    return true;
+  }
+  const int64_t spun_until_ns = queue_.now_ns() + kSpinNs;
+  if (!spinning_.empty() && (queue_.empty() || queue_.next_time_ns() > spun_until_ns)) {
+    if (spun_until_ns > until_ns) return false;
+    queue_.AdvanceTo(spun_until_ns);
+    runnable_.swap(spinning_);
+    return true;
+  }
+  if (queue_.empty() || queue_.next_time_ns() > until_ns) return false;
+  queue_.RunNext();
+  turns_since_event_ = 0;
+  if (!spinning_.empty()) [[unlikely]] {
+    runnable_.insert(runnable_.end(), spinning_.begin(), spinning_.end());
+    spinning_.clear();
+  }
+  if (IsLivelock()) [[unlikely]] {
+    FailAsLivelock();
+  }
+  return true;
+}
+
+template <typename Done>
+void World::Run(int64_t until_ns, Done done) {
+  CHECK(running_ == nullptr) << "a task called Run...() of the world that runs it";
+  while (!failed() && !done() && RunNext(until_ns)) {
+  }
+}
+
+template <typename Done>
+absl::Status World::RunUntilTrue(Done done, absl::Duration limit, absl::string_view what) {
+  const int64_t until_ns = (Now() + limit).nanoseconds();
+  Run(until_ns, done);
+  if (failed()) return failure_;
+  if (done()) return absl::OkStatus();
+  if (quiescent()) {
+    return absl::FailedPreconditionError(absl::StrCat("stuck: ", what, ", and nothing can happen any more after ",
+                                                      VirtualTimeText(queue_.now_ns()).view(), " s:\n",
+                                                      DescribeTasks()));
+  }
+  queue_.AdvanceTo(until_ns);
+  return absl::DeadlineExceededError(
+      absl::StrCat(what, " within ", absl::FormatDuration(limit), ":\n", DescribeTasks()));
+}
+
+absl::Status World::RunUntilDone(Host& host, absl::Duration limit) {
+  const absl::Status ran = RunUntilTrue([&] { return host.status_.has_value(); }, limit,
+                                        absl::StrCat("host ", host.name(), " has not ended"));
+  return ran.ok() ? *host.status_ : ran;
+}
+
+absl::Status World::RunUntil(absl::FunctionRef<bool()> done, absl::Duration limit) {
+  return RunUntilTrue(done, limit, "what the test waits for has not happened");
+}
+
+absl::Status World::RunFor(absl::Duration duration) {
+  const int64_t until_ns = (Now() + duration).nanoseconds();
+  Run(until_ns, [] { return false; });
+  if (!failed()) queue_.AdvanceTo(until_ns);
+  return failure_;
+}
+
+absl::Status World::RunUntilQuiescent(absl::Duration limit) {
+  const int64_t until_ns = (Now() + limit).nanoseconds();
+  Run(until_ns, [] { return false; });
+  if (failed() || quiescent()) return failure_;
+  queue_.AdvanceTo(until_ns);
+  return absl::DeadlineExceededError(
+      absl::StrCat("there was still something to do after ", absl::FormatDuration(limit), ":\n", DescribeTasks()));
+}
+
+void World::At(Instant instant, absl::AnyInvocable<void()> function) {
+  auto* callback = new Callback(std::move(function));
+  callbacks_.PushBack(*callback);
+  queue_.Schedule(*callback, instant.nanoseconds());
+}
+
+bool World::CountTurn(Host& host) {
+  ++turns_;
+  ++turns_since_event_;
+  host.last_turn_ns_ = queue_.now_ns();
+  trace_.Record(TraceKind::kHostTurn, queue_.now_ns(), host.index_, host.turns_++, host.shard_->task_count(),
+                host.shard_->timers().size());
+  if (IsLivelock()) [[unlikely]] {
+    FailAsLivelock();
+  }
+  return !failed();
+}
+
+bool World::IsLivelock() const {
+  return queue_.executed_at_this_instant() + turns_since_event_ > kEventsAtOneInstantMax ||
+         events() >= options_.max_events();
+}
+
+void World::FailAsLivelock() {
+  std::string text;
+  if (events() >= options_.max_events()) {
+    text = absl::StrCat("livelock: ", events(), " events (max_events) in ", VirtualTimeText(queue_.now_ns()).view(),
+                        " s of virtual time; at this instant there ran:\n");
+  } else {
+    text = absl::StrCat("livelock: ", kEventsAtOneInstantMax,
+                        " events and turns of hosts, and next to no time has passed (what a loop waits for needs a "
+                        "Sleep(), not a Yield(); and calls that are cancelled end at once: look at their Status); "
+                        "there ran:\n");
+  }
+  for (const std::unique_ptr<Host>& host : hosts_) {
+    if (host->last_turn_ns_ == queue_.now_ns()) absl::StrAppend(&text, host->DescribeTasks());
+  }
+  Fail(absl::AbortedError(text));
+}
+
+void World::Fail(absl::Status status) {
+  if (failed()) return;
+  failure_ = std::move(status);
+  trace_.Note(queue_.now_ns(), failure_.message());
+}
+
+std::string World::DescribeTasks() const {
+  std::string text;
+  for (const std::unique_ptr<Host>& host : hosts_) text += host->DescribeTasks();
+  return text;
+}
+
+// --- The interposed clocks and randomness ---
+
+int64_t World::RealtimeNs(void* world) {
+  const World& self = *static_cast<World*>(world);
+  return kEpochRealtimeNs + MonotonicNs(world) + (self.running_ != nullptr ? self.running_->clock_offset_ns_ : 0);
+}
+
+int64_t World::MonotonicNs(void* world) {
+  const World& self = *static_cast<World*>(world);
+  return self.queue_.now_ns() + self.slept_ns_;
+}
+
+bool World::Sleep(void* world, int64_t ns) {
+  World& self = *static_cast<World*>(world);
+  if (self.working_) self.slept_ns_ += ns;
+  return self.working_;
+}
+
+uint64_t World::OsRandom(void* world) {
+  World& self = *static_cast<World*>(world);
+  Host* host = self.running_;
+  const uint64_t seed = host != nullptr ? host->stack_->seed() : self.seed();
+  const uint64_t n = host != nullptr ? host->os_random_n_++ : self.os_random_n_++;
+  return HashCombine(HashCombine(seed, HashName("operating system")), n);
+}
+
+}  // namespace tandem::sim

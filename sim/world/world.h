@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The simulated world: a clock, a network and hosts, in one thread, that replay from a seed.
+//
+//   sim::World world(sim::WorldOptions().set_seed(7));
+//   sim::Host& server = world.AddHost("server", [] { return Serve(); });
+//   sim::Host& client = world.AddHost("client", [] { return Talk("server:6379"); });
+//   world.Inject(sim::Faults::Network());
+//   absl::Status status = world.RunUntilDone(client, absl::Minutes(10));
+//
+// Nothing happens between the calls of Run...(): they take the events in order, each at its virtual time. Same program,
+// same seed: same events, same digest.
+//
+// One world at a time: it serves the clocks and the randomness of the whole process while it lives (sim/interpose.h).
+
+#ifndef TANDEM_SIM_WORLD_WORLD_H_
+#define TANDEM_SIM_WORLD_WORLD_H_
+
+#include <concepts>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "tandem/core/async/await_stack.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/base/intrusive_list.h"
+#include "tandem/core/base/random.h"
+#include "tandem/core/io/address.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/interpose.h"
+#include "tandem/sim/network/names.h"
+#include "tandem/sim/network/network.h"
+#include "tandem/sim/schedule.h"
+#include "tandem/sim/time/event_queue.h"
+#include "tandem/sim/trace/trace.h"
+#include "tandem/sim/world/fault_injector.h"
+#include "tandem/sim/world/host.h"
+
+namespace tandem::sim {
+
+class WorldOptions {
+ public:
+  WorldOptions() {}
+
+  uint64_t seed() const { return seed_; }
+  WorldOptions& set_seed(uint64_t seed) {
+    seed_ = seed;
+    return *this;
+  }
+  // After so many events and turns of hosts the run ends as a livelock.
+  uint64_t max_events() const { return max_events_; }
+  WorldOptions& set_max_events(uint64_t count) {
+    max_events_ = count;
+    return *this;
+  }
+  // The order of ready tasks on every host. Without it the seed chooses.
+  std::optional<ScheduleKind> schedule() const { return schedule_; }
+  WorldOptions& set_schedule(ScheduleKind kind) {
+    schedule_ = kind;
+    return *this;
+  }
+  // Sees every record of the trace; null for none. Must outlive the world.
+  TraceSink* trace_sink() const { return trace_sink_; }
+  WorldOptions& set_trace_sink(TraceSink* sink) {
+    trace_sink_ = sink;
+    return *this;
+  }
+
+ private:
+  uint64_t seed_ = 1;
+  uint64_t max_events_ = 10'000'000;
+  std::optional<ScheduleKind> schedule_;
+  TraceSink* trace_sink_ = nullptr;
+};
+
+class World {
+ public:
+  explicit World(const WorldOptions& options = WorldOptions());
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  // Crashes the hosts that still run: their tasks are destroyed, and what their destructors send goes nowhere.
+  ~World();
+
+  // The world that lives now, or null.
+  static World* Current();
+
+  uint64_t seed() const { return options_.seed(); }
+  ScheduleKind schedule() const { return schedule_; }
+  // The host whose turn it is, which tells a program where it runs; null between turns.
+  const Host* running_host() const { return running_; }
+  // The time of the world, which is the monotonic clock of every host. It begins at Instant(), 0 s: what is shown of a
+  // run (LOG(), the trace, plans of faults, reports) counts from there.
+  Instant Now() const { return Instant::FromNanoseconds(queue_.now_ns()); }
+  // A stream of random numbers for the test's own use: depends on the seed, `name` and how often it was drawn.
+  RandomStream& random(absl::string_view name);
+
+  // --- Hosts ---
+
+  // Adds a host; `main` starts when the world runs next, in the order of the calls. `name` has letters, digits, '-' and
+  // '_', and is new. The reference stays valid as long as the world.
+  Host& AddHost(absl::string_view name, HostMain main);
+  template <typename Other>
+    requires(!std::convertible_to<Other, HostMain>)
+  Host& AddHost(absl::string_view name, Other&&) {
+    static_assert(
+        !internal::IsTask<std::remove_cvref_t<Other>>::value,
+        "AddHost() takes the function that makes the task, since each restart calls it: [] { return Main(); }");
+    static_assert(
+        internal::IsTask<std::remove_cvref_t<Other>>::value,
+        "the main of a host is a function without parameters that can be copied and returns Task<absl::Status>");
+    return AddHost(name, HostMain());
+  }
+  // Null when there is no host of this name.
+  Host* FindHost(absl::string_view name);
+  // In the order of AddHost().
+  const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
+
+  // Turns "server:6379" into the IPv4 address of the host with this name, and a literal address into itself.
+  //
+  // Errors:
+  //   kNotFound         There is no such host.
+  //   kInvalidArgument  `text` has no port.
+  absl::StatusOr<SocketAddress> Resolve(absl::string_view text);
+
+  // --- Running ---
+
+  // Runs until the main coroutine of `host` has returned and its process has drained; returns what main returned.
+  //
+  // Errors, beside those of main:
+  //   kDeadlineExceeded    `limit` of virtual time passed first. The message lists what every task waits for.
+  //   kFailedPrecondition  Nothing can happen any more. The message lists what every task waits for.
+  //   kAborted             A livelock: too many events, or too many of them at one instant. The message names the hosts
+  //                        that ran and their tasks.
+  //   kInternal            A process did not drain within 10 s after main had returned. The message lists its tasks.
+  absl::Status RunUntilDone(Host& host, absl::Duration limit);
+  // Runs until `done()`, which is asked after each event and each turn of a host, or is true already. For what is not
+  // the end of a host: a count that a test keeps, a state of a cluster. Errors: as RunUntilDone(), beside those of
+  // main.
+  absl::Status RunUntil(absl::FunctionRef<bool()> done, absl::Duration limit);
+  // Runs for `duration` of virtual time; the clock then shows its end. Errors: kAborted and kInternal as above.
+  absl::Status RunFor(absl::Duration duration);
+  // Runs until nothing can happen any more; tasks may be left waiting (see DescribeTasks()).
+  //
+  // Errors: kAborted and kInternal as above; kDeadlineExceeded when `limit` passes first.
+  absl::Status RunUntilQuiescent(absl::Duration limit);
+
+  // Calls `function` at `instant`, or at once when it is past, between the turns of hosts.
+  void At(Instant instant, absl::AnyInvocable<void()> function);
+  void After(absl::Duration delay, absl::AnyInvocable<void()> function) { At(Now() + delay, std::move(function)); }
+
+  // --- Faults ---
+
+  // Draws a plan for the hosts that were added so far, and carries it out. Times count from the start of the world.
+  void Inject(const Faults& faults) { Inject(faults.Generate(seed(), HostNames())); }
+  // Carries out `plan`. CHECKs that it names hosts that exist.
+  void Inject(const FaultPlan& plan) { injector_->Inject(plan); }
+  // Everything that was injected: print it with a failure.
+  const FaultPlan& fault_plan() const { return injector_->plan(); }
+
+  // --- What happened ---
+
+  // What every task of every host waits for.
+  std::string DescribeTasks() const;
+  // The livelock or the process that did not drain, which ended the run; OK when there was none.
+  const absl::Status& failure() const { return failure_; }
+  // Events and turns of hosts so far.
+  uint64_t events() const { return queue_.executed() + turns_; }
+  TraceDigest digest() const { return trace_.digest(); }
+
+  Network& network() { return *network_; }
+  // What Resolve() of core/net/resolver.h asks: hosts by their names, and whatever a test puts into it.
+  NameTable& names() { return network_->names(); }
+  EventQueue& queue() { return queue_; }
+  Trace& trace() { return trace_; }
+
+ private:
+  friend class Host;
+
+  struct CallbackTag;
+  class Callback;
+
+  // For the report of a crash: the time and the host that runs.
+  static void WriteWhere(TextWriter write);
+
+  std::vector<std::string> HostNames() const;
+  // Runs the next event, or, when no other is left at this instant, the next host; false when there is nothing before
+  // or at `until_ns`.
+  bool RunNext(int64_t until_ns);
+  // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
+  template <typename Done>
+  void Run(int64_t until_ns, Done done);
+  // Runs until `done()`; `what` has not happened where the result is an error.
+  template <typename Done>
+  absl::Status RunUntilTrue(Done done, absl::Duration limit, absl::string_view what);
+  bool quiescent() const { return runnable_next_ == runnable_.size() && spinning_.empty() && queue_.empty(); }
+  // Counts a turn of `host`; false when the world has failed and nothing may run any more.
+  bool CountTurn(Host& host);
+  bool IsLivelock() const;
+  void FailAsLivelock();
+  void Fail(absl::Status status);
+  bool failed() const { return !failure_.ok(); }
+
+  // The interposed clocks and randomness.
+  static int64_t RealtimeNs(void* world);
+  static int64_t MonotonicNs(void* world);
+  static uint64_t OsRandom(void* world);
+  static bool Sleep(void* world, int64_t ns);
+
+  const WorldOptions options_;
+  const ScheduleKind schedule_;
+  const WorldHooks hooks_;
+  EventQueue queue_;
+  Trace trace_;
+  std::unique_ptr<Network> network_;
+  std::vector<std::unique_ptr<Host>> hosts_;
+  std::unique_ptr<FaultInjector> injector_;
+  IntrusiveList<Callback, CallbackTag> callbacks_;  // Owned.
+  std::map<std::string, RandomStream> streams_;
+  Host* running_ = nullptr;      // The host whose turn it is, or whose blocking work runs.
+  bool working_ = false;         // Blocking work runs...
+  int64_t slept_ns_ = 0;         // ...and has slept for so long, which its clocks show.
+  std::vector<Host*> runnable_;  // Hosts with something to do at this instant, from runnable_next_ on.
+  size_t runnable_next_ = 0;
+  std::vector<Host*> spinning_;  // Hosts that have taken kSpinTurns in a row, and go on when something has happened or
+                                 // kSpinNs have passed.
+  uint64_t turns_ = 0;
+  uint64_t turns_since_event_ = 0;  // Of all hosts.
+  uint64_t os_random_n_ = 0;        // Draws outside of any host.
+  absl::Status failure_;
+};
+
+// The address of the host `name` of the current world, for programs and tests that run in it. "server:6379" in one
+// argument: World::Current()->Resolve().
+//
+// Errors: kNotFound: there is no such host, or no world.
+absl::StatusOr<SocketAddress> HostAddress(absl::string_view name, uint16_t port);
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_WORLD_WORLD_H_
