@@ -59,7 +59,7 @@ void HostStack::DropAllSockets() {
 
 size_t HostStack::established_connections() const { return tcp_->established_connections(); }
 
-bool HostStack::ResetConnection(uint64_t draw) { return tcp_->ResetConnection(draw); }
+void HostStack::ResetConnections(absl::FunctionRef<bool(Entity connection)> hits) { tcp_->ResetConnections(hits); }
 
 // --- Packets ---
 

@@ -15,10 +15,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/reactor.h"
 #include "tandem/sim/network/network_host.h"
+#include "tandem/sim/random/choices.h"
 
 namespace tandem::sim {
 
@@ -49,8 +51,8 @@ class HostStack final : public NetworkHost {
   // Open descriptors of the process.
   size_t open_descriptors() const { return open_descriptors_; }
 
-  // A fault: both ends of one established connection, chosen by `draw`, see a reset. False when there is none.
-  bool ResetConnection(uint64_t draw);
+  // A fault: both ends of the established connections for which `hits` says so see a reset.
+  void ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
   size_t established_connections() const;
 
   void OnPacket(Packet& packet) override;

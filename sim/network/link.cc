@@ -5,8 +5,17 @@
 #include <algorithm>
 
 namespace tandem::sim {
+namespace {
 
-PacketFate Link::Send(int64_t now_ns, uint32_t bytes) {
+// Each fragment of a datagram may be lost, unless the decision about it is calm.
+uint64_t FragmentDraw(const PacketChoices& choices, uint32_t fragment) {
+  const uint64_t draw = choices.Draw(Choice::kLoss, 1);
+  return draw == Choices::Neutral(Choice::kLoss) ? draw : HashCombine(draw, fragment);
+}
+
+}  // namespace
+
+PacketFate Link::Send(int64_t now_ns, uint32_t bytes, const PacketChoices& choices) {
   PacketFate fate;
   fate.ordinal = next_ordinal_++;
   if (blocked_) {
@@ -14,7 +23,7 @@ PacketFate Link::Send(int64_t now_ns, uint32_t bytes) {
     fate.reason = DropReason::kBlocked;
     return fate;
   }
-  const bool hit = !conditions_.loss.is_never() && conditions_.loss.Hits(Draw(kLoss, fate.ordinal));
+  const bool hit = !conditions_.loss.is_never() && conditions_.loss.Hits(choices.Draw(Choice::kLoss));
   if (hit || fate.ordinal == lost_ordinal_) {
     fate.dropped = true;
     fate.reason = DropReason::kLoss;
@@ -34,28 +43,28 @@ PacketFate Link::Send(int64_t now_ns, uint32_t bytes) {
     departure = start + static_cast<int64_t>(uint64_t{bytes} * 1'000'000'000u / conditions_.bytes_per_second);
     busy_until_ns_ = departure;
   }
-  fate.arrival_ns = departure + conditions_.latency.Sample(Draw(kLatency, fate.ordinal));
-  if (!conditions_.duplicate.is_never() && conditions_.duplicate.Hits(Draw(kDuplicate, fate.ordinal))) {
-    fate.duplicate_arrival_ns = departure + conditions_.latency.Sample(Draw(kDuplicateLatency, fate.ordinal));
+  fate.arrival_ns = departure + conditions_.latency.Sample(choices.Draw(Choice::kLatency));
+  if (!conditions_.duplicate.is_never() && conditions_.duplicate.Hits(choices.Draw(Choice::kDuplicate))) {
+    fate.duplicate_arrival_ns = departure + conditions_.latency.Sample(choices.Draw(Choice::kLatency, 1));
   }
-  fate.reordered = !conditions_.reorder.is_never() && conditions_.reorder.Hits(Draw(kReorder, fate.ordinal));
+  fate.reordered = !conditions_.reorder.is_never() && conditions_.reorder.Hits(choices.Draw(Choice::kReorder));
   return fate;
 }
 
-PacketFate Link::SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments) {
-  PacketFate fate = Send(now_ns, bytes);
+PacketFate Link::SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments, const PacketChoices& choices) {
+  PacketFate fate = Send(now_ns, bytes, choices);
   if (!conditions_.loss.is_never()) {
     for (uint32_t fragment = 1; fragment < fragments && !fate.dropped; ++fragment) {
-      fate.dropped = conditions_.loss.Hits(HashCombine(Draw(kLoss, fate.ordinal), fragment));
+      fate.dropped = conditions_.loss.Hits(FragmentDraw(choices, fragment));
     }
   }
   if (fate.dropped) return fate;
   if (!fate.duplicate_arrival_ns.has_value() &&
-      conditions_.datagram_duplicate.Hits(Draw(kDatagramDuplicate, fate.ordinal))) {
-    fate.duplicate_arrival_ns = fate.arrival_ns + conditions_.latency.Sample(Draw(kDuplicateLatency, fate.ordinal));
+      conditions_.datagram_duplicate.Hits(choices.Draw(Choice::kDuplicate, 1))) {
+    fate.duplicate_arrival_ns = fate.arrival_ns + conditions_.latency.Sample(choices.Draw(Choice::kLatency, 1));
   }
-  fate.reordered |= conditions_.datagram_reorder.Hits(Draw(kDatagramReorder, fate.ordinal));
-  if (fate.reordered) fate.arrival_ns += conditions_.latency.Sample(Draw(kReorderLatency, fate.ordinal));
+  fate.reordered |= conditions_.datagram_reorder.Hits(choices.Draw(Choice::kReorder, 1));
+  if (fate.reordered) fate.arrival_ns += conditions_.latency.Sample(choices.Draw(Choice::kLatency, 2));
   return fate;
 }
 

@@ -2,8 +2,8 @@
 //
 // One direction of the path between two hosts: how long packets take on it, and which do not arrive.
 //
-// What becomes of a packet is drawn by (link, packet ordinal): changing one link, or a fault on it, moves no draw of
-// another.
+// What becomes of a packet is decided by its flow (who sends to whom) and how many packets of the flow there were
+// before, and not by what else is on the link: another connection moves nothing of this one.
 
 #ifndef TANDEM_SIM_NETWORK_LINK_H_
 #define TANDEM_SIM_NETWORK_LINK_H_
@@ -13,6 +13,7 @@
 
 #include "absl/log/check.h"
 #include "tandem/core/base/random.h"
+#include "tandem/sim/random/choices.h"
 
 namespace tandem::sim {
 
@@ -73,6 +74,15 @@ enum class DropReason : uint8_t {
   kConnectFault = 6,
 };
 
+// The decisions about one packet.
+struct PacketChoices {
+  const Choices& choices;
+  Entity flow;
+  uint64_t ordinal;
+
+  uint64_t Draw(Choice what, uint64_t part = 0) const { return choices.Draw(what, flow, ordinal, part); }
+};
+
 // What becomes of a packet.
 struct PacketFate {
   uint32_t ordinal = 0;
@@ -85,7 +95,7 @@ struct PacketFate {
 
 class Link {
  public:
-  Link(uint64_t key, const LinkConditions& conditions) : key_(key), conditions_(conditions) {}
+  explicit Link(const LinkConditions& conditions) : conditions_(conditions) {}
 
   const LinkConditions& conditions() const { return conditions_; }
   void set_conditions(const LinkConditions& conditions) { conditions_ = conditions; }
@@ -101,27 +111,12 @@ class Link {
   void LosePacket(uint32_t ordinal) { lost_ordinal_ = ordinal; }
 
   // Decides about the next packet, of `bytes` bytes, sent at `now_ns`.
-  PacketFate Send(int64_t now_ns, uint32_t bytes);
+  PacketFate Send(int64_t now_ns, uint32_t bytes, const PacketChoices& choices);
   // The same for a datagram that travels in so many fragments: when one of them is lost, all of it is. A datagram that
   // is reordered takes the latency twice.
-  PacketFate SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments);
+  PacketFate SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments, const PacketChoices& choices);
 
  private:
-  enum Purpose : uint64_t {
-    kLatency = 1,
-    kLoss,
-    kDuplicate,
-    kDuplicateLatency,
-    kReorder,
-    kDatagramDuplicate,
-    kDatagramReorder,
-    kReorderLatency
-  };
-  uint64_t Draw(Purpose purpose, uint32_t ordinal) const {
-    return HashCombine(key_, static_cast<uint64_t>(purpose) << 32 | ordinal);
-  }
-
-  const uint64_t key_;
   LinkConditions conditions_;
   bool has_own_conditions_ = false;
   bool blocked_ = false;

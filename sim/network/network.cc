@@ -22,18 +22,18 @@ uint64_t FromInt(int64_t value) { return static_cast<uint64_t>(value); }
 // What a packet is, for the trace.
 uint64_t Kind(const Packet& packet) { return Pair(packet.flags | uint32_t{packet.protocol} << 8, packet.size); }
 
-PacketFate SendDatagram(Link& link, int64_t now_ns, const Packet& packet) {
+PacketFate SendDatagram(Link& link, int64_t now_ns, const Packet& packet, const PacketChoices& choices) {
   const uint32_t fragments =
       packet.from == packet.to ? 1 : std::max(1u, (packet.size + kFragmentPayloadBytes - 1) / kFragmentPayloadBytes);
-  return link.SendDatagram(now_ns, packet.size + fragments * kDatagramHeaderBytes, fragments);
+  return link.SendDatagram(now_ns, packet.size + fragments * kDatagramHeaderBytes, fragments, choices);
 }
 
 }  // namespace
 
 void Packet::Run() { from->network().Deliver(*this); }
 
-Network::Network(EventQueue& events, Trace& trace, uint64_t seed)
-    : events_(events), trace_(trace), seed_(HashCombine(seed, HashName("network"))) {}
+Network::Network(EventQueue& events, Trace& trace, const Choices& choices)
+    : events_(events), trace_(trace), choices_(choices) {}
 
 Network::~Network() {
   hosts_.clear();
@@ -130,8 +130,9 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
     return;
   }
   Link& link = packet.from->LinkTo(*packet.to);
-  PacketFate fate =
-      packet.protocol == Packet::kTcp ? link.Send(now, packet.size + kHeaderBytes) : SendDatagram(link, now, packet);
+  const PacketChoices choices = {choices_, packet.flow, packet.flow_ordinal};
+  PacketFate fate = packet.protocol == Packet::kTcp ? link.Send(now, packet.size + kHeaderBytes, choices)
+                                                    : SendDatagram(link, now, packet, choices);
   packet.link_ordinal = fate.ordinal;
   const bool held = holds_loopback_ && packet.from == packet.to && !fate.dropped;
   if (held) {
@@ -183,6 +184,8 @@ void Network::SendCopy(const Packet& packet, int64_t arrival_ns) {
   copy.protocol = packet.protocol;
   copy.interface_index = packet.interface_index;
   copy.link_ordinal = packet.link_ordinal;
+  copy.flow = packet.flow;
+  copy.flow_ordinal = packet.flow_ordinal;
   if (packet.payload != nullptr) {
     const absl::string_view bytes(packet.payload->memory + packet.payload->begin, packet.size);
     copy.payload = buffers_.Copy(bytes).ReleaseBlock();

@@ -25,6 +25,7 @@
 #include "tandem/sim/network/names.h"
 #include "tandem/sim/network/network_host.h"
 #include "tandem/sim/network/packet.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/trace/trace.h"
 
@@ -32,7 +33,7 @@ namespace tandem::sim {
 
 class Network {
  public:
-  Network(EventQueue& events, Trace& trace, uint64_t seed);
+  Network(EventQueue& events, Trace& trace, const Choices& choices);
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
   // CHECKs that no Buffer is left.
@@ -40,7 +41,7 @@ class Network {
 
   EventQueue& events() { return events_; }
   Trace& trace() { return trace_; }
-  uint64_t seed() const { return seed_; }
+  const Choices& choices() const { return choices_; }
   int64_t now_ns() const { return events_.now_ns(); }
   HeapBufferPool& buffers() { return buffers_; }
 
@@ -107,7 +108,7 @@ class Network {
 
   EventQueue& events_;
   Trace& trace_;
-  const uint64_t seed_;
+  const Choices& choices_;
   LinkConditions default_conditions_;
   Statistics statistics_;
   HeapBufferPool buffers_;  // Outlives the hosts.

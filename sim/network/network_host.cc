@@ -21,7 +21,7 @@ NetworkHost::NetworkHost(Network& network, std::string name, std::vector<SocketA
       trace_(network.trace()),
       name_(std::move(name)),
       addresses_(std::move(addresses)),
-      seed_(HashCombine(network.seed(), HashName(name_))) {}
+      entity_(Entity::Of(name_)) {}
 
 bool NetworkHost::Owns(const SocketAddress& address) const {
   if (address.is_loopback()) return true;
@@ -55,8 +55,7 @@ Link& NetworkHost::NewLink(NetworkHost& to) {
     conditions = network_.default_conditions();
   }
   if (to.index_ >= links_.size()) links_.resize(to.index_ + 1);
-  const uint64_t key = HashCombine(HashCombine(seed_, HashName("link")), HashName(to.name_));
-  links_[to.index_] = std::make_unique<Link>(key, conditions);
+  links_[to.index_] = std::make_unique<Link>(conditions);
   if (loopback) links_[to.index_]->set_has_own_conditions();
   return *links_[to.index_];
 }

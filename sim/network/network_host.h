@@ -19,6 +19,7 @@
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/reactor.h"
 #include "tandem/sim/network/link.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/trace/trace.h"
 
@@ -81,8 +82,8 @@ class NetworkHost {
   const std::string& name() const { return name_; }
   // Without the loopback addresses, which every host has. Ports are 0.
   const std::vector<SocketAddress>& addresses() const { return addresses_; }
-  // The seed of what is drawn for this host: from the network's seed and the host's name.
-  uint64_t seed() const { return seed_; }
+  // What decisions about this host are addressed by: its name.
+  Entity entity() const { return entity_; }
   // Puts what happens on this host into the trace: numbers, at most three.
   template <typename... Values>
   void Record(TraceKind kind, Values... values) {
@@ -141,7 +142,7 @@ class NetworkHost {
   uint32_t index_ = 0;
   const std::string name_;
   const std::vector<SocketAddress> addresses_;
-  const uint64_t seed_;
+  const Entity entity_;
   bool up_ = true;
   StackFaults faults_;
   StackObserver* observer_ = nullptr;

@@ -11,6 +11,7 @@
 
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/buffer.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/time/event_queue.h"
 
 namespace tandem::sim {
@@ -36,6 +37,11 @@ class Packet final : public Event {
   };
 
   bool has(Flag flag) const { return (flags & flag) != 0; }
+  // Makes this the answer to `packet`, which takes its fate from that one's.
+  void Answer(const Packet& packet) {
+    flow = packet.flow.Part("answer", packet.flow_ordinal);
+    flow_ordinal = 0;
+  }
   // True for a SYN that begins a connection.
   bool opens() const { return (flags & (kSyn | kAck | kReset)) == kSyn; }
   // The first sequence number behind this segment.
@@ -56,6 +62,9 @@ class Packet final : public Event {
   uint32_t size = 0;
   BufferBlock* payload = nullptr;
   uint32_t link_ordinal = 0;
+  // What becomes of the packet is decided by who sends to whom, and how many of them there were before.
+  Entity flow;
+  uint64_t flow_ordinal = 0;
   uint8_t flags = 0;
   Protocol protocol = kTcp;
   uint8_t interface_index = 0;  // kUdp: where it arrives.

@@ -28,6 +28,7 @@
 #include "tandem/sim/interpose.h"
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/time/virtual_time.h"
@@ -47,9 +48,7 @@ PlainMachine* current_machine = nullptr;
 class PlainMachine {
  public:
   explicit PlainMachine(uint64_t seed)
-      : network_(queue_, trace_, seed),
-        host_stack_(HostStack::Add(network_, "main", {})),
-        os_random_(HashCombine(host_stack_.seed(), HashName("operating system"))) {
+      : choices_(seed), network_(queue_, trace_, choices_), host_stack_(HostStack::Add(network_, "main", {})) {
     EnterWorld(hooks_);
     current_machine = this;
     SetCrashContext(&WriteWhere);
@@ -74,7 +73,10 @@ class PlainMachine {
     const PlainMachine& machine = *static_cast<PlainMachine*>(self);
     return machine.queue_.now_ns() + machine.slept_ns_;
   }
-  static uint64_t OsRandom(void* self) { return static_cast<PlainMachine*>(self)->os_random_.Next(); }
+  static uint64_t OsRandom(void* self) {
+    PlainMachine& machine = *static_cast<PlainMachine*>(self);
+    return machine.choices_.Draw(Choice::kOsRandom, machine.host_stack_.entity(), machine.os_random_n_++);
+  }
   static bool Sleep(void* self, int64_t ns) {
     PlainMachine& machine = *static_cast<PlainMachine*>(self);
     if (machine.working_) machine.slept_ns_ += ns;
@@ -83,9 +85,10 @@ class PlainMachine {
 
   EventQueue queue_;
   Trace trace_;
+  const Choices choices_;
   Network network_;
   HostStack& host_stack_;
-  RandomStream os_random_;
+  uint64_t os_random_n_ = 0;
   bool working_ = false;  // Blocking work runs...
   int64_t slept_ns_ = 0;  // ...and has slept for so long, which its clocks show.
   const WorldHooks hooks_{this, &RealtimeNs, &MonotonicNs, &OsRandom, &Sleep};

@@ -19,19 +19,6 @@
 #include "tandem/sim/trace/trace.h"
 
 namespace tandem::sim {
-namespace {
-
-// Purposes of draws; the others are in sim_reactor.cc.
-constexpr uint64_t kDrawWork = 32;
-constexpr uint64_t kDrawWorkWait = 33;
-constexpr uint64_t kDrawLookup = 34;
-constexpr uint64_t kDrawLookupFailed = 35;
-constexpr uint64_t kDrawLookupMissing = 36;
-constexpr uint64_t kDrawLookupSlow = 37;
-constexpr uint64_t kDrawLookupSlowTime = 38;
-
-}  // namespace
-
 SimReactor::Errand& SimReactor::NewErrand(Operation& operation, Errand::Phase phase) {
   auto idle = std::find_if(errands_.begin(), errands_.end(),
                            [](const std::unique_ptr<Errand>& errand) { return errand->phase == Errand::Phase::kIdle; });
@@ -72,10 +59,11 @@ void SimReactor::StartWork(Operation& operation) {
   CHECK(operation.work != nullptr);
   Errand& errand = NewErrand(operation, Errand::Phase::kWorkWaits);
   errand.ordinal = works_++;
+  const Entity works = process_.Part("work");
   const auto choices = static_cast<uint64_t>(options_.work_max_ns - options_.work_min_ns) + 1;
-  const uint64_t whole =
-      static_cast<uint64_t>(options_.work_min_ns) + ReduceToRange(Draw(kNoSocket, kDrawWork, errand.ordinal), choices);
-  const uint64_t wait = ReduceToRange(Draw(kNoSocket, kDrawWorkWait, errand.ordinal), whole + 1);
+  const uint64_t whole = static_cast<uint64_t>(options_.work_min_ns) +
+                         ReduceToRange(network_.choices().Draw(Choice::kWork, works, errand.ordinal), choices);
+  const uint64_t wait = ReduceToRange(network_.choices().Draw(Choice::kWork, works, errand.ordinal, 1), whole + 1);
   errand.run_ns = static_cast<int64_t>(whole - wait);
   network_.events().Schedule(errand, network_.now_ns() + static_cast<int64_t>(wait));
   RecordWork(errand, 1);
@@ -132,15 +120,17 @@ void SimReactor::StartLookup(Operation& operation) {
   Errand& errand = NewErrand(operation, Errand::Phase::kLookup);
   errand.ordinal = lookups_[host]++;
   network_.CountLookup();
-  const uint64_t key = HashCombine(random_seed_, HashName(host));
-  const auto draw = [&](uint64_t purpose) { return HashCombine(HashCombine(key, purpose), errand.ordinal); };
+  const Entity name = process_.Part("name").Part(host);
+  const auto draw = [&](Choice what, uint64_t part) {
+    return network_.choices().Draw(what, name, errand.ordinal, part);
+  };
   const StackFaults& faults = stack_.faults();
   errand.error = 0;
-  if (faults.lookup_missing.Hits(draw(kDrawLookupMissing))) errand.error = ENOENT;
-  if (faults.lookup_failed.Hits(draw(kDrawLookupFailed))) errand.error = EAGAIN;
-  int64_t latency_ns = network_.names().LatencyNs(host, draw(kDrawLookup));
-  if (faults.lookup_slow.Hits(draw(kDrawLookupSlow))) {
-    latency_ns += static_cast<int64_t>(ReduceToRange(draw(kDrawLookupSlowTime), kSlowLookupMaxNs));
+  if (faults.lookup_missing.Hits(draw(Choice::kLookupFault, 0))) errand.error = ENOENT;
+  if (faults.lookup_failed.Hits(draw(Choice::kLookupFault, 1))) errand.error = EAGAIN;
+  int64_t latency_ns = network_.names().LatencyNs(host, draw(Choice::kLookup, 0));
+  if (faults.lookup_slow.Hits(draw(Choice::kLookupFault, 2))) {
+    latency_ns += static_cast<int64_t>(ReduceToRange(draw(Choice::kLookupFault, 3), kSlowLookupMaxNs));
   }
   network_.events().Schedule(errand, network_.now_ns() + latency_ns);
   stack_.RecordBytes(host, TraceKind::kLookup, HashName(host), errand.ordinal, errand.time_ns());

@@ -17,17 +17,6 @@ namespace tandem::sim {
 namespace {
 
 // Purposes of draws; 32 to 47 are those of sim_errands.cc.
-constexpr uint64_t kDrawJitter = 1;
-constexpr uint64_t kDrawShortRead = 2;
-constexpr uint64_t kDrawShortReadSize = 3;
-constexpr uint64_t kDrawShortWrite = 4;
-constexpr uint64_t kDrawShortWriteSize = 5;
-constexpr uint64_t kDrawSlowWrite = 6;
-constexpr uint64_t kDrawSlowWriteSize = 7;
-constexpr uint64_t kDrawOvershoot = 8;
-constexpr uint64_t kDrawOvershootSize = 9;
-constexpr uint64_t kDrawLate = 48;      // + what is late.
-constexpr uint64_t kDrawLateTime = 56;  // Likewise.
 
 // The two that cannot be caught: signal(7).
 constexpr int kSigKill = 9;
@@ -64,7 +53,8 @@ SimReactor::SimReactor(HostStack& stack, HostWaker* waker, const SimReactorOptio
       network_(stack.network()),
       waker_(waker),
       options_(options),
-      random_seed_(HashCombine(HashCombine(stack.seed(), HashName("program")), options.run)) {
+      process_(stack.entity().Part("run", options.run)),
+      random_seed_(network_.choices().Draw(Choice::kProgram, stack.entity(), options.run)) {
   stack_.set_observer(this);
 }
 
@@ -178,19 +168,25 @@ void SimReactor::NotifyRunnable() {
 
 // --- Reports ---
 
-uint64_t SimReactor::Draw(SocketId socket, uint64_t purpose, uint64_t ordinal) const {
-  uint64_t key = random_seed_;
-  if (const TcpSocket* stream = stack_.Find(socket)) key = HashCombine(key, stream->key());
-  if (const UdpSocket* datagrams = stack_.FindDatagrams(socket)) key = HashCombine(key, datagrams->key());
-  return HashCombine(HashCombine(key, purpose), ordinal);
+Entity SimReactor::EntityOf(SocketId socket) const {
+  if (const TcpSocket* stream = stack_.Find(socket)) return stream->entity();
+  if (const UdpSocket* datagrams = stack_.FindDatagrams(socket)) return datagrams->entity();
+  return process_;
 }
 
+uint64_t SimReactor::Draw(Choice what, SocketId socket, uint64_t ordinal, uint64_t part) const {
+  return network_.choices().Draw(what, EntityOf(socket), ordinal, part);
+}
+
+// Every decision is counted, whether or not a fault needs it: a fault that begins later decides the same.
+
 void SimReactor::Push(const Report& report) {
+  const uint64_t ordinal = DescriptorOf(report.socket).reports++;
   if (stack_.faults().completion_jitter_max_ns <= 0) [[likely]] {
     PushNow(report);
     return;
   }
-  PushJittered(report, Draw(report.socket, kDrawJitter, DescriptorOf(report.socket).reports++));
+  PushJittered(report, Draw(Choice::kJitter, report.socket, ordinal));
 }
 
 void SimReactor::PushJittered(const Report& report, uint64_t draw) {
@@ -234,11 +230,14 @@ void SimReactor::OnDelayed(DelayedReport& delayed) {
 }
 
 int64_t SimReactor::DrawLateness(Probability chance, Late what, SocketId socket) {
-  if (chance.is_never()) return 0;
-  const auto index = static_cast<size_t>(what);
-  const uint64_t ordinal = DescriptorOf(socket).lates[index]++;
-  if (!chance.Hits(Draw(socket, kDrawLate + index, ordinal))) return 0;
-  const uint64_t draw = Draw(socket, kDrawLateTime + index, ordinal);
+  const uint64_t ordinal = DescriptorOf(socket).lates[static_cast<size_t>(what)]++;
+  if (chance.is_never()) [[likely]]
+    return 0;
+  const Choice choice = what == Late::kCancel ? Choice::kLateCancel
+                        : what == Late::kLook ? Choice::kStall
+                                              : Choice::kLateEnd;
+  if (!chance.Hits(Draw(choice, socket, ordinal))) return 0;
+  const uint64_t draw = Draw(choice, socket, ordinal, 1);
   return 1 + static_cast<int64_t>(ReduceToRange(draw, static_cast<uint64_t>(kLateMaxNs)));
 }
 
@@ -410,15 +409,15 @@ void SimReactor::StartSend(Operation& operation) {
 
 void SimReactor::DrawSendFaults(Descriptor& descriptor, SocketId socket, size_t size) {
   const StackFaults& faults = stack_.faults();
+  const uint64_t ordinal = descriptor.sends++;
   if (faults.short_write.is_never() && faults.slow_write.is_never()) [[likely]]
     return;
-  const uint64_t ordinal = descriptor.sends++;
-  if (size > 1 && faults.short_write.Hits(Draw(socket, kDrawShortWrite, ordinal))) {
-    descriptor.send_limit = 1 + ReduceToRange(Draw(socket, kDrawShortWriteSize, ordinal), size - 1);
+  if (size > 1 && faults.short_write.Hits(Draw(Choice::kShortWrite, socket, ordinal))) {
+    descriptor.send_limit = 1 + ReduceToRange(Draw(Choice::kShortWrite, socket, ordinal, 1), size - 1);
   }
-  if (faults.slow_write.Hits(Draw(socket, kDrawSlowWrite, ordinal))) {
+  if (faults.slow_write.Hits(Draw(Choice::kSlowWrite, socket, ordinal))) {
     const size_t least = 1 + size / kSlowWriteSteps;
-    descriptor.slow_write_step = least + ReduceToRange(Draw(socket, kDrawSlowWriteSize, ordinal), least);
+    descriptor.slow_write_step = least + ReduceToRange(Draw(Choice::kSlowWrite, socket, ordinal, 1), least);
   }
 }
 
@@ -547,7 +546,7 @@ void SimReactor::StartClose(Operation& operation) {
   CHECK(descriptor.send == nullptr && descriptor.connect == nullptr && descriptor.source == nullptr)
       << "a socket was closed with something in flight on it";
   // Drawn while the socket still says which one it is.
-  const uint64_t draw = Draw(operation.socket, kDrawJitter, descriptor.reports);
+  const uint64_t draw = Draw(Choice::kJitter, operation.socket, descriptor.reports);
   const uint64_t ticket = operation.may_block ? next_ticket_++ : 0;
   const int result = stack_.Close(operation.socket, ticket);
   *descriptors_[static_cast<size_t>(operation.socket)] = Descriptor();
@@ -641,8 +640,7 @@ void SimReactor::TellSource(SocketId socket) {
   Descriptor& descriptor = DescriptorOf(socket);
   descriptor.source_reported = false;
   if (descriptor.source == nullptr) return;
-  const Probability stall = stack_.faults().stall;
-  if (!stall.is_never() && PostponeLook(stall, Late::kLook, socket)) [[unlikely]] {
+  if (PostponeLook(stack_.faults().stall, Late::kLook, socket)) [[unlikely]] {
     ++statistics_.buffer_shortages;
     return;
   }
@@ -682,21 +680,23 @@ void SimReactor::TellAccepted(Descriptor& descriptor) {
 // How many of the `wanted` bytes are taken now: fewer than there are by a short-read fault.
 size_t SimReactor::DrawReceiveLimit(Descriptor& descriptor, const TcpSocket& socket, size_t wanted) {
   const StackFaults& faults = stack_.faults();
-  if (faults.short_read.is_never()) [[likely]]
-    return wanted;
   const size_t bytes = std::min(wanted, socket.receive_bytes());
   if (bytes == 0) return wanted;
   const uint64_t ordinal = descriptor.receives++;
-  if (!faults.short_read.Hits(Draw(socket.id(), kDrawShortRead, ordinal))) return wanted;
-  return 1 + ReduceToRange(Draw(socket.id(), kDrawShortReadSize, ordinal), bytes);
+  if (faults.short_read.is_never()) [[likely]]
+    return wanted;
+  if (!faults.short_read.Hits(Draw(Choice::kShortRead, socket.id(), ordinal))) return wanted;
+  return 1 + ReduceToRange(Draw(Choice::kShortRead, socket.id(), ordinal, 1), bytes);
 }
 
 // How many bytes beyond the budget are taken.
 size_t SimReactor::DrawOvershoot(Descriptor& descriptor, SocketId socket) {
   const Probability chance = stack_.faults().overshoot;
   const uint64_t ordinal = descriptor.overshoots++;
-  if (!chance.Hits(Draw(socket, kDrawOvershoot, ordinal))) return 0;
-  return 1 + ReduceToRange(Draw(socket, kDrawOvershootSize, ordinal), kOvershootMax);
+  if (chance.is_never()) [[likely]]
+    return 0;
+  if (!chance.Hits(Draw(Choice::kOvershoot, socket, ordinal))) return 0;
+  return 1 + ReduceToRange(Draw(Choice::kOvershoot, socket, ordinal, 1), kOvershootMax);
 }
 
 void SimReactor::TellReceived(Descriptor& descriptor) {
@@ -710,8 +710,7 @@ void SimReactor::TellReceived(Descriptor& descriptor) {
   while (socket->receive_bytes() > 0 && source.delivered < source.budget &&
          (!descriptor.disarming || options_.read_ahead)) {
     size_t wanted = source.budget - source.delivered;
-    if (!stack_.faults().overshoot.is_never()) [[unlikely]]
-      wanted += DrawOvershoot(descriptor, id);
+    wanted += DrawOvershoot(descriptor, id);
     const size_t limit = DrawReceiveLimit(descriptor, *socket, wanted);
     const bool short_read = limit < wanted;
     ++statistics_.completions;
@@ -721,10 +720,8 @@ void SimReactor::TellReceived(Descriptor& descriptor) {
       return;
     }
   }
-  if (!stack_.faults().late_end.is_never()) [[unlikely]] {
-    const bool ends = source.delivered >= source.budget || descriptor.disarming || socket->readable();
-    if (ends && PostponeLook(stack_.faults().late_end, Late::kEnd, id)) return;
-  }
+  const bool ends = source.delivered >= source.budget || descriptor.disarming || socket->readable();
+  if (ends && PostponeLook(stack_.faults().late_end, Late::kEnd, id)) return;
   if (source.delivered >= source.budget) {
     EndSource(descriptor, SourceEnd::kBudget, 0);
     return;
@@ -759,8 +756,11 @@ void SimReactor::TellDatagrams(Descriptor& descriptor) {
     }
     ++statistics_.completions;
     ReportDatagram(source, std::move(datagram));
-    if (source.delivered == source.budget || !socket->readable() || faults.short_read.is_never()) continue;
-    if (faults.short_read.Hits(Draw(id, kDrawShortRead, descriptor.receives++))) {
+    if (source.delivered == source.budget || !socket->readable()) continue;
+    const uint64_t ordinal = descriptor.receives++;
+    if (faults.short_read.is_never()) [[likely]]
+      continue;
+    if (faults.short_read.Hits(Draw(Choice::kShortRead, id, ordinal))) {
       ReportSource(id);  // The rest in another Poll().
       return;
     }

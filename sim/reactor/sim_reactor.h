@@ -31,6 +31,7 @@
 #include "tandem/core/io/reactor.h"
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/time/event_queue.h"
 
 namespace tandem::sim {
@@ -150,7 +151,7 @@ class SimReactor : public Reactor, private StackObserver {
   // What can be late, for draws.
   enum class Late : uint8_t { kCancel, kLook, kEnd };
 
-  // What is in flight on a descriptor, and the ordinals of draws.
+  // What is in flight on a descriptor, and how many decisions of each kind there were about it.
   struct Descriptor {
     Operation* connect = nullptr;
     Operation* send = nullptr;
@@ -255,7 +256,9 @@ class SimReactor : public Reactor, private StackObserver {
   void PushLater(const Report& report, int64_t delay_ns);
   void OnDelayed(DelayedReport& delayed);
   void NotifyRunnable();
-  uint64_t Draw(SocketId socket, uint64_t purpose, uint64_t ordinal) const;
+  // What decisions about `socket` are addressed by.
+  Entity EntityOf(SocketId socket) const;
+  uint64_t Draw(Choice what, SocketId socket, uint64_t ordinal, uint64_t part = 0) const;
 
   void TellOperation(const Report& report);
   void TellSource(SocketId socket);
@@ -274,6 +277,7 @@ class SimReactor : public Reactor, private StackObserver {
   Network& network_;
   HostWaker* const waker_;
   const SimReactorOptions options_;
+  const Entity process_;  // This run of the host's process: "client/run#0".
   const uint64_t random_seed_;
   int64_t clock_offset_ns_ = 0;
   int64_t wall_offset_ns_ = 0;

@@ -17,6 +17,7 @@
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/link.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/testing/tcp_test_world.h"
 #include "tandem/sim/testing/test_programs.h"
@@ -184,8 +185,11 @@ TEST(TcpFaultTest, ResetConnectionHitsBothEnds) {
   TcpWorld world;
   const TcpWorld::Pair pair = world.Connected();
   EXPECT_EQ(world.server.stack().established_connections(), 1u);
-  EXPECT_TRUE(world.server.stack().ResetConnection(12345));
-  EXPECT_FALSE(world.server.stack().ResetConnection(12345));
+  world.server.stack().ResetConnections([](Entity) { return false; });
+  EXPECT_EQ(world.server.stack().established_connections(), 1u);
+  world.server.stack().ResetConnections(
+      [&](Entity connection) { return connection == *Entity::Parse("client/tcp/server/accepted"); });
+  EXPECT_EQ(world.server.stack().established_connections(), 0u);
 
   EXPECT_EQ(world.Receive(world.client, pair.client), "|ECONNRESET");
   EXPECT_EQ(world.Receive(world.server, pair.server), "|ECONNRESET");

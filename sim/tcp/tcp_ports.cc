@@ -21,7 +21,8 @@ struct TcpPorts::Bucket {
   size_t bound_explicitly = 0;
 };
 
-TcpPorts::TcpPorts(uint64_t seed) : seed_(seed), ephemeral_(HashCombine(seed, HashName("ephemeral ports"))) {}
+TcpPorts::TcpPorts(const Choices& choices, Entity host)
+    : choices_(choices), host_(host), ephemeral_(choices.Draw(Choice::kPort, host.Part("tcp"), 0)) {}
 
 TcpPorts::~TcpPorts() = default;
 
@@ -89,7 +90,7 @@ TcpSocket* TcpPorts::FindListener(const SocketAddress& destination, const Socket
     best.push_back(listener);
   }
   if (best.empty()) return nullptr;
-  return &best[ReduceToRange(HashCombine(seed_, HashAddress(source)), best.size())]->owner;
+  return &best[ReduceToRange(choices_.Draw(Choice::kListener, host_, HashAddress(source)), best.size())]->owner;
 }
 
 bool TcpPorts::AddConnection(TcpName& name) {

@@ -20,6 +20,7 @@
 #include "tandem/core/io/address.h"
 #include "tandem/sim/network/ephemeral_ports.h"
 #include "tandem/sim/network/socket_options.h"
+#include "tandem/sim/random/choices.h"
 
 namespace tandem::sim {
 
@@ -47,8 +48,8 @@ struct TcpName final : public ListLink<PortListTag> {
 
 class TcpPorts {
  public:
-  // `seed` is the host's.
-  explicit TcpPorts(uint64_t seed);
+  // `host` is whose ports they are.
+  TcpPorts(const Choices& choices, Entity host);
   TcpPorts(const TcpPorts&) = delete;
   TcpPorts& operator=(const TcpPorts&) = delete;
   ~TcpPorts();
@@ -82,7 +83,8 @@ class TcpPorts {
   struct Bucket;
   using Pair = std::pair<SocketAddress, SocketAddress>;  // Local, remote.
 
-  const uint64_t seed_;
+  const Choices& choices_;
+  const Entity host_;
   EphemeralPorts ephemeral_;
   std::map<uint16_t, std::unique_ptr<Bucket>> buckets_;
   std::map<Pair, TcpSocket*> connections_;

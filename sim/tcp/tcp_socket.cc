@@ -45,7 +45,7 @@ void TcpSocket::Open(AddressFamily family) {
 void TcpSocket::StartSequences() {
   loopback_ = peer_stack_ == &stack_;
   // Grows with time, so that a new connection between the same addresses starts beyond the old one.
-  sender_.Start(static_cast<uint64_t>(now_ns()) + (MixBits(key_) & 0xffff), mss());
+  sender_.Start(static_cast<uint64_t>(now_ns()) + (MixBits(entity_.hash()) & 0xffff), mss());
   tries_ = 0;
   retransmits_since_ns_ = now_ns();
 }
@@ -72,8 +72,7 @@ void TcpSocket::StartPassive(TcpSocket& listener, const Packet& syn) {
   CHECK(owner_.ports().AddConnection(name_));
 
   peer_stack_ = syn.from;
-  const bool sender_lives = syn.sender != nullptr && syn.sender->generation_ == syn.sender_generation;
-  key_ = HashCombine(sender_lives ? syn.sender->key_ : syn.sequence, HashName("accepted"));
+  entity_ = syn.flow.Part("accepted");
   state_ = TcpState::kSynReceived;
   StartSequences();
   peer_ = syn.sender;
@@ -437,6 +436,8 @@ Packet& TcpSocket::MakePacket(uint8_t flags, uint64_t sequence) {
   Packet& packet = network_.NewPacket();
   packet.from = &stack_;
   packet.to = peer_stack_;
+  packet.flow = entity_;
+  packet.flow_ordinal = packets_sent_++;
   packet.sender = this;
   packet.sender_generation = generation_;
   packet.receiver = peer_;

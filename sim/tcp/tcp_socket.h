@@ -80,8 +80,9 @@ class TcpSocket final : public Event {
   uint32_t generation() const { return generation_; }
   // Of the SYN that this end sends.
   uint64_t first_sequence() const { return sender_.first(); }
-  // The path of this connection for addressed draws: the two hosts and which connection between them it is.
-  uint64_t key() const { return key_; }
+  // What decisions about this socket are addressed by: "client/tcp/server#0" for the first connection that client makes
+  // to server, the same with "/accepted" for the server's end, "server/socket#3" for one that is neither.
+  Entity entity() const { return entity_; }
 
   // --- Bytes ---
 
@@ -226,7 +227,8 @@ class TcpSocket final : public Event {
   SocketId id_ = kNoSocket;  // kNoSocket: not accepted yet, or an orphan.
   SocketOptions options_;
   TcpName name_;
-  uint64_t key_ = 0;
+  Entity entity_;
+  uint64_t packets_sent_ = 0;
   bool loopback_ = false;
   bool orphan_ = false;
 

@@ -15,7 +15,7 @@
 
 namespace tandem::sim {
 
-TcpStack::TcpStack(NetworkHost& stack) : stack_(stack), ports_(stack.seed()) {}
+TcpStack::TcpStack(NetworkHost& stack) : stack_(stack), ports_(stack.network().choices(), stack.entity()) {}
 
 TcpStack::~TcpStack() { DropAllSockets(); }
 
@@ -35,6 +35,7 @@ TcpSocket& TcpStack::NewSocket() {
 TcpSocket& TcpStack::Open(AddressFamily family) {
   TcpSocket& socket = NewSocket();
   socket.Open(family);
+  socket.entity_ = stack_.entity().Part("socket", opened_++);
   return socket;
 }
 
@@ -122,8 +123,7 @@ int TcpStack::Connect(TcpSocket& socket, const SocketAddress& address) {
   NetworkHost* target = stack_.Route(peer);
   const uint32_t target_index = target == nullptr ? ~uint32_t{0} : target->index();
   const uint64_t ordinal = connects_to_[target_index]++;
-  const uint64_t path = HashCombine(stack_.seed(), target == nullptr ? 0 : HashName(target->name()));
-  socket.key_ = HashCombine(path, ordinal);
+  socket.entity_ = stack_.entity().Part("tcp").Part(target == nullptr ? "nobody" : target->name(), ordinal);
   socket.peer_stack_ = target;
   DrawConnectFaults(socket);
   stack_.network().HoldLoopback();
@@ -171,11 +171,11 @@ int TcpStack::ChooseLocal(TcpSocket& socket, const SocketAddress& peer) {
 }
 
 void TcpStack::DrawConnectFaults(TcpSocket& socket) {
-  const RandomStream draws = RandomStream(socket.key_).Child(HashName("connect faults"));
-  RandomStream refused = draws.Child(1);
-  RandomStream timed_out = draws.Child(2);
-  socket.refuse_fault_ = refused.Chance(stack_.faults().connect_refused);
-  socket.timeout_fault_ = !socket.refuse_fault_ && timed_out.Chance(stack_.faults().connect_timed_out);
+  const Choices& choices = stack_.network().choices();
+  const StackFaults& faults = stack_.faults();
+  socket.refuse_fault_ = faults.connect_refused.Hits(choices.Draw(Choice::kConnect, socket.entity_, 0, 0));
+  socket.timeout_fault_ =
+      !socket.refuse_fault_ && faults.connect_timed_out.Hits(choices.Draw(Choice::kConnect, socket.entity_, 0, 1));
   if (!socket.refuse_fault_ && !socket.timeout_fault_) return;
   stack_.Record(TraceKind::kConnectFault, socket.id_, socket.refuse_fault_ ? 1 : 2);
 }
@@ -211,6 +211,7 @@ void TcpStack::AnswerByReset(const Packet& packet) {
   Packet& reset = network.NewPacket();
   reset.from = &stack_;
   reset.to = packet.from;
+  reset.Answer(packet);
   reset.source = packet.destination;
   reset.destination = packet.source;
   reset.receiver = packet.sender;
@@ -237,18 +238,14 @@ size_t TcpStack::established_connections() const {
   return count;
 }
 
-bool TcpStack::ResetConnection(uint64_t draw) {
-  const size_t count = established_connections();
-  if (count == 0) return false;
-  size_t chosen = ReduceToRange(draw, count);
-  for (const std::unique_ptr<TcpSocket>& socket : sockets_) {
-    if (!socket->in_use_ || !socket->can_send_data()) continue;
-    if (chosen-- != 0) continue;
-    stack_.Record(TraceKind::kResetFault, socket->id_);
-    socket->Abort();
-    break;
+void TcpStack::ResetConnections(absl::FunctionRef<bool(Entity connection)> hits) {
+  // A reset may end another connection of the list, its other end.
+  for (size_t i = 0; i < sockets_.size(); ++i) {
+    TcpSocket& socket = *sockets_[i];
+    if (!socket.in_use_ || !socket.can_send_data() || !hits(socket.entity_)) continue;
+    stack_.Record(TraceKind::kResetFault, socket.id_);
+    socket.Abort();
   }
-  return true;
 }
 
 }  // namespace tandem::sim

@@ -15,8 +15,10 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "tandem/core/io/address.h"
 #include "tandem/sim/network/packet.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/tcp/tcp_ports.h"
 
 namespace tandem::sim {
@@ -58,8 +60,8 @@ class TcpStack {
   // --- Faults ---
 
   size_t established_connections() const;
-  // Both ends of one connection, chosen by `draw`, see a reset. False when there is none.
-  bool ResetConnection(uint64_t draw);
+  // Both ends of the established connections for which `hits` says so see a reset.
+  void ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
 
  private:
   TcpSocket& NewSocket();
@@ -75,6 +77,7 @@ class TcpStack {
   TcpPorts ports_;
   std::vector<std::unique_ptr<TcpSocket>> sockets_;
   std::vector<TcpSocket*> free_sockets_;
+  uint64_t opened_ = 0;
   std::map<uint32_t, uint64_t> connects_to_;  // Connects so far, by the index of the destination.
 };
 

@@ -17,6 +17,7 @@
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/link.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/testing/tcp_test_world.h"
 #include "tandem/sim/testing/test_programs.h"
@@ -114,7 +115,7 @@ void DoHarm(TcpWorld& world, RandomStream& random) {
   TestHost& other = to_client ? world.server : world.client;
   switch (random.Below(6)) {
     case 0:
-      one.stack().ResetConnection(random.Next());
+      one.stack().ResetConnections([key = random.Next()](Entity it) { return (HashCombine(key, it.hash()) & 1) == 0; });
       return;
     case 1:
       if (!one.reactor().abandoned()) one.Crash();

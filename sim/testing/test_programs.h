@@ -23,6 +23,7 @@
 #include "tandem/core/io/reactor.h"
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/trace/trace.h"
@@ -130,7 +131,7 @@ class TestHost final : public HostWaker, public Event {
 
 // The queue, the trace and the network of a test.
 struct MachineRoom {
-  explicit MachineRoom(uint64_t seed) : network(events, trace, seed) {}
+  explicit MachineRoom(uint64_t seed) : choices(seed), network(events, trace, choices) {}
 
   // Runs events until `condition` holds or nothing is left, or virtual time has passed `limit_ns` from now.
   template <typename Condition>
@@ -153,6 +154,7 @@ struct MachineRoom {
 
   EventQueue events;
   Trace trace;
+  const Choices choices;
   Network network;
 };
 

@@ -28,7 +28,7 @@ UdpSocket::UdpSocket(UdpStack& owner, AddressFamily family, uint64_t ordinal)
     : owner_(owner),
       stack_(owner.host()),
       family_(family),
-      key_(HashCombine(HashCombine(stack_.seed(), HashName("datagram socket")), ordinal)),
+      entity_(stack_.entity().Part("udp", ordinal)),
       local_(AnyAddress(family, 0)),
       options_(SocketType::kDatagram, family) {}
 
@@ -268,7 +268,20 @@ void UdpSocket::SendPacket(NetworkHost* to, const Route& route, const SocketAddr
   packet.interface_index = static_cast<uint8_t>(route.interface_index);
   packet.size = static_cast<uint32_t>(data.size());
   if (!data.empty()) packet.payload = network.buffers().Copy(data).ReleaseBlock();
-  network.Send(packet, to == nullptr ? nullptr : &last_arrivals_ns_[to->index()]);
+  if (to == nullptr) {
+    network.Send(packet, nullptr);
+    return;
+  }
+  Flow& flow = FlowTo(*to);
+  packet.flow = flow.entity;
+  packet.flow_ordinal = flow.sent++;
+  network.Send(packet, &flow.last_arrival_ns);
+}
+
+UdpSocket::Flow& UdpSocket::FlowTo(const NetworkHost& to) {
+  const auto [found, is_new] = flows_.try_emplace(to.index());
+  if (is_new) found->second.entity = entity_.Part(to.name());
+  return found->second;
 }
 
 // --- receiving ---

@@ -25,6 +25,7 @@
 #include "tandem/sim/network/network_host.h"
 #include "tandem/sim/network/packet.h"
 #include "tandem/sim/network/socket_options.h"
+#include "tandem/sim/random/choices.h"
 
 namespace tandem::sim {
 
@@ -49,8 +50,9 @@ class UdpSocket {
 
   SocketId id() const { return id_; }
   void set_id(SocketId id) { id_ = id; }
-  // For addressed draws: the host, and which of its datagram sockets this is.
-  uint64_t key() const { return key_; }
+  // What decisions about this socket are addressed by: "client/udp#0" for the first one that client opens. A flow has
+  // the name of the host that it goes to in addition: "client/udp#0/server".
+  Entity entity() const { return entity_; }
 
   int Bind(const SocketAddress& address);
   // Sets the peer; none: dissolves the association.
@@ -79,6 +81,12 @@ class UdpSocket {
     SocketAddress source;
     uint32_t interface_index = 0;
   };
+  // What this socket sends to one host.
+  struct Flow {
+    Entity entity;
+    uint64_t sent = 0;
+    int64_t last_arrival_ns = 0;  // Keeps datagrams in order.
+  };
   struct Membership {
     SocketAddress group;
     uint32_t interface_index;
@@ -97,6 +105,8 @@ class UdpSocket {
   void SendToGroup(const Route& route, const SocketAddress& group, absl::string_view data);
   void SendPacket(NetworkHost* to, const Route& route, const SocketAddress& peer, absl::string_view data);
 
+  Flow& FlowTo(const NetworkHost& to);
+
   bool ipv6_only() const { return options_.has(SocketOption::kIpv6Only); }
   // How well this socket fits a datagram; 0: not at all.
   int Score(const SocketAddress& destination, const SocketAddress& source) const;
@@ -105,7 +115,7 @@ class UdpSocket {
   UdpStack& owner_;
   NetworkHost& stack_;
   const AddressFamily family_;
-  const uint64_t key_;
+  const Entity entity_;
   SocketId id_ = kNoSocket;
 
   SocketAddress local_;   // IPv4 addresses in IPv6 sockets are kept as IPv4.
@@ -122,8 +132,8 @@ class UdpSocket {
   bool send_shutdown_ = false;
 
   std::deque<Datagram> received_;
-  size_t received_cost_ = 0;                      // Of the receive buffer.
-  std::map<uint32_t, int64_t> last_arrivals_ns_;  // By the index of the host: keeps datagrams in order.
+  size_t received_cost_ = 0;        // Of the receive buffer.
+  std::map<uint32_t, Flow> flows_;  // By the index of the host.
 };
 
 }  // namespace tandem::sim

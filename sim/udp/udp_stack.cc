@@ -31,7 +31,7 @@ bool IsAllHosts(const SocketAddress& group) {
 }  // namespace
 
 UdpStack::UdpStack(NetworkHost& stack)
-    : stack_(stack), ephemeral_(HashCombine(stack.seed(), HashName("ephemeral datagram ports"))) {}
+    : stack_(stack), ephemeral_(stack.network().choices().Draw(Choice::kPort, stack.entity().Part("udp"), 0)) {}
 
 UdpStack::~UdpStack() = default;
 
@@ -119,7 +119,8 @@ UdpSocket* UdpStack::FindReceiver(const SocketAddress& destination, const Socket
   const auto shares = [](const UdpSocket& socket) { return socket.options_.has(SocketOption::kReusePort); };
   if (!shares(*best.back()) || best.back()->remote_.family() != AddressFamily::kNone) return best.back();
   std::erase_if(best, [&](const UdpSocket* socket) { return !shares(*socket); });
-  const uint64_t hash = HashCombine(HashCombine(stack_.seed(), HashAddress(source)), HashAddress(destination));
+  const uint64_t addresses = HashCombine(HashAddress(source), HashAddress(destination));
+  const uint64_t hash = stack_.network().choices().Draw(Choice::kListener, stack_.entity(), addresses);
   return best[ReduceToRange(hash, best.size())];
 }
 
@@ -156,6 +157,7 @@ void UdpStack::AnswerByUnreachable(const Packet& packet) {
   answer.protocol = Packet::kUnreachable;
   answer.from = &stack_;
   answer.to = packet.from;
+  answer.Answer(packet);
   answer.source = packet.destination;
   answer.destination = packet.source;
   answer.flags = 0;

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "tandem/core/base/random.h"
 #include "tandem/sim/machine/host_stack.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/world.h"
@@ -238,17 +239,16 @@ void FaultInjector::ClogLinks(const Fault& fault) {
   }
 }
 
+// A connection is hit or not by what it is and what the entry is, whatever other connections there are.
 void FaultInjector::ResetConnections(const Fault& fault) {
-  Network& network = world_.network();
-  // The entry itself addresses its draws.
-  RandomStream draws = RandomStream(world_.seed()).Child(HashName(fault.entry().ToString()));
-  for (size_t i = 0; i < network.host_count(); ++i) {
-    HostStack& stack = world_.hosts()[i]->stack();
-    if (!fault.Hits(stack)) continue;
-    const uint64_t count = (stack.established_connections() * fault.entry().strength + kMillion - 1) / kMillion;
-    for (uint64_t n = 0; n < count; ++n) {
-      if (!stack.ResetConnection(draws.Next())) break;
-    }
+  const FaultEntry& entry = fault.entry();
+  const uint64_t number =
+      HashCombine(HashName(entry.target), static_cast<uint64_t>(absl::ToInt64Nanoseconds(entry.from)));
+  const auto hits = [&](Entity connection) {
+    return Parts(entry.strength).Hits(world_.choices().Draw(Choice::kReset, connection, number >> 3));
+  };
+  for (const std::unique_ptr<Host>& host : world_.hosts()) {
+    if (fault.Hits(host->stack())) host->stack().ResetConnections(hits);
   }
 }
 

@@ -45,8 +45,7 @@ Host::Host(World& world, std::string name, uint32_t index, HostMain main)
       name_(std::move(name)),
       index_(index),
       main_(std::move(main)),
-      stack_(&HostStack::Add(world.network(), name_, {Ipv4Of(index, 0), Ipv6Of(index, 0)})),
-      schedule_(MakeSchedule(world.schedule(), stack_->seed())) {
+      stack_(&HostStack::Add(world.network(), name_, {Ipv4Of(index, 0), Ipv6Of(index, 0)})) {
   world_.queue().Schedule(restart_, world_.queue().now_ns());
 }
 
@@ -92,13 +91,14 @@ void Host::Start() {
   if (!stack_->up()) stack_->StartMachine();
   SimReactorOptions options;
   // Real reactors differ in whether they read ahead: seeds try both.
-  options.read_ahead = (HashCombine(stack_->seed(), HashName("read ahead")) & 1) == 0;
+  options.read_ahead = world_.choices().Draw(Choice::kReadAhead, stack_->entity(), 0) >> 63 == 0;
   options.run = starts_;
   auto reactor = std::make_unique<SimReactor>(*stack_, static_cast<HostWaker*>(this), options);
   reactor_ = reactor.get();
   reactor_->set_wall_offset_ns(clock_offset_ns_);
   shard_ = std::make_unique<Shard>(std::move(reactor));
   shard_->set_name(name_);
+  schedule_ = MakeSchedule(world_.schedule(), world_.choices().Draw(Choice::kSchedule, stack_->entity(), starts_));
   shard_->set_schedule_policy(schedule_.get());
   if (world_.trace().has_sink()) shard_->set_task_observer(this);
   ++starts_;

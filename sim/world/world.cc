@@ -47,6 +47,7 @@ class World::Callback final : public Event, public ListLink<CallbackTag> {
 
 World::World(const WorldOptions& options)
     : options_(options),
+      choices_(options.seed()),
       schedule_(options.schedule().value_or(ChooseSchedule(options.seed()))),
       hooks_{this, &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom, &World::Sleep} {
   CHECK(current_world == nullptr) << "there is one world at a time";
@@ -54,7 +55,7 @@ World::World(const WorldOptions& options)
   SetCrashContext(&WriteWhere);
   EnterWorld(hooks_);
   trace_.set_sink(options_.trace_sink());
-  network_ = std::make_unique<Network>(queue_, trace_, options_.seed());
+  network_ = std::make_unique<Network>(queue_, trace_, choices_);
   injector_ = std::make_unique<FaultInjector>(*this);
 }
 
@@ -92,7 +93,7 @@ void World::WriteWhere(TextWriter write) {
 World* World::Current() { return current_world; }
 
 RandomStream& World::random(absl::string_view name) {
-  const uint64_t key = HashCombine(HashCombine(seed(), HashName("world")), HashName(name));
+  const uint64_t key = choices_.Draw(Choice::kTest, Entity::Of(name), 0);
   return streams_.emplace(std::string(name), RandomStream(key)).first->second;
 }
 
@@ -293,9 +294,8 @@ bool World::Sleep(void* world, int64_t ns) {
 uint64_t World::OsRandom(void* world) {
   World& self = *static_cast<World*>(world);
   Host* host = self.running_;
-  const uint64_t seed = host != nullptr ? host->stack_->seed() : self.seed();
-  const uint64_t n = host != nullptr ? host->os_random_n_++ : self.os_random_n_++;
-  return HashCombine(HashCombine(seed, HashName("operating system")), n);
+  if (host == nullptr) return self.choices_.Draw(Choice::kOsRandom, Entity(), self.os_random_n_++);
+  return self.choices_.Draw(Choice::kOsRandom, host->stack_->entity(), host->os_random_n_++);
 }
 
 }  // namespace tandem::sim

@@ -42,6 +42,7 @@
 #include "tandem/sim/interpose.h"
 #include "tandem/sim/network/names.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/schedule.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/trace/trace.h"
@@ -97,6 +98,8 @@ class World {
   static World* Current();
 
   uint64_t seed() const { return options_.seed(); }
+  // Everything that the seed decides is drawn here.
+  const Choices& choices() const { return choices_; }
   ScheduleKind schedule() const { return schedule_; }
   // The host whose turn it is, which tells a program where it runs; null between turns.
   const Host* running_host() const { return running_; }
@@ -219,6 +222,7 @@ class World {
   static bool Sleep(void* world, int64_t ns);
 
   const WorldOptions options_;
+  Choices choices_;
   const ScheduleKind schedule_;
   const WorldHooks hooks_;
   EventQueue queue_;

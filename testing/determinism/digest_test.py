@@ -24,7 +24,7 @@ RUN = SEEDS * 5 // 2
 COMPARED = range(RUN - SEEDS + 1, RUN + 1)
 
 KV = sim_program.Program("examples/kv/kv_sim_test")
-UDP = sim_program.Program("sim/udp_sim_test")
+UDP = sim_program.Program("sim/world/udp_sim_test")
 HASH_ORDER = sim_program.Program("testing/determinism/hash_order_program")
 
 BIG_ENVIRONMENT = {

@@ -21,7 +21,7 @@
 namespace tandem::testing {
 
 SimHosts::SimHosts(std::array<uint8_t, 3> network, const SimHostsOptions& options)
-    : addresses_(network), network_(queue_, trace_, /*seed=*/1) {
+    : addresses_(network), network_(queue_, trace_, choices_) {
   const size_t count = options.distant ? kHosts : 1;
   sim::SimReactorOptions reactor_options;
   reactor_options.read_ahead = options.read_ahead;

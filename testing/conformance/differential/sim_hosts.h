@@ -17,6 +17,7 @@
 #include "tandem/core/io/address.h"
 #include "tandem/core/runtime/shard.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/trace/trace.h"
@@ -55,6 +56,7 @@ class SimHosts final : public HostRunner {
   const std::array<uint8_t, 3> addresses_;
   sim::EventQueue queue_;
   sim::Trace trace_;
+  const sim::Choices choices_{/*seed=*/1};
   sim::Network network_;
   std::vector<Machine> machines_;
 };

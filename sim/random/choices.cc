@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/sim/random/choices.h"
+
+#include <algorithm>
+
+#include "absl/log/check.h"
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace tandem::sim {
+namespace {
+
+constexpr uint64_t kLeast = 0;
+constexpr uint64_t kHalf = uint64_t{1} << 63;
+constexpr uint64_t kMost = ~uint64_t{0};
+
+struct Traits {
+  absl::string_view name;
+  uint64_t neutral;
+};
+
+constexpr std::array<Traits, kChoiceCount> kTraits = {{
+#define TANDEM_CHOICE(id, name, neutral, entity, meaning) {name, neutral},
+#include "tandem/sim/random/choices.inc"
+#undef TANDEM_CHOICE
+}};
+static_assert(kChoiceCount <= 64, "calm_kinds_ has a bit for each");
+
+absl::Status Wrong(absl::string_view line, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat("\"", line, "\": ", why));
+}
+
+absl::StatusOr<Choice> ParseChoice(absl::string_view name) {
+  const auto found = std::find_if(kTraits.begin(), kTraits.end(), [&](const Traits& t) { return t.name == name; });
+  if (found != kTraits.end()) return static_cast<Choice>(found - kTraits.begin());
+  std::string names;
+  for (const Traits& traits : kTraits) absl::StrAppend(&names, names.empty() ? "" : ", ", traits.name);
+  return absl::InvalidArgumentError(
+      absl::StrCat("nothing that is decided is called \"", name, "\"; there are ", names));
+}
+
+}  // namespace
+
+absl::string_view ChoiceName(Choice what) { return kTraits[static_cast<size_t>(what)].name; }
+
+absl::StatusOr<Entity> Entity::Parse(absl::string_view path) {
+  Entity entity;
+  for (absl::string_view part : absl::StrSplit(path, '/')) {
+    const size_t hash = part.find('#');
+    uint64_t n = 0;
+    if (hash != absl::string_view::npos && !absl::SimpleAtoi(part.substr(hash + 1), &n)) {
+      return Wrong(path, "expected a number after '#'");
+    }
+    if (part.empty() || hash == 0) return Wrong(path, "a path has names between its slashes");
+    entity = entity.Part(part.substr(0, hash), n);
+  }
+  return entity;
+}
+
+std::string Calm::ToString() const {
+  std::string text = absl::StrCat("calm ", ChoiceName(what), " ", whom);
+  if (from != 0 || to != kEnd) absl::StrAppend(&text, " from ", from);
+  if (to != kEnd) absl::StrAppend(&text, " to ", to);
+  return text;
+}
+
+absl::StatusOr<Calm> Calm::Parse(absl::string_view line) {
+  const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  if (words.size() < 2 || words[0] != "calm") return Wrong(line, "expected calm WHAT [WHOM] [from N] [to N]");
+  const absl::StatusOr<Choice> what = ParseChoice(words[1]);
+  if (!what.ok()) return Wrong(line, what.status().message());
+  Calm calm;
+  calm.what = *what;
+  size_t next = 2;
+  if (next < words.size() && words[next] != "from" && words[next] != "to") calm.whom = words[next++];
+  if (calm.whom != "*" && !Entity::Parse(calm.whom).ok())
+    return Wrong(line, Entity::Parse(calm.whom).status().message());
+  for (; next < words.size(); next += 2) {
+    uint64_t* number = words[next] == "from" ? &calm.from : words[next] == "to" ? &calm.to : nullptr;
+    if (number == nullptr) return Wrong(line, absl::StrCat("expected from or to, found \"", words[next], "\""));
+    if (next + 1 == words.size() || !absl::SimpleAtoi(words[next + 1], number)) {
+      return Wrong(line, absl::StrCat("expected a number after ", words[next]));
+    }
+  }
+  if (calm.from >= calm.to) return Wrong(line, "the range is empty");
+  return calm;
+}
+
+Choices::Choices(uint64_t seed) : seed_(seed) {
+  for (size_t kind = 0; kind < kChoiceCount; ++kind) keys_[kind] = HashCombine(seed, HashName(kTraits[kind].name));
+}
+
+uint64_t Choices::Neutral(Choice what) { return kTraits[static_cast<size_t>(what)].neutral; }
+
+void Choices::AddCalm(const Calm& calm) {
+  const bool all = calm.whom == "*";
+  const absl::StatusOr<Entity> whom = all ? Entity() : Entity::Parse(calm.whom);
+  CHECK(whom.ok()) << whom.status();
+  calms_.push_back(calm);
+  ranges_.push_back({calm.what, all, *whom, calm.from, calm.to});
+  calm_kinds_ |= uint64_t{1} << static_cast<size_t>(calm.what);
+}
+
+bool Choices::IsCalm(Choice what, Entity whom, uint64_t n) const {
+  return std::any_of(ranges_.begin(), ranges_.end(), [&](const Range& range) {
+    return range.what == what && (range.all || range.whom == whom) && range.from <= n && n < range.to;
+  });
+}
+
+}  // namespace tandem::sim

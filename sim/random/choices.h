@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one door for what a seed decides: value = hash(seed, what, whom, n).
+//
+// Every decision of the simulator, of the schedules and of the operating system's randomness that programs ask for has
+// an address: what is decided (a Choice), whom it concerns (an Entity, which has a path as text), and the how-manieth
+// decision of this kind about it. The value depends on the address and the seed, and on nothing that was decided
+// elsewhere: one host, message or task more moves no decision of another.
+//
+// A decision has a neutral value, with which nothing special happens. "calm" lines take it: they remove decisions and
+// move none.
+//
+//   calm latency client/tcp/server#0              every packet of this flow takes the median time
+//   calm jitter server/accepted from 3 to 10      the decisions 3 to 9
+//   calm schedule *                               first in, first out, everywhere
+
+#ifndef TANDEM_SIM_RANDOM_CHOICES_H_
+#define TANDEM_SIM_RANDOM_CHOICES_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "tandem/core/base/random.h"
+
+namespace tandem::sim {
+
+// What is decided.
+enum class Choice : uint8_t {
+#define TANDEM_CHOICE(id, name, neutral, entity, meaning) id,
+#include "tandem/sim/random/choices.inc"
+#undef TANDEM_CHOICE
+};
+inline constexpr size_t kChoiceCount = 0
+#define TANDEM_CHOICE(id, name, neutral, entity, meaning) +1
+#include "tandem/sim/random/choices.inc"
+#undef TANDEM_CHOICE
+    ;
+
+// As calm lines call it: "latency", "loss", ...
+absl::string_view ChoiceName(Choice what);
+
+// Whom a decision concerns, hashed from its path: "client/tcp/server#0" is the first connection that host client has
+// made to host server.
+class Entity {
+ public:
+  // The whole world.
+  constexpr Entity() = default;
+  // A host, or something else that has a name of its own.
+  static constexpr Entity Of(absl::string_view name) { return Entity().Part(name); }
+
+  // Below this one: "/name" or "/name#n".
+  constexpr Entity Part(absl::string_view name, uint64_t n = 0) const {
+    return Entity(HashCombine(HashCombine(hash_, HashName(name)), n));
+  }
+  // The entity that `path` means. "#0" may be left out.
+  //
+  // Errors: kInvalidArgument: `path` is empty, has an empty part, or something else than a number behind a '#'.
+  static absl::StatusOr<Entity> Parse(absl::string_view path);
+
+  constexpr uint64_t hash() const { return hash_; }
+  friend constexpr bool operator==(Entity, Entity) = default;
+
+ private:
+  explicit constexpr Entity(uint64_t hash) : hash_(hash) {}
+
+  uint64_t hash_ = 0;
+};
+
+// Decisions that have their neutral value.
+struct Calm {
+  static constexpr uint64_t kEnd = std::numeric_limits<uint64_t>::max();
+
+  Choice what = Choice::kLatency;
+  std::string whom = "*";  // The path of an entity; "*": all.
+  uint64_t from = 0;       // The first of them...
+  uint64_t to = kEnd;      // ...and the first behind them.
+
+  // "calm latency client/tcp/server#0 from 3 to 10". Parses back.
+  std::string ToString() const;
+  // Errors: kInvalidArgument: not such a line; the message quotes it and says what is wrong.
+  static absl::StatusOr<Calm> Parse(absl::string_view line);
+
+  friend bool operator==(const Calm&, const Calm&) = default;
+};
+
+class Choices {
+ public:
+  explicit Choices(uint64_t seed);
+
+  uint64_t seed() const { return seed_; }
+
+  // Decision `n` of this kind about `whom`: uniform over all 64-bit values, or neutral. A decision that takes several
+  // numbers has them as parts, from 0 to 7.
+  uint64_t Draw(Choice what, Entity whom, uint64_t n, uint64_t part = 0) const {
+    const auto kind = static_cast<size_t>(what);
+    if ((calm_kinds_ >> kind & 1) != 0) [[unlikely]] {
+      if (IsCalm(what, whom, n)) return Neutral(what);
+    }
+    return HashCombine(HashCombine(keys_[kind], whom.hash()), n << 3 | part);
+  }
+
+  // The value that a decision has when it is calm.
+  static uint64_t Neutral(Choice what);
+
+  // Decisions that were taken before keep their values. CHECKs that `calm.whom` is a path.
+  void AddCalm(const Calm& calm);
+  const std::vector<Calm>& calms() const { return calms_; }
+
+ private:
+  struct Range {
+    Choice what;
+    bool all;
+    Entity whom;
+    uint64_t from;
+    uint64_t to;
+  };
+
+  bool IsCalm(Choice what, Entity whom, uint64_t n) const;
+
+  const uint64_t seed_;
+  std::array<uint64_t, kChoiceCount> keys_;
+  uint64_t calm_kinds_ = 0;  // A bit for each Choice.
+  std::vector<Calm> calms_;
+  std::vector<Range> ranges_;
+};
+
+}  // namespace tandem::sim
+
+#endif  // TANDEM_SIM_RANDOM_CHOICES_H_

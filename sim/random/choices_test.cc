@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/sim/random/choices.h"
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+
+namespace tandem::sim {
+namespace {
+
+constexpr uint64_t kSeed = 7;
+
+Entity Named(const std::string& path) { return *Entity::Parse(path); }
+
+TEST(EntityTest, APathMeansWhatItsPartsMean) {
+  EXPECT_EQ(Named("client/tcp/server#3"), Entity::Of("client").Part("tcp").Part("server", 3));
+  EXPECT_EQ(Named("client/tcp/server"), Named("client/tcp/server#0"));
+  EXPECT_FALSE(Named("a/b") == Named("b/a"));
+  EXPECT_FALSE(Named("a#1/b") == Named("a/b#1"));
+}
+
+TEST(EntityTest, WrongPathsSayWhatIsWrong) {
+  for (const char* path : {"", "/", "a/", "/a", "a//b", "#1", "a/#2", "a#", "a#x", "a#-1"}) {
+    const absl::Status status = Entity::Parse(path).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << path;
+    EXPECT_NE(status.message().find(absl::StrCat("\"", path, "\"")), std::string::npos) << status;
+  }
+}
+
+TEST(ChoicesTest, EachAddressHasAValueOfItsOwn) {
+  const Choices choices(kSeed);
+  std::set<uint64_t> values;
+  for (const Choice what : {Choice::kLatency, Choice::kLoss, Choice::kSchedule}) {
+    for (const char* whom : {"client", "server", "client/tcp/server"}) {
+      for (uint64_t n = 0; n < 20; ++n) {
+        for (uint64_t part = 0; part < 8; ++part) values.insert(choices.Draw(what, Named(whom), n, part));
+      }
+    }
+  }
+  EXPECT_EQ(values.size(), 3u * 3 * 20 * 8);
+  EXPECT_NE(Choices(kSeed + 1).Draw(Choice::kLoss, Entity(), 0), choices.Draw(Choice::kLoss, Entity(), 0));
+  EXPECT_EQ(Choices(kSeed).Draw(Choice::kLoss, Entity(), 5), choices.Draw(Choice::kLoss, Entity(), 5));
+}
+
+TEST(ChoicesTest, ACalmRangeTakesItsDecisionsAndMovesNoOther) {
+  const Choices wild(kSeed);
+  Choices calmed(kSeed);
+  calmed.AddCalm(*Calm::Parse("calm loss a/b#1 from 3 to 5"));
+  for (const Choice what : {Choice::kLoss, Choice::kLatency}) {
+    for (const char* whom : {"a/b#1", "a/b#2", "a"}) {
+      for (uint64_t n = 0; n < 10; ++n) {
+        const bool calm = what == Choice::kLoss && whom == std::string("a/b#1") && n >= 3 && n < 5;
+        const uint64_t expected = calm ? Choices::Neutral(what) : wild.Draw(what, Named(whom), n, 1);
+        EXPECT_EQ(calmed.Draw(what, Named(whom), n, 1), expected) << ChoiceName(what) << whom << n;
+      }
+    }
+  }
+}
+
+TEST(ChoicesTest, CalmForAllAndForEver) {
+  Choices choices(kSeed);
+  choices.AddCalm(*Calm::Parse("calm jitter"));
+  choices.AddCalm(*Calm::Parse("calm latency * from 2"));
+  EXPECT_EQ(choices.Draw(Choice::kJitter, Named("x"), 9), 0u);
+  EXPECT_EQ(choices.Draw(Choice::kLatency, Named("y"), ~uint64_t{0} - 1), uint64_t{1} << 63);
+  EXPECT_EQ(choices.Draw(Choice::kLatency, Named("y"), 1), Choices(kSeed).Draw(Choice::kLatency, Named("y"), 1));
+}
+
+TEST(ChoicesTest, NeutralLossDoesNotHit) {
+  EXPECT_FALSE(Probability::Ratio(999'999, 1'000'000).Hits(Choices::Neutral(Choice::kLoss)));
+}
+
+TEST(CalmTest, TextParsesBack) {
+  for (size_t kind = 0; kind < kChoiceCount; ++kind) {
+    for (const char* whom : {"*", "client/tcp/server#2/accepted"}) {
+      for (const auto& [from, to] : {std::pair<uint64_t, uint64_t>{0, Calm::kEnd}, {3, Calm::kEnd}, {0, 4}, {7, 9}}) {
+        const Calm calm = {static_cast<Choice>(kind), whom, from, to};
+        const absl::StatusOr<Calm> parsed = Calm::Parse(calm.ToString());
+        ASSERT_TRUE(parsed.ok()) << parsed.status();
+        EXPECT_EQ(*parsed, calm) << calm.ToString();
+      }
+    }
+  }
+}
+
+TEST(CalmTest, WrongLinesSayWhatIsWrong) {
+  for (const auto& [line, why] : {std::pair<std::string, std::string>{"calm", "expected calm WHAT"},
+                                  {"quiet loss", "expected calm WHAT"},
+                                  {"calm lost", "there are latency, loss"},
+                                  {"calm loss a//b", "names between"},
+                                  {"calm loss a until 3", "expected from or to"},
+                                  {"calm loss a from", "expected a number after from"},
+                                  {"calm loss a from x", "expected a number after from"},
+                                  {"calm loss a from 5 to 5", "the range is empty"}}) {
+    const absl::Status status = Calm::Parse(line).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << line;
+    EXPECT_NE(status.message().find(why), std::string::npos) << status;
+  }
+}
+
+}  // namespace
+}  // namespace tandem::sim
