@@ -59,11 +59,11 @@ void Executor::ForgetTask(RootPromise& root) {
 }
 
 void Executor::RunReady() {
-  PromiseBase* head = std::exchange(ready_head_, nullptr);
-  ready_tail_ = nullptr;
-  if (policy_ != nullptr && head != nullptr && head->next_ready_ != nullptr) {
-    OrderByPolicy(head);
+  if (policy_ != nullptr) {
+    RunByPolicy();
   } else {
+    PromiseBase* head = std::exchange(ready_head_, nullptr);
+    ready_tail_ = nullptr;
     while (head != nullptr) {
       PromiseBase* promise = head;
       head = promise->next_ready_;
@@ -80,14 +80,36 @@ void Executor::ResumeAlone() {
   Ready(promise);
 }
 
-void Executor::OrderByPolicy(PromiseBase* head) {
-  ranked_.clear();
-  for (PromiseBase* promise = head; promise != nullptr; promise = promise->next_ready_) {
-    ranked_.push_back({policy_->Rank(*promise->task), ranked_.size(), promise});
+void Executor::RunByPolicy() {
+  HandToPolicy();
+  if (steps_with_held_ >= kHoldsMax) {
+    steps_with_held_ = 0;
+    all_held_.clear();
+    while (held_count_ > 0) all_held_.push_back(&TakeFromPolicy());
+    for (PromiseBase* const promise : all_held_) Resume(*promise);
+    return;
   }
-  std::sort(ranked_.begin(), ranked_.end(),
-            [](const Ranked& a, const Ranked& b) { return a.rank != b.rank ? a.rank < b.rank : a.order < b.order; });
-  for (const Ranked& ranked : ranked_) Resume(*ranked.promise);
+  for (size_t left = held_count_; left > 0 && held_count_ > 0; --left) {
+    Resume(TakeFromPolicy());
+    ++steps_with_held_;
+    if (held_count_ == 0) steps_with_held_ = 0;
+    HandToPolicy();
+  }
+}
+
+void Executor::HandToPolicy() {
+  PromiseBase* promise = std::exchange(ready_head_, nullptr);
+  ready_tail_ = nullptr;
+  for (; promise != nullptr; promise = promise->next_ready_) {
+    promise->task->held = promise;
+    policy_->Add(*promise->task);
+    ++held_count_;
+  }
+}
+
+PromiseBase& Executor::TakeFromPolicy() {
+  --held_count_;
+  return *std::exchange(policy_->Take().held, nullptr);
 }
 
 void Executor::Resume(PromiseBase& promise) {
@@ -212,6 +234,8 @@ void Executor::Die() {
   dead_ = true;
   ready_head_ = ready_tail_ = nullptr;
   waits_to_be_alone_ = nullptr;
+  if (held_count_ > 0) policy_->Clear();
+  held_count_ = 0;
 }
 
 void Executor::DestroyTasks() {

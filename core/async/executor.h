@@ -5,8 +5,8 @@
 // Coroutines never resume each other. A call (`co_await Child()`) and a return put the other side into the `next` slot,
 // and the run loop resumes it from there: a trampoline. The stack stays flat whatever the depth, under every compiler
 // and optimisation level; symmetric transfer overflows it with g++ 12 at -O0 and under sanitizers. Wake-ups (a
-// completion, a timer, an unlocked mutex) enter the ready queue, and that queue alone is what a SchedulePolicy
-// permutes.
+// completion, a timer, an unlocked mutex) enter the ready queue, and that queue alone is what a SchedulePolicy orders:
+// it says at each step which of the ready tasks goes on, and may hold one back while others go on many times.
 //
 // Thread-hostile: an executor belongs to the thread that runs it.
 
@@ -46,6 +46,8 @@ struct TaskContext {
   // addresses and of what other tasks do.
   uint64_t path = 0;
   uint64_t resumes = 0;       // How often the task was taken from the ready queue.
+  PromiseBase* held = nullptr;  // While a SchedulePolicy holds the task: the coroutine of it that goes on.
+  uint64_t rank = 0;            // The policy's own, to remember something about the task by.
   uint32_t next_ordinal = 0;  // Spawns of this task so far.
   // Awaits that ended at once because everything was cancelled. A loop that does not look at what they return has many.
   uint32_t refused_awaits = 0;
@@ -81,12 +83,19 @@ class PromiseBase {
   bool is_ready_ = false;
 };
 
-// Decides the order in which ready tasks run. Production has none: first in, first out.
+// Holds the ready tasks of an executor and says which goes on. Production has none: first in, first out.
+//
+// A task may be held back however often others go on meanwhile, up to Executor::kHoldsMax. One that is ready goes on
+// before the executor waits for anything, so holding back takes no time.
 class SchedulePolicy {
  public:
   virtual ~SchedulePolicy() = default;
-  // The rank of a task that becomes ready: within one turn, lower runs first, equal ranks in order of wake-up.
-  virtual uint64_t Rank(const TaskContext& task) = 0;
+  // `task` has become ready; its next step is number `task.resumes`. It stays where it is until it is taken.
+  virtual void Add(TaskContext& task) = 0;
+  // The task that goes on, which is held no longer. Called when there is one.
+  virtual TaskContext& Take() = 0;
+  // Forgets the tasks that it holds: they will be destroyed.
+  virtual void Clear() = 0;
 };
 
 // Told which task goes on. Production has none.
@@ -154,7 +163,7 @@ class Executor {
     DCHECK(!next_);
     next_ = coroutine;
   }
-  bool has_ready() const { return ready_head_ != nullptr; }
+  bool has_ready() const { return ready_head_ != nullptr || held_count_ > 0; }
 
   // True when a call that has its result at once may go on without suspending.
   bool TakeReadyAwait() { return ++ready_awaits_ < kReadyAwaitsInARow; }
@@ -174,7 +183,8 @@ class Executor {
   void ForgetTask(RootPromise& root);
   size_t task_count() const { return task_count_; }
 
-  // Runs every coroutine that is in the ready queue now; those that become ready meanwhile wait for the next call.
+  // Runs every coroutine that is in the ready queue now; those that become ready meanwhile wait for the next call. With
+  // a policy, as many steps as there are ready tasks now, whichever tasks take them; has_ready() while any is left.
   void RunReady();
 
   // From now on `task` runs only while it is the one task there is; null: every task runs. See Shard::RequestStop().
@@ -201,9 +211,17 @@ class Executor {
   // The current exception escaped the running task: ends the process with a report.
   [[noreturn]] void EscapedException();
 
-  void set_schedule_policy(SchedulePolicy* policy) { policy_ = policy; }
+  // Null: none. Outlives the tasks. REQUIRES that no task is held.
+  void set_schedule_policy(SchedulePolicy* policy) {
+    CHECK(held_count_ == 0);
+    policy_ = policy;
+  }
   // Null: none.
   void set_task_observer(TaskObserver* observer) { task_observer_ = observer; }
+
+  // The most steps that other tasks may take while a policy holds one back, give or take a turn: then each task that is
+  // held takes one. Far more than what a race needs, and few enough for a loop of Yield() that waits for the one held.
+  static constexpr uint64_t kHoldsMax = 4096;
 
   // So many refused awaits are no clean-up, but a loop that ignores its cancellation.
   static constexpr uint32_t kManyRefusedAwaits = 1'000'000;
@@ -218,18 +236,15 @@ class Executor {
   static Executor* ExchangeCurrent(Executor* executor) { return std::exchange(current_, executor); }
 
  private:
-  struct Ranked {
-    uint64_t rank;
-    size_t order;
-    PromiseBase* promise;
-  };
-
   // What a task waits for, in words.
   std::string WhatKeeps(const RootPromise& root, const Leaf* leaf) const;
   std::string DescribeCircle(const std::vector<const RootPromise*>& tasks) const;
   void Resume(PromiseBase& promise);
   void ResumeAlone();
-  void OrderByPolicy(PromiseBase* head);
+  void RunByPolicy();
+  // Gives the policy what has become ready.
+  void HandToPolicy();
+  PromiseBase& TakeFromPolicy();
 
   static inline thread_local Executor* current_ = nullptr;
 
@@ -247,7 +262,9 @@ class Executor {
   TaskContext own_context_;                   // The parent of tasks that no task spawned.
   SchedulePolicy* policy_ = nullptr;
   TaskObserver* task_observer_ = nullptr;
-  std::vector<Ranked> ranked_;  // Scratch space of OrderByPolicy().
+  size_t held_count_ = 0;               // Tasks that the policy holds.
+  uint64_t steps_with_held_ = 0;        // Since the policy held none, or all of those that it held took one.
+  std::vector<PromiseBase*> all_held_;  // Scratch space of RunByPolicy().
   TimerQueue timers_;
   CancelScope* root_scope_;  // Owned; a pointer because CancelScope needs this class.
   IntrusiveList<RootPromise, TaskListTag> tasks_;

@@ -245,16 +245,44 @@ TEST(ExecutorTest, SpawnsOfOneTaskHaveDifferentPaths) {
   EXPECT_EQ(paths.size(), 1000u);
 }
 
+// The task of the lowest hash goes on, of all that are ready.
 class HashPolicy final : public SchedulePolicy {
  public:
   explicit HashPolicy(uint64_t seed) : seed_(seed) {}
-  uint64_t Rank(const TaskContext& task) override {
-    const uint64_t place = HashCombine(task.path, task.resumes);
-    return HashCombine(seed_, place);
+  void Add(TaskContext& task) override { ready_.push_back(&task); }
+  TaskContext& Take() override {
+    const auto least = std::min_element(ready_.begin(), ready_.end(), [this](const TaskContext* a, const TaskContext* b) {
+      return HashOf(*a) < HashOf(*b);
+    });
+    TaskContext& task = **least;
+    ready_.erase(least);
+    return task;
   }
+  void Clear() override { ready_.clear(); }
+  size_t held() const { return ready_.size(); }
 
  private:
+  uint64_t HashOf(const TaskContext& task) const {
+    return HashCombine(seed_, HashCombine(task.path, task.resumes));
+  }
+
   const uint64_t seed_;
+  std::vector<TaskContext*> ready_;
+};
+
+// The task that was spawned last goes on.
+class NewestFirst final : public SchedulePolicy {
+ public:
+  void Add(TaskContext& task) override { ready_.push_back(&task); }
+  TaskContext& Take() override {
+    TaskContext& task = *ready_.back();
+    ready_.pop_back();
+    return task;
+  }
+  void Clear() override { ready_.clear(); }
+
+ private:
+  std::vector<TaskContext*> ready_;
 };
 
 Log ScheduleWith(uint64_t seed) {
@@ -293,6 +321,92 @@ TEST(ExecutorTest, PolicyPermutesTheReadyQueueAndNothingElse) {
     EXPECT_EQ(ScheduleWith(seed), log) << seed;
   }
   EXPECT_GT(orders.size(), 15u);
+}
+
+TEST(ExecutorTest, APolicyHoldsATaskBackForManyTurns) {
+  FakeShard shard;
+  NewestFirst policy;
+  shard.shard().set_schedule_policy(&policy);
+  Log log;
+  shard.Run([](Log* log) -> Task<void> {
+    Spawn(NoteAndYield, log, std::string("held"), 1);
+    Spawn(NoteAndYield, log, std::string("b"), 3);
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&log));
+  EXPECT_EQ(log, (Log{"b0", "b1", "b2", "held0"}));
+}
+
+TEST(ExecutorTest, ATurnHasAsManyStepsAsTasksWereReady) {
+  FakeShard shard;
+  NewestFirst policy;
+  shard.shard().set_schedule_policy(&policy);
+  Log log;
+  shard.Start([](Log* log) -> Task<void> {
+    for (const char* name : {"a", "b", "c"}) Spawn(NoteAndYield, log, std::string(name), 4);
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&log));
+  EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+  EXPECT_TRUE(log.empty());
+  // The reactor is polled in between, and the clock does not go on while a task is held.
+  const Instant before = Now();
+  EXPECT_TRUE(shard.shard().Turn(Instant::InfiniteFuture()));
+  EXPECT_EQ(log, (Log{"c0", "c1", "c2"}));
+  EXPECT_TRUE(shard.shard().has_work());
+  EXPECT_TRUE(shard.shard().Turn(Instant::InfiniteFuture()));
+  EXPECT_EQ(log, (Log{"c0", "c1", "c2", "c3", "b0"}));  // And the end of c.
+  EXPECT_EQ(Now(), before);
+  EXPECT_TRUE(shard.RunUntilEnd());
+  EXPECT_EQ(log.size(), 12u);
+  shard.Drain();
+}
+
+TEST(ExecutorTest, ATaskIsHeldForABoundedNumberOfSteps) {
+  FakeShard shard;
+  NewestFirst policy;
+  shard.shard().set_schedule_policy(&policy);
+  uint64_t spins = 0;
+  shard.Run([](uint64_t* spins) -> Task<void> {
+    bool stop = false;
+    static_cast<void>(co_await WithTaskGroup([&](TaskGroup& group) {
+      group.Spawn(
+          [](bool* stop) -> Task<void> {
+            *stop = true;
+            co_return;
+          },
+          &stop);
+      group.Spawn(
+          [](bool* stop, uint64_t* spins) -> Task<void> {
+            while (!*stop) {
+              ++*spins;
+              static_cast<void>(co_await Yield());
+            }
+          },
+          &stop, spins);
+      return []() -> Task<absl::Status> { co_return absl::OkStatus(); }();
+    }));
+  }(&spins));
+  EXPECT_GE(spins, Executor::kHoldsMax - 2);
+  EXPECT_LE(spins, Executor::kHoldsMax + 2);
+}
+
+TEST(ExecutorTest, ACrashForgetsTasksThatAreHeld) {
+  FakeShard shard;
+  HashPolicy policy(1);
+  shard.shard().set_schedule_policy(&policy);
+  Log log;
+  shard.Start([](Log* log) -> Task<void> {
+    for (const char* name : {"a", "b", "c"}) Spawn(NoteAndYield, log, std::string(name), 4);
+    static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  }(&log));
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+  EXPECT_GT(policy.held(), 0u);
+
+  shard.shard().Die();
+
+  EXPECT_EQ(policy.held(), 0u);
+  EXPECT_FALSE(shard.shard().has_work());
+  shard.shard().Abandon();
+  EXPECT_EQ(shard.shard().task_count(), 0u);
 }
 
 // --- Reports ---

@@ -98,7 +98,11 @@ void Host::Start() {
   reactor_->set_wall_offset_ns(clock_offset_ns_);
   shard_ = std::make_unique<Shard>(std::move(reactor));
   shard_->set_name(name_);
-  schedule_ = MakeSchedule(world_.schedule(), world_.choices().Draw(Choice::kSchedule, stack_->entity(), starts_));
+  // Of its own: a process that is started again runs its tasks in another order.
+  const Entity process = stack_->entity().Part("run", starts_);
+  schedule_ = MakeSchedule(world_.schedule(), [this, process](uint64_t task, uint64_t n) {
+    return world_.choices().Draw(Choice::kSchedule, process.Part("task", task), n);
+  });
   shard_->set_schedule_policy(schedule_.get());
   if (world_.trace().has_sink()) shard_->set_task_observer(this);
   ++starts_;

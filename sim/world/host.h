@@ -30,7 +30,7 @@
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/reactor/sim_reactor.h"
-#include "tandem/sim/schedule.h"
+#include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/time/event_queue.h"
 
 namespace tandem::sim {
@@ -153,7 +153,7 @@ class Host final : private HostWaker, private TaskObserver {
   const uint32_t index_;
   const HostMain main_;
   HostStack* const stack_;  // Owned by the network.
-  std::unique_ptr<SchedulePolicy> schedule_;
+  std::unique_ptr<SchedulePolicy> schedule_;  // Of shard_.
   std::unique_ptr<Shard> shard_;
   SimReactor* reactor_ = nullptr;  // Of shard_.
 

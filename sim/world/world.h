@@ -43,7 +43,7 @@
 #include "tandem/sim/network/names.h"
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/random/choices.h"
-#include "tandem/sim/schedule.h"
+#include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/fault_injector.h"

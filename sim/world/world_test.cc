@@ -34,7 +34,7 @@
 #include "tandem/core/runtime/signal_listener.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/machine/host_stack.h"
-#include "tandem/sim/schedule.h"
+#include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/host.h"
 
