@@ -45,10 +45,10 @@ struct TaskContext {
   // The task's path: hashed from the parent's path and the ordinal of the spawn within the parent. Independent of
   // addresses and of what other tasks do.
   uint64_t path = 0;
-  uint64_t resumes = 0;       // How often the task was taken from the ready queue.
+  uint64_t resumes = 0;         // How often the task was taken from the ready queue.
   PromiseBase* held = nullptr;  // While a SchedulePolicy holds the task: the coroutine of it that goes on.
   uint64_t rank = 0;            // The policy's own, to remember something about the task by.
-  uint32_t next_ordinal = 0;  // Spawns of this task so far.
+  uint32_t next_ordinal = 0;    // Spawns of this task so far.
   // Awaits that ended at once because everything was cancelled. A loop that does not look at what they return has many.
   uint32_t refused_awaits = 0;
 };

@@ -251,9 +251,9 @@ class HashPolicy final : public SchedulePolicy {
   explicit HashPolicy(uint64_t seed) : seed_(seed) {}
   void Add(TaskContext& task) override { ready_.push_back(&task); }
   TaskContext& Take() override {
-    const auto least = std::min_element(ready_.begin(), ready_.end(), [this](const TaskContext* a, const TaskContext* b) {
-      return HashOf(*a) < HashOf(*b);
-    });
+    const auto least =
+        std::min_element(ready_.begin(), ready_.end(),
+                         [this](const TaskContext* a, const TaskContext* b) { return HashOf(*a) < HashOf(*b); });
     TaskContext& task = **least;
     ready_.erase(least);
     return task;
@@ -262,9 +262,7 @@ class HashPolicy final : public SchedulePolicy {
   size_t held() const { return ready_.size(); }
 
  private:
-  uint64_t HashOf(const TaskContext& task) const {
-    return HashCombine(seed_, HashCombine(task.path, task.resumes));
-  }
+  uint64_t HashOf(const TaskContext& task) const { return HashCombine(seed_, HashCombine(task.path, task.resumes)); }
 
   const uint64_t seed_;
   std::vector<TaskContext*> ready_;

@@ -9,8 +9,8 @@
 //   if (!all.complete) ...
 //
 // A schedule is the list of choices "which of the ready tasks goes on", made where more than one is ready. They are
-// visited depth first: each run repeats the choices of the one before but for the last that has an alternative left. The
-// first is first in, first out.
+// visited depth first: each run repeats the choices of the one before but for the last that has an alternative left.
+// The first is first in, first out.
 
 #ifndef TANDEM_SIM_SCHEDULE_EXPLORE_H_
 #define TANDEM_SIM_SCHEDULE_EXPLORE_H_

@@ -12,7 +12,7 @@ namespace tandem::sim {
 namespace {
 
 // The numbers of kWholeSchedule.
-enum class Whole : uint64_t { kSteps, kPoints, kShare, kLongestDelay };
+enum class Whole : uint64_t { kSteps, kSteps2, kPoints, kShare, kShare2, kLongestDelay };
 // The numbers of a task's stretch, up to kDrawsOfAStretch.
 enum class OfStretch : uint64_t { kPriority, kShare, kDelay, kPoints };
 
@@ -46,13 +46,22 @@ uint64_t LogUniform(uint64_t u, uint64_t log2_bound) {
   return power + ReduceToRange(MixBits(u), power);
 }
 
-TaskPoints::TaskPoints(const ScheduleDraws& draws, const StepCounts* known) {
+TaskPoints::TaskPoints(const ScheduleDraws& draws, const StepCounts* known)
+    : points_(1 + DrawBelow(draws, Whole::kPoints, kPointsMax)) {
+  constexpr uint64_t kLog2StepsMin = 2;
   constexpr uint64_t kLog2StepsMax = 10;
   constexpr uint64_t kLog2ShareMax = 6;
-  log2_steps_ = known != nullptr ? std::max<uint64_t>(std::bit_width(known->longest()), 1)
-                                 : 1 + DrawBelow(draws, Whole::kSteps, kLog2StepsMax);
-  points_ = 1 + DrawBelow(draws, Whole::kPoints, kPointsMax);
-  log2_share_ = DrawBelow(draws, Whole::kShare, kLog2ShareMax + 1);
+  if (known != nullptr) {
+    log2_steps_ = std::max<uint64_t>(std::bit_width(known->longest()), 1);
+    log2_share_ = DrawBelow(draws, Whole::kShare, static_cast<uint64_t>(std::bit_width(known->tasks())));
+    return;
+  }
+  // The smaller of two draws each: there are more small programs than large ones, and in a large one other tasks and
+  // the next stretch give more chances.
+  log2_steps_ = kLog2StepsMin + std::min(DrawBelow(draws, Whole::kSteps, kLog2StepsMax - kLog2StepsMin + 1),
+                                         DrawBelow(draws, Whole::kSteps2, kLog2StepsMax - kLog2StepsMin + 1));
+  log2_share_ =
+      std::min(DrawBelow(draws, Whole::kShare, kLog2ShareMax + 1), DrawBelow(draws, Whole::kShare2, kLog2ShareMax + 1));
 }
 
 bool TaskPoints::AtPoint(const ScheduleDraws& draws, const TaskContext& task) const {
@@ -95,8 +104,10 @@ DelayBounded::DelayBounded(ScheduleDraws draws, const StepCounts* known)
     : draws_(std::move(draws)), points_(draws_, known) {
   constexpr uint64_t kLog2LongestMin = 2;
   constexpr uint64_t kLog2LongestMax = 12;
-  log2_longest_ =
-      kLog2LongestMin + DrawBelow(draws_, Whole::kLongestDelay, kLog2LongestMax - kLog2LongestMin + 1);
+  // Some last longer than all steps there are: to the end.
+  const uint64_t largest =
+      known == nullptr ? kLog2LongestMax : static_cast<uint64_t>(std::bit_width(known->total())) + kLog2LongestMin;
+  log2_longest_ = kLog2LongestMin + DrawBelow(draws_, Whole::kLongestDelay, largest - kLog2LongestMin + 1);
 }
 
 uint64_t DelayBounded::Rank(TaskContext& task) {

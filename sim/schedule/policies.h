@@ -37,9 +37,9 @@ class TaskPoints {
   bool BeginsStretch(const TaskContext& task) const { return StretchOf(task) << log2_steps_ == task.resumes; }
 
  private:
-  uint64_t log2_steps_;
   uint64_t points_;
-  uint64_t log2_share_;  // One task of 2^log2_share_ has points.
+  uint64_t log2_steps_ = 1;
+  uint64_t log2_share_ = 0;  // One task of 2^log2_share_ has points.
 };
 
 // Where in a task's draws each of its numbers is: kDrawsOfAStretch for each stretch, or one for each step.
@@ -64,8 +64,8 @@ class CountingSchedule final : public RankedSchedule {
 // likely as it has steps left (URW), which makes each order of all steps about as likely as the others.
 //
 // Each task waits for a time that is distributed exponentially, and whose time has come goes on. Such a distribution
-// forgets how long it has waited, so one draw for each step of a task does what a draw for each task at each step would,
-// and the draw does not depend on the other tasks.
+// forgets how long it has waited, so one draw for each step of a task does what a draw for each task at each step
+// would, and the draw does not depend on the other tasks.
 class RandomWalk final : public RankedSchedule {
  public:
   // `known`: null for equal weights.

@@ -19,11 +19,11 @@ struct KindInfo {
 };
 constexpr std::array<KindInfo, kScheduleKindCount> kKinds = {{
     {ScheduleKind::kFifo, "fifo", 4},
-    {ScheduleKind::kRandom, "random", 2},
-    {ScheduleKind::kPct, "pct", 5},
-    {ScheduleKind::kPos, "pos", 2},
-    {ScheduleKind::kUrw, "urw", 1},
-    {ScheduleKind::kDelay, "delay", 2},
+    {ScheduleKind::kRandom, "random", 1},
+    {ScheduleKind::kPct, "pct", 3},
+    {ScheduleKind::kPos, "pos", 4},
+    {ScheduleKind::kUrw, "urw", 3},
+    {ScheduleKind::kDelay, "delay", 1},
 }};
 constexpr uint64_t kShares = 16;
 

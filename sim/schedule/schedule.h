@@ -2,8 +2,8 @@
 //
 // The order in which the ready tasks of a simulated host run.
 //
-// What is drawn for a task depends on the seed, on its path (the spawns that led to it) and on how often it has run, and
-// on nothing else: an await or a draw that is added to one task leaves the draws of the others.
+// What is drawn for a task depends on the seed, on its path (the spawns that led to it) and on how often it has run,
+// and on nothing else: an await or a draw that is added to one task leaves the draws of the others.
 
 #ifndef TANDEM_SIM_SCHEDULE_SCHEDULE_H_
 #define TANDEM_SIM_SCHEDULE_SCHEDULE_H_
@@ -22,11 +22,11 @@ namespace tandem::sim {
 enum class ScheduleKind : uint8_t {
   kFifo,    // In the order of their wake-ups, as in production.
   kRandom,  // A random walk: at each step each ready task is as likely as the others.
-  kPct,     // A task has a priority, and falls below all others at a few steps of its life. Finds bugs that need one task
-            // to be slow for long.
-  kPos,     // Partial order sampling: a priority for each step.
-  kUrw,     // A random walk weighted by the steps that each task has left, where they are known.
-  kDelay,   // In the order of their wake-ups, but that a task is held back at a few steps of its life.
+  kPct,  // A task has a priority, and falls below all others at a few steps of its life. Finds bugs that need one task
+         // to be slow for long.
+  kPos,  // Partial order sampling: a priority for each step.
+  kUrw,  // A random walk weighted by the steps that each task has left, where they are known.
+  kDelay,  // In the order of their wake-ups, but that a task is held back at a few steps of its life.
 };
 inline constexpr int kScheduleKindCount = 6;
 

@@ -140,6 +140,35 @@ TEST(ScheduleTest, FifoNeverHoldsATaskBack) {
   EXPECT_EQ(counts.longest(), 11u);
 }
 
+TEST(ScheduleTest, StepsAreCountedByTask) {
+  StepCounts counts;
+  CountingSchedule counting(counts);
+  EXPECT_FALSE(FindsFlag(&counting));
+  EXPECT_EQ(counts.tasks(), 2u);
+  EXPECT_EQ(counts.longest(), 11u);
+  EXPECT_EQ(counts.total(), 13u);
+  EXPECT_EQ(counts.StepsOf(12345), 0u);
+  // Once more changes nothing.
+  CountingSchedule again(counts);
+  EXPECT_FALSE(FindsFlag(&again));
+  EXPECT_EQ(counts.total(), 13u);
+}
+
+TEST(ScheduleTest, KnownStepsAimPctAndDelays) {
+  StepCounts counts;
+  CountingSchedule counting(counts);
+  FindsFlag(&counting);
+  for (ScheduleKind kind : {ScheduleKind::kPct, ScheduleKind::kDelay}) {
+    int blind = 0;
+    int aimed = 0;
+    for (uint64_t seed = 0; seed < 3000; ++seed) {
+      blind += FindsFlag(MakeSchedule(kind, seed).get()) ? 1 : 0;
+      aimed += FindsFlag(MakeSchedule(kind, seed, &counts).get()) ? 1 : 0;
+    }
+    EXPECT_GT(aimed, blind) << ScheduleName(kind);
+  }
+}
+
 TEST(ScheduleTest, WeightsByStepsMakeEachOrderAsLikely) {
   StepCounts counts;
   CountingSchedule counting(counts);

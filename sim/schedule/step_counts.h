@@ -18,7 +18,9 @@ class StepCounts {
   // `task` is to take step number `task.resumes`.
   void Note(const TaskContext& task) {
     uint64_t& steps = by_path_[task.path];
-    steps = std::max(steps, task.resumes + 1);
+    if (task.resumes < steps) return;
+    total_ += task.resumes + 1 - steps;
+    steps = task.resumes + 1;
     longest_ = std::max(longest_, steps);
   }
   // How many steps the task of this path took; 0: there was none.
@@ -28,10 +30,14 @@ class StepCounts {
   }
   // The most that one task took.
   uint64_t longest() const { return longest_; }
+  // All of them together, and how many tasks there were.
+  uint64_t total() const { return total_; }
+  uint64_t tasks() const { return by_path_.size(); }
 
  private:
   std::map<uint64_t, uint64_t> by_path_;
   uint64_t longest_ = 0;
+  uint64_t total_ = 0;
 };
 
 }  // namespace tandem::sim

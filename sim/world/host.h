@@ -152,7 +152,7 @@ class Host final : private HostWaker, private TaskObserver {
   const std::string name_;
   const uint32_t index_;
   const HostMain main_;
-  HostStack* const stack_;  // Owned by the network.
+  HostStack* const stack_;                    // Owned by the network.
   std::unique_ptr<SchedulePolicy> schedule_;  // Of shard_.
   std::unique_ptr<Shard> shard_;
   SimReactor* reactor_ = nullptr;  // Of shard_.

@@ -769,10 +769,75 @@ std::vector<int> OrderOfTenTasks(uint64_t seed, ScheduleKind kind) {
 TEST(WorldTest, TheScheduleDecidesTheOrderOfReadyTasks) {
   const std::vector<int> in_order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
   EXPECT_EQ(OrderOfTenTasks(1, ScheduleKind::kFifo), in_order);
-  for (ScheduleKind kind : {ScheduleKind::kRandom, ScheduleKind::kPct}) {
+  for (ScheduleKind kind : {ScheduleKind::kRandom, ScheduleKind::kPct, ScheduleKind::kPos, ScheduleKind::kUrw}) {
     EXPECT_NE(OrderOfTenTasks(1, kind), in_order);
     EXPECT_EQ(OrderOfTenTasks(1, kind), OrderOfTenTasks(1, kind));
     EXPECT_NE(OrderOfTenTasks(1, kind), OrderOfTenTasks(2, kind));
+  }
+}
+
+TEST(WorldTest, ADelayIsRareButThere) {
+  const std::vector<int> in_order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  int other = 0;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    other += OrderOfTenTasks(seed, ScheduleKind::kDelay) == in_order ? 0 : 1;
+  }
+  EXPECT_GT(other, 10);
+  EXPECT_LT(other, 50);
+}
+
+TEST(WorldTest, AProcessThatIsStartedAgainRunsInAnotherOrder) {
+  int same = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    World world(WorldOptions().set_seed(seed).set_schedule(ScheduleKind::kRandom));
+    std::vector<int> order;
+    Host& host = world.AddHost("host", [&] { return SpawnTenTasks(&order); });
+    ASSERT_TRUE(world.RunUntilDone(host, absl::Minutes(1)).ok());
+    const std::vector<int> first = std::exchange(order, {});
+    host.Restart();
+    ASSERT_TRUE(world.RunFor(absl::Seconds(5)).ok());
+    ASSERT_EQ(order.size(), 10u);
+    same += first == order ? 1 : 0;
+  }
+  EXPECT_EQ(same, 0);
+}
+
+Task<void> CountUntilReleased(bool* released, absl::Duration* waited) {
+  const Instant start = Now();
+  while (!*released) {
+    const absl::Status status = co_await Yield();
+    if (!status.ok()) break;
+  }
+  *waited = Now() - start;
+}
+
+Task<void> ReleaseAfter(absl::Duration delay, bool* released) {
+  (void)co_await Yield();
+  const Instant start = Now();
+  while (Now() - start < delay) {
+    const absl::Status status = co_await Yield();
+    if (!status.ok()) co_return;
+  }
+  *released = true;
+}
+
+// Two loops of Yield(), of which one waits for the time and one for the other.
+TEST(WorldTest, ATaskThatIsHeldBackDoesNotStopTheTime) {
+  for (ScheduleKind kind : {ScheduleKind::kFifo, ScheduleKind::kRandom, ScheduleKind::kPct, ScheduleKind::kPos,
+                            ScheduleKind::kUrw, ScheduleKind::kDelay}) {
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      World world(WorldOptions().set_seed(seed).set_schedule(kind));
+      bool released = false;
+      absl::Duration waited = absl::InfiniteDuration();
+      Host& host = world.AddHost("host", [&]() -> Task<absl::Status> {
+        Spawn(CountUntilReleased, &released, &waited);
+        Spawn(ReleaseAfter, absl::Milliseconds(1), &released);
+        co_return co_await Sleep(absl::Seconds(1));
+      });
+      const absl::Status status = world.RunUntilDone(host, absl::Minutes(1));
+      EXPECT_TRUE(status.ok()) << ScheduleName(kind) << " " << seed << ": " << status;
+      EXPECT_LT(waited, absl::Milliseconds(3)) << ScheduleName(kind) << " " << seed;
+    }
   }
 }
 
