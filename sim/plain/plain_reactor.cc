@@ -31,6 +31,7 @@
 #include "tandem/sim/random/choices.h"
 #include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/time/event_queue.h"
+#include "tandem/sim/time/loop.h"
 #include "tandem/sim/time/virtual_time.h"
 #include "tandem/sim/trace/trace.h"
 

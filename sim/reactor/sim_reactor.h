@@ -40,11 +40,6 @@ namespace tandem::sim {
 // interposed clocks show before a world starts.
 inline constexpr int64_t kWallEpochNs = 1'893'456'000 * int64_t{1'000'000'000};
 
-// No time passes while a host computes. But one that takes turn after turn without waiting for anything would never see
-// what it waits for: so many turns in a row take so much time.
-inline constexpr int kSpinTurns = 1000;
-inline constexpr int64_t kSpinNs = 100'000;
-
 // Told when a host has something to do.
 class HostWaker {
  public:

@@ -255,15 +255,10 @@ void FaultInjector::ResetConnections(const Fault& fault) {
 void FaultInjector::StopHost(const Fault& fault) {
   const absl::Duration duration = fault.entry().to - fault.entry().from;
   for (const std::unique_ptr<Host>& host : world_.hosts()) {
-    // A process that has ended by itself stays ended, and one that is down already has its own restart.
-    if (!fault.Hits(host->stack()) || !host->alive()) continue;
-    if (fault.kind() == FaultKind::kPause) {
-      host->Pause(duration);
-      continue;
-    }
-    if (fault.kind() == FaultKind::kCrash) host->Crash();
-    if (fault.kind() == FaultKind::kKill) host->Kill();
-    host->Restart(duration);
+    if (!fault.Hits(host->stack())) continue;
+    if (fault.kind() == FaultKind::kPause) host->Pause(duration);
+    if (fault.kind() == FaultKind::kCrash) host->CrashFor(duration);
+    if (fault.kind() == FaultKind::kKill) host->KillFor(duration);
   }
 }
 

@@ -1,51 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A simulated host: a machine with addresses, a clock and a kernel (its HostStack), and on it one process that runs a
-// program's main coroutine on a shard of its own.
+// A simulated host: a machine with addresses, a clock and a kernel (its HostStack), and on it one process at a time
+// that runs the host's program (process.h).
 //
 // Machine and process fail in different ways. A crash takes both: peers hear nothing, and a RST once the machine is up
 // again. A kill takes the process: its kernel closes the sockets, and peers hear at once. A pause stops the process
 // while its kernel goes on acknowledging.
 //
-// The process runs in turns: when something has happened to it, the world enters the shard and lets it run until it
-// waits again. No virtual time passes in a turn. All of this belongs to the world's thread.
+// Stops overlap. Whether the machine is down, the process is down or stands still follows from all the stops that hold
+// at this moment: the end of one never ends another. A start that is due while one of them holds comes when none does.
+//
+// All of this belongs to the world's thread.
 
 #ifndef TANDEM_SIM_WORLD_HOST_H_
 #define TANDEM_SIM_WORLD_HOST_H_
 
 #include <cstdint>
-#include <functional>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "tandem/core/async/executor.h"
-#include "tandem/core/async/task.h"
 #include "tandem/core/base/instant.h"
 #include "tandem/core/io/address.h"
-#include "tandem/core/io/reactor.h"
 #include "tandem/core/runtime/shard.h"
 #include "tandem/sim/machine/host_stack.h"
-#include "tandem/sim/network/network.h"
-#include "tandem/sim/reactor/sim_reactor.h"
-#include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/time/event_queue.h"
+#include "tandem/sim/world/process.h"
 
 namespace tandem::sim {
 
 class World;
 
-// Makes the main coroutine of a host. Called at the start and again after each restart. It lives as long as the host,
-// so that, unlike elsewhere, a lambda with captures may itself be the coroutine.
-using HostMain = std::function<Task<absl::Status>()>;
+// What happens when a process has ended by itself, or was killed by Kill() or a signal. One that was told to stop has
+// not failed, whatever main returns.
+enum class RestartPolicy : uint8_t {
+  kNever,
+  kOnFailure,  // Main has returned an error, or the process was killed.
+  kAlways,
+};
 
-class Host final : private HostWaker, private TaskObserver {
+// What the end of a host's program means for the run. See World::RunClients().
+enum class Role : uint8_t { kNone, kServer, kClient };
+
+class Host final {
  public:
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
   ~Host();
+
+  // The host that runs now; null between turns and where there is no world. As Process::Current().
+  static const Host* Current();
 
   // As AddHost() was told.
   const std::string& name() const { return name_; }
@@ -56,26 +65,48 @@ class Host final : private HostWaker, private TaskObserver {
   SocketAddress address_ipv6(uint16_t port) const;
 
   // A process exists: it has started, and neither ended nor crashed nor been killed.
-  bool alive() const { return shard_ != nullptr; }
-  bool paused() const { return paused_; }
+  bool alive() const { return process_ != nullptr; }
+  // The process stands still, by Pause() or by a signal.
+  bool paused() const { return alive() && process_->paused(); }
   // How often a process was started after the first.
   uint32_t restarts() const { return starts_ == 0 ? 0 : starts_ - 1; }
   // What main returned, once the process has ended and drained. A crash or a kill gives no status.
   const std::optional<absl::Status>& status() const { return status_; }
+  Role role() const { return role_; }
 
-  // --- Faults. From a task of any host these take effect as an event of their own, at the same instant. ---
+  // --- What it runs ---
 
-  // The machine loses power: operations are abandoned, then tasks destroyed, then HostLocals. What destructors send
-  // goes nowhere. Does nothing to a machine that is down.
+  // What the next start runs: a new version of the program, say. The process that exists goes on with the old one.
+  void set_main(HostMain main) { mains_.push_back(std::move(main)); }
+  // By default kNever. `delay` is the time from the end of a process to the start of the next.
+  void set_restart_policy(RestartPolicy policy, absl::Duration delay = absl::ZeroDuration()) {
+    restart_policy_ = policy;
+    restart_delay_ = delay;
+  }
+
+  // --- Stops. From a task of any host these take effect as an event of their own, at the same instant. ---
+
+  // The machine loses power until Restart(): operations are abandoned, then tasks destroyed, then HostLocals. What
+  // destructors send goes nowhere. A host that has not started yet does not.
   void Crash();
-  // The process is killed with SIGKILL: the kernel closes its sockets. Does nothing when no process exists.
+  // The process is killed with SIGKILL, and none is started until Restart() or by the restart policy: the kernel closes
+  // its sockets.
   void Kill();
-  // Starts a process after `delay`, with the machine if that is down. Does nothing when a process exists then.
+  // Starts a process after `delay`, with the machine if that is down. Does nothing when a process exists then, except
+  // that one which was told to stop, or whose main has returned, is followed by the next when it has ended. Calls do
+  // not replace each other.
   void Restart(absl::Duration delay = absl::ZeroDuration());
-  // The process does not run for `duration`. Pauses that overlap end with the last one.
+  // As Crash() and Kill(), for so long: then what was running starts again, and what had ended by itself does not.
+  void CrashFor(absl::Duration duration);
+  void KillFor(absl::Duration duration);
+  // The process does not run for `duration`, nor does another start. Pauses that overlap end with the last one.
   void Pause(absl::Duration duration);
+  // The power comes back, kills and pauses are over, a process that a signal has stopped goes on, and one that was
+  // killed or crashed starts again. What had ended by itself stays ended.
+  void EndStops();
   // A signal, by its number in signal(7). SIGINT and SIGTERM cancel main, and a SIGINT after either kills; others go to
-  // who waits for them. One that nobody watches has its default action, mostly the end of the process, as Kill().
+  // who waits for them. One that nobody watches has its default action: nothing, the end of the process as Kill(), or,
+  // for SIGSTOP (always), SIGTSTP, SIGTTIN and SIGTTOU, the process stands still until a SIGCONT or its end.
   void DeliverSignal(int signal);
 
   // --- The wall clock: offset from the world's time. The monotonic clock has none. ---
@@ -86,93 +117,71 @@ class Host final : private HostWaker, private TaskObserver {
 
   HostStack& stack() { return *stack_; }
   // REQUIRES alive().
-  Shard& shard() { return *shard_; }
+  Shard& shard() { return process_->shard(); }
+  // The process that exists, or null.
+  const Process* process() const { return process_.get(); }
 
   // What each task of the process waits for, one paragraph per task; or why there is none.
   std::string DescribeTasks() const;
 
  private:
   friend class World;
+  friend class Process;
 
-  enum class EndOfProcess { kCrash, kKill };
-  class InTurn;
-  // The next timer of the process may be due.
-  class WakeUpEvent final : public Event {
+  // The next edge of the stops.
+  class StopsEvent final : public Event {
    public:
-    explicit WakeUpEvent(Host& host) : host_(host) {}
+    explicit StopsEvent(Host& host) : host_(host) {}
 
    private:
-    void Run() override { host_.OnWakeUp(); }
-    Host& host_;
-  };
-  class RestartEvent final : public Event {
-   public:
-    explicit RestartEvent(Host& host) : host_(host) {}
-
-   private:
-    void Run() override { host_.Start(); }
-    Host& host_;
-  };
-  class ResumeEvent final : public Event {
-   public:
-    explicit ResumeEvent(Host& host) : host_(host) {}
-
-   private:
-    void Run() override { host_.OnPauseEnd(); }
+    void Run() override { host_.Update(); }
     Host& host_;
   };
 
-  Host(World& world, std::string name, uint32_t index, HostMain main);
+  Host(World& world, std::string name, uint32_t index, HostMain main, Role role);
 
+  // Brings machine and process into the state that follows from the stops that hold now.
+  void Update();
   void Start();
-  void OnRunnable() override;
-  void OnResume() override;
-  int64_t RunWork(BlockingWork& work) override;
-  int64_t paused_until_ns() const override { return paused_ ? resume_.time_ns() : -1; }
-  void OnWakeUp();
-  void OnPauseEnd();
-  // Enters the shard and turns it until it waits. Called by the world when this host is at the head of its list.
-  void RunTurns();
-  // True when the next turn of the shard has something to do at this instant.
-  bool HasWork() const;
-  void ArmWakeUp();
-  // Main has returned, or throws now: everything else is cancelled.
-  void BeginShutdown();
-  // The process has ended by itself.
-  void Exit();
-  void CrashNow();
-  void KillNow();
-  // Destroys the process without letting it do anything more.
-  void DestroyProcess(EndOfProcess end);
-  // Calls `fault` now, or as an event of its own when a task runs.
-  void BetweenTurns(void (Host::*fault)());
-  static Task<void> RunMain(Host* host, Task<absl::Status> main);
+  void OnRestart();
+  // Destroys the process, or takes the power of a machine without one.
+  void Stop(Process::Death death);
+  // The world ends.
+  void Abandon();
+  // The process has ended by itself and drained: destroys it.
+  void OnProcessEnd();
+  // Starts the next process if the policy says so. Returns whether it does.
+  bool RestartByPolicy(bool failed);
+  void FailAsServer(const absl::Status& status);
+  int64_t paused_until_ns() const { return paused_until_ns_; }
+  // Extends `until_ns` to so long from now.
+  void Extend(int64_t* until_ns, absl::Duration duration);
+  // Calls `change` now, or as an event of its own when a task runs.
+  void BetweenTurns(absl::AnyInvocable<void()> change);
 
   World& world_;
   const std::string name_;
   const uint32_t index_;
-  const HostMain main_;
-  HostStack* const stack_;                    // Owned by the network.
-  std::unique_ptr<SchedulePolicy> schedule_;  // Of shard_.
-  std::unique_ptr<Shard> shard_;
-  SimReactor* reactor_ = nullptr;  // Of shard_.
+  const Role role_;
+  std::deque<HostMain> mains_;  // The last is current; processes may run closures of the others.
+  HostStack* const stack_;      // Owned by the network.
+  RestartPolicy restart_policy_ = RestartPolicy::kNever;
+  absl::Duration restart_delay_;
 
-  WakeUpEvent wake_up_{*this};
-  RestartEvent restart_{*this};
-  ResumeEvent resume_{*this};
+  // What holds. Until a time that is past: no more.
+  bool wanted_ = true;    // A process is to run: it was started, and neither ended by itself nor was stopped for good.
+  bool crashed_ = false;  // Until Restart().
+  bool killed_ = false;   // It is not wanted because of Crash() or Kill(), rather than because it ended by itself.
+  int64_t crashed_until_ns_ = 0;
+  int64_t killed_until_ns_ = 0;
+  int64_t paused_until_ns_ = 0;
+  bool restart_at_end_ = false;  // Restart() was called of a process that ends.
+  StopsEvent stops_{*this};
 
-  bool runnable_ = false;  // In the world's list of hosts that are to run.
-  bool in_turn_ = false;
-  bool paused_ = false;
-  bool shutting_down_ = false;
-  Instant give_up_ = Instant::InfiniteFuture();  // When a process that was cancelled has to have drained.
+  std::unique_ptr<Process> process_;
   uint32_t starts_ = 0;
-  uint64_t turns_ = 0;
-  int64_t last_turn_ns_ = -1;
   int64_t clock_offset_ns_ = 0;
-  std::optional<absl::Status> main_status_;  // Set when main has returned; status() waits for the drain.
   std::optional<absl::Status> status_;
-  uint64_t os_random_n_ = 0;  // Draws of getrandom() and the like.
 };
 
 }  // namespace tandem::sim

@@ -17,9 +17,11 @@
 namespace tandem::sim {
 namespace {
 
-// More than this many events at one instant, and turns of hosts with no event between them, are a livelock. A large
-// cluster may well have ten thousand packets at one instant.
+// More than this many events at one instant are a livelock. A large cluster may well have ten thousand packets at one
+// instant.
 constexpr uint64_t kEventsAtOneInstantMax = 100'000;
+// And so are as many turns of one process, that always has something to do: 0.2 s of time.
+constexpr uint64_t kTurnsInARowMax = 2'000'000;
 
 World* current_world = nullptr;
 
@@ -62,7 +64,7 @@ World::World(const WorldOptions& options)
 World::~World() {
   injector_.reset();
   for (const std::unique_ptr<Host>& host : hosts_) {
-    if (host->alive()) host->DestroyProcess(Host::EndOfProcess::kCrash);
+    host->Abandon();
   }
   while (!callbacks_.empty()) {
     Callback& callback = callbacks_.PopFront();
@@ -103,7 +105,7 @@ Host& World::AddHost(absl::string_view name, HostMain main) {
   CHECK(IsHostName(name)) << "not a name for a host: \"" << name << "\"";
   CHECK(FindHost(name) == nullptr) << "there is a host " << name << " already";
   const auto index = static_cast<uint32_t>(hosts_.size());
-  hosts_.push_back(std::unique_ptr<Host>(new Host(*this, std::string(name), index, std::move(main))));
+  hosts_.push_back(std::unique_ptr<Host>(new Host(*this, std::string(name), index, std::move(main), Role::kNone)));
   return *hosts_.back();
 }
 
@@ -141,42 +143,10 @@ absl::StatusOr<SocketAddress> HostAddress(absl::string_view name, uint16_t port)
 
 // --- Running ---
 
-bool World::RunNext(int64_t until_ns) {
-  // Hosts run when nothing else is left at this instant: what arrives together is seen together, in one turn.
-  if (runnable_next_ < runnable_.size() && (queue_.empty() || queue_.next_time_ns() > queue_.now_ns())) {
-    Host* host = runnable_[runnable_next_++];
-    if (runnable_next_ == runnable_.size()) {
-      runnable_.clear();
-      runnable_next_ = 0;
-    }
-    host->RunTurns();
-    return true;
-  }
-  const int64_t spun_until_ns = queue_.now_ns() + kSpinNs;
-  if (!spinning_.empty() && (queue_.empty() || queue_.next_time_ns() > spun_until_ns)) {
-    if (spun_until_ns > until_ns) return false;
-    queue_.AdvanceTo(spun_until_ns);
-    runnable_.swap(spinning_);
-    return true;
-  }
-  if (queue_.empty() || queue_.next_time_ns() > until_ns) return false;
-  queue_.RunNext();
-  turns_since_event_ = 0;
-  if (!spinning_.empty()) [[unlikely]] {
-    runnable_.insert(runnable_.end(), spinning_.begin(), spinning_.end());
-    spinning_.clear();
-  }
-  if (IsLivelock()) [[unlikely]] {
-    FailAsLivelock();
-  }
-  return true;
-}
-
 template <typename Done>
 void World::Run(int64_t until_ns, Done done) {
   CHECK(running_ == nullptr) << "a task called Run...() of the world that runs it";
-  while (!failed() && !done() && RunNext(until_ns)) {
-  }
+  while (!failed() && !done() && loop_.Step(until_ns)) LookForLivelock();
 }
 
 template <typename Done>
@@ -185,7 +155,7 @@ absl::Status World::RunUntilTrue(Done done, absl::Duration limit, absl::string_v
   Run(until_ns, done);
   if (failed()) return failure_;
   if (done()) return absl::OkStatus();
-  if (quiescent()) {
+  if (loop_.quiescent()) {
     return absl::FailedPreconditionError(absl::StrCat("stuck: ", what, ", and nothing can happen any more after ",
                                                       VirtualTimeText(queue_.now_ns()).view(), " s:\n",
                                                       DescribeTasks()));
@@ -215,7 +185,7 @@ absl::Status World::RunFor(absl::Duration duration) {
 absl::Status World::RunUntilQuiescent(absl::Duration limit) {
   const int64_t until_ns = (Now() + limit).nanoseconds();
   Run(until_ns, [] { return false; });
-  if (failed() || quiescent()) return failure_;
+  if (failed() || loop_.quiescent()) return failure_;
   queue_.AdvanceTo(until_ns);
   return absl::DeadlineExceededError(
       absl::StrCat("there was still something to do after ", absl::FormatDuration(limit), ":\n", DescribeTasks()));
@@ -227,36 +197,30 @@ void World::At(Instant instant, absl::AnyInvocable<void()> function) {
   queue_.Schedule(*callback, instant.nanoseconds());
 }
 
-bool World::CountTurn(Host& host) {
+bool World::CountTurn(const Process& process) {
   ++turns_;
-  ++turns_since_event_;
-  host.last_turn_ns_ = queue_.now_ns();
-  trace_.Record(TraceKind::kHostTurn, queue_.now_ns(), host.index_, host.turns_++, host.shard_->task_count(),
-                host.shard_->timers().size());
-  if (IsLivelock()) [[unlikely]] {
-    FailAsLivelock();
+  if (process.turns_in_a_row() > kTurnsInARowMax) [[unlikely]] {
+    FailAsLivelock(absl::StrCat(kTurnsInARowMax, " turns of host ", process.name(),
+                                ", which always has something to do (what a loop waits for needs a Sleep(), not a "
+                                "Yield(); and calls that are cancelled end at once: look at their Status)"));
   }
   return !failed();
 }
 
-bool World::IsLivelock() const {
-  return queue_.executed_at_this_instant() + turns_since_event_ > kEventsAtOneInstantMax ||
-         events() >= options_.max_events();
+void World::LookForLivelock() {
+  if (queue_.executed_at_this_instant() > kEventsAtOneInstantMax) [[unlikely]] {
+    FailAsLivelock(absl::StrCat(kEventsAtOneInstantMax,
+                                " events at one instant (calls that are cancelled end at once: look at their Status)"));
+  } else if (events() >= options_.max_events()) [[unlikely]] {
+    FailAsLivelock(absl::StrCat(events(), " events (max_events)"));
+  }
 }
 
-void World::FailAsLivelock() {
-  std::string text;
-  if (events() >= options_.max_events()) {
-    text = absl::StrCat("livelock: ", events(), " events (max_events) in ", VirtualTimeText(queue_.now_ns()).view(),
-                        " s of virtual time; at this instant there ran:\n");
-  } else {
-    text = absl::StrCat("livelock: ", kEventsAtOneInstantMax,
-                        " events and turns of hosts, and next to no time has passed (what a loop waits for needs a "
-                        "Sleep(), not a Yield(); and calls that are cancelled end at once: look at their Status); "
-                        "there ran:\n");
-  }
+void World::FailAsLivelock(absl::string_view what) {
+  std::string text = absl::StrCat("livelock: ", what, " until ", VirtualTimeText(queue_.now_ns()).view(),
+                                  " s of virtual time; at this instant there ran:\n");
   for (const std::unique_ptr<Host>& host : hosts_) {
-    if (host->last_turn_ns_ == queue_.now_ns()) absl::StrAppend(&text, host->DescribeTasks());
+    if (host->alive() && host->process_->last_turn_ns_ == queue_.now_ns()) text += host->DescribeTasks();
   }
   Fail(absl::AbortedError(text));
 }
@@ -277,7 +241,8 @@ std::string World::DescribeTasks() const {
 
 int64_t World::RealtimeNs(void* world) {
   const World& self = *static_cast<World*>(world);
-  return kEpochRealtimeNs + MonotonicNs(world) + (self.running_ != nullptr ? self.running_->clock_offset_ns_ : 0);
+  return kEpochRealtimeNs + MonotonicNs(world) +
+         (self.running_ != nullptr ? self.running_->host().clock_offset_ns() : 0);
 }
 
 int64_t World::MonotonicNs(void* world) {
@@ -293,9 +258,8 @@ bool World::Sleep(void* world, int64_t ns) {
 
 uint64_t World::OsRandom(void* world) {
   World& self = *static_cast<World*>(world);
-  Host* host = self.running_;
-  if (host == nullptr) return self.choices_.Draw(Choice::kOsRandom, Entity(), self.os_random_n_++);
-  return self.choices_.Draw(Choice::kOsRandom, host->stack_->entity(), host->os_random_n_++);
+  if (self.running_ != nullptr) return self.running_->DrawOsRandom();
+  return self.choices_.Draw(Choice::kOsRandom, Entity(), self.os_random_n_++);
 }
 
 }  // namespace tandem::sim

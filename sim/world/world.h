@@ -45,9 +45,11 @@
 #include "tandem/sim/random/choices.h"
 #include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/time/event_queue.h"
+#include "tandem/sim/time/loop.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/fault_injector.h"
 #include "tandem/sim/world/host.h"
+#include "tandem/sim/world/process.h"
 
 namespace tandem::sim {
 
@@ -81,7 +83,7 @@ class WorldOptions {
 
  private:
   uint64_t seed_ = 1;
-  uint64_t max_events_ = 10'000'000;
+  uint64_t max_events_ = 1'000'000'000;
   std::optional<ScheduleKind> schedule_;
   TraceSink* trace_sink_ = nullptr;
 };
@@ -101,8 +103,8 @@ class World {
   // Everything that the seed decides is drawn here.
   const Choices& choices() const { return choices_; }
   ScheduleKind schedule() const { return schedule_; }
-  // The host whose turn it is, which tells a program where it runs; null between turns.
-  const Host* running_host() const { return running_; }
+  // The host whose turn it is; null between turns.
+  const Host* running_host() const { return running_ == nullptr ? nullptr : &running_->host(); }
   // The time of the world, which is the monotonic clock of every host. It begins at Instant(), 0 s: what is shown of a
   // run (LOG(), the trace, plans of faults, reports) counts from there.
   Instant Now() const { return Instant::FromNanoseconds(queue_.now_ns()); }
@@ -144,8 +146,8 @@ class World {
   // Errors, beside those of main:
   //   kDeadlineExceeded    `limit` of virtual time passed first. The message lists what every task waits for.
   //   kFailedPrecondition  Nothing can happen any more. The message lists what every task waits for.
-  //   kAborted             A livelock: too many events, or too many of them at one instant. The message names the hosts
-  //                        that ran and their tasks.
+  //   kAborted             A livelock: too many events, too many of them at one instant, or a host that yields for
+  //                        ever. The message names the hosts that ran and their tasks.
   //   kInternal            A process did not drain within 10 s after main had returned. The message lists its tasks.
   absl::Status RunUntilDone(Host& host, absl::Duration limit);
   // Runs until `done()`, which is asked after each event and each turn of a host, or is true already. For what is not
@@ -190,6 +192,7 @@ class World {
 
  private:
   friend class Host;
+  friend class Process;
 
   struct CallbackTag;
   class Callback;
@@ -198,20 +201,17 @@ class World {
   static void WriteWhere(TextWriter write);
 
   std::vector<std::string> HostNames() const;
-  // Runs the next event, or, when no other is left at this instant, the next host; false when there is nothing before
-  // or at `until_ns`.
-  bool RunNext(int64_t until_ns);
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
   template <typename Done>
   void Run(int64_t until_ns, Done done);
   // Runs until `done()`; `what` has not happened where the result is an error.
   template <typename Done>
   absl::Status RunUntilTrue(Done done, absl::Duration limit, absl::string_view what);
-  bool quiescent() const { return runnable_next_ == runnable_.size() && spinning_.empty() && queue_.empty(); }
-  // Counts a turn of `host`; false when the world has failed and nothing may run any more.
-  bool CountTurn(Host& host);
-  bool IsLivelock() const;
-  void FailAsLivelock();
+  // Counts a turn of `process`; false when the world has failed and nothing may run any more.
+  bool CountTurn(const Process& process);
+  // Fails when too much has happened in next to no time.
+  void LookForLivelock();
+  void FailAsLivelock(absl::string_view what);
   void Fail(absl::Status status);
   bool failed() const { return !failure_.ok(); }
 
@@ -226,22 +226,18 @@ class World {
   const ScheduleKind schedule_;
   const WorldHooks hooks_;
   EventQueue queue_;
+  Loop loop_{queue_};
   Trace trace_;
   std::unique_ptr<Network> network_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::unique_ptr<FaultInjector> injector_;
   IntrusiveList<Callback, CallbackTag> callbacks_;  // Owned.
   std::map<std::string, RandomStream> streams_;
-  Host* running_ = nullptr;      // The host whose turn it is, or whose blocking work runs.
-  bool working_ = false;         // Blocking work runs...
-  int64_t slept_ns_ = 0;         // ...and has slept for so long, which its clocks show.
-  std::vector<Host*> runnable_;  // Hosts with something to do at this instant, from runnable_next_ on.
-  size_t runnable_next_ = 0;
-  std::vector<Host*> spinning_;  // Hosts that have taken kSpinTurns in a row, and go on when something has happened or
-                                 // kSpinNs have passed.
+  Process* running_ = nullptr;  // Whose turn it is, or whose blocking work runs.
+  bool working_ = false;        // Blocking work runs...
+  int64_t slept_ns_ = 0;        // ...and has slept for so long, which its clocks show.
   uint64_t turns_ = 0;
-  uint64_t turns_since_event_ = 0;  // Of all hosts.
-  uint64_t os_random_n_ = 0;        // Draws outside of any host.
+  uint64_t os_random_n_ = 0;  // Draws outside of any host.
   absl::Status failure_;
 };
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/sim/time/loop.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "absl/cleanup/cleanup.h"
+
+namespace tandem::sim {
+
+TurnTaker::~TurnTaker() { CHECK(!listed_ && !spinning()) << "destroyed while it had turns to take"; }
+
+void TurnTaker::SetReady() {
+  if (listed_ || in_turn_) return;
+  listed_ = true;
+  loop_.ready_.push_back(this);
+}
+
+void TurnTaker::SetIdle() {
+  turns_in_a_row_ = 0;
+  loop_.queue_.Cancel(spin_end_);
+  if (!listed_) return;
+  listed_ = false;
+  std::replace(loop_.ready_.begin() + static_cast<ptrdiff_t>(loop_.next_), loop_.ready_.end(), this,
+               static_cast<TurnTaker*>(nullptr));
+}
+
+void TurnTaker::Run() {
+  listed_ = false;
+  in_turn_ = true;
+  bool has_work = false;
+  {
+    const absl::Cleanup leave = [this] { in_turn_ = false; };
+    has_work = TakeTurns(spinning() ? kWokenTurns : kSpinTurns);
+  }
+  if (!has_work) {
+    SetIdle();
+    return OnIdle();
+  }
+  if (!spinning()) loop_.queue_.Schedule(spin_end_, loop_.queue_.now_ns() + kSpinNs);
+}
+
+bool Loop::Step(int64_t until_ns) {
+  while (next_ < ready_.size() && (queue_.empty() || queue_.next_time_ns() > queue_.now_ns())) {
+    TurnTaker* const taker = ready_[next_++];
+    if (next_ == ready_.size()) {
+      ready_.clear();
+      next_ = 0;
+    }
+    if (taker == nullptr) continue;  // It has left.
+    taker->Run();
+    return true;
+  }
+  if (queue_.empty() || queue_.next_time_ns() > until_ns) return false;
+  queue_.RunNext();
+  return true;
+}
+
+}  // namespace tandem::sim
