@@ -33,7 +33,7 @@
 #include "tandem/core/io/address.h"
 #include "tandem/core/net/tcp_listener.h"
 #include "tandem/core/net/tcp_stream.h"
-#include "tandem/sim/interpose.h"
+#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/world.h"
 

@@ -17,7 +17,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "tandem/sim/interpose.h"
+#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/testing/runner.h"
 
 namespace tandem::testing {

@@ -25,8 +25,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "tandem/sim/interpose.h"
-#include "tandem/sim/reexec.h"
+#include "tandem/sim/process/interpose/interpose.h"
+#include "tandem/sim/process/reexec.h"
 #include "tandem/testing/runner_output.h"
 #include "tandem/testing/runner_protocol.h"
 

@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "tandem/sim/reexec.h"
+#include "tandem/sim/process/reexec.h"
 
 namespace tandem::testing {
 

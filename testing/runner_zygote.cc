@@ -14,7 +14,7 @@
 #include <cstdint>
 
 #include "absl/log/check.h"
-#include "tandem/sim/reexec.h"
+#include "tandem/sim/process/reexec.h"
 #include "tandem/testing/runner_protocol.h"
 
 namespace tandem::testing {

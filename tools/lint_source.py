@@ -96,7 +96,7 @@ def check_marks(file):
 
 # Files that are the interface to the machine's clocks, randomness, threads and signals, and what proves that they
 # work.
-INTERFACE_FILES = ["sim/interpose*", "sim/reexec*", "core/crash/*"]
+INTERFACE_FILES = ["sim/process/*", "core/crash/*"]
 
 # Single files that may use a single rule's words, each with the reason.
 ALLOWED = {

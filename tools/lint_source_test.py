@@ -101,7 +101,7 @@ class LintSourceTest(unittest.TestCase):
         self.assertEqual(broken_by("explicit WakeUp(SleepOperation& sleep) : sleep(sleep) {}"), set())
 
     def test_the_interface_files_may_do_it(self):
-        self.assertEqual(broken_by("clock_gettime(0, p); pthread_create(a, b, c, d);", "sim/interpose.cc"), set())
+        self.assertEqual(broken_by("clock_gettime(0, p); pthread_create(a, b, c, d);", "sim/process/interpose/interpose.cc"), set())
 
     def test_what_looks_like_it_and_is_not(self):
         for text in ["std::map<std::string, Host*> m;", "std::set<int, ByPointer<Host*>> s;", "int x = 0x1e5 + 1'000'000;",

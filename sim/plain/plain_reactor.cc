@@ -25,7 +25,7 @@
 #include "tandem/core/io/create_reactor.h"
 #include "tandem/core/io/reactor.h"
 #include "tandem/core/runtime/shard.h"
-#include "tandem/sim/interpose.h"
+#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/random/choices.h"

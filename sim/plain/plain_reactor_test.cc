@@ -2,6 +2,8 @@
 //
 // Runtime in the simulated world, as a program with a plain main() has it.
 
+#include <sys/personality.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -28,7 +30,7 @@
 #include "tandem/core/runtime/run_blocking.h"
 #include "tandem/core/runtime/runtime.h"
 #include "tandem/core/runtime/shard.h"
-#include "tandem/sim/interpose.h"
+#include "tandem/sim/process/interpose/interpose.h"
 
 namespace tandem::sim {
 namespace {
@@ -146,6 +148,11 @@ Task<void> ResolveNames() {
 TEST(PlainReactorTest, KnowsItsOwnNames) {
   Runtime runtime;
   runtime.BlockOn(ResolveNames());
+}
+
+TEST(PlainReactorTest, TheProgramHasFixedAddressesWhereTheMachineAllowsIt) {
+  const bool fixed = (personality(0xffffffff) & ADDR_NO_RANDOMIZE) != 0;
+  EXPECT_TRUE(fixed || personality(ADDR_NO_RANDOMIZE) == -1);
 }
 
 }  // namespace

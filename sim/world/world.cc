@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tandem/core/crash/crash_report.h"
-#include "tandem/sim/interpose.h"
+#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/time/virtual_time.h"
 

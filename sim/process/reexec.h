@@ -9,8 +9,8 @@
 // Where the machine refuses to turn randomisation off (Docker's default profile does), everything goes on with
 // randomised addresses: only portable programs (docs/simulation.md) replay exactly there.
 
-#ifndef TANDEM_SIM_REEXEC_H_
-#define TANDEM_SIM_REEXEC_H_
+#ifndef TANDEM_SIM_PROCESS_REEXEC_H_
+#define TANDEM_SIM_PROCESS_REEXEC_H_
 
 #include <sys/types.h>
 
@@ -28,8 +28,8 @@ enum class AddressLayout { kFixed, kRandomized };
 AddressLayout CurrentAddressLayout();
 
 // Replaces the process by itself, once, with fixed addresses, the same arguments and the same environment; does not
-// return then. Returns at once when the addresses are fixed already, when the environment has TANDEM_ASLR=1, or when
-// the machine refuses; a refusal is said on standard error.
+// return then. Returns at once when the addresses are fixed already, when the environment has TANDEM_ASLR=1, when a
+// debugger or another tracer is attached, or when the machine refuses; a refusal is said on standard error.
 AddressLayout ReexecOnce(char** argv, char** envp);
 
 // The name under which a clean process finds itself: its argv has this one element.
@@ -62,4 +62,4 @@ absl::string_view TakeConfiguration();
 
 }  // namespace tandem::sim
 
-#endif  // TANDEM_SIM_REEXEC_H_
+#endif  // TANDEM_SIM_PROCESS_REEXEC_H_

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <memory>
 
-#include "tandem/sim/reexec.h"
+#include "tandem/sim/process/reexec.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tandem/sim/reexec.h"
+#include "tandem/sim/process/reexec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ std::string RunProbe(const std::string& prefix, const std::string& argument) {
   const char* workspace = getenv("TEST_WORKSPACE");
   const std::string directory =
       runfiles == nullptr ? "." : std::string(runfiles) + "/" + (workspace == nullptr ? "" : workspace);
-  const std::string command = prefix + " " + directory + "/sim/reexec_probe " + argument + " 2>&1";
+  const std::string command = prefix + " " + directory + "/sim/process/reexec_probe " + argument + " 2>&1";
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return "popen failed";
   std::string output;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tandem/sim/reexec.h"
+#include "tandem/sim/process/reexec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -153,6 +153,18 @@ void ResetSignals() {
   _exit(127);
 }
 
+// Somebody looks at this very process: a debugger, or a tracer of its calls.
+bool IsTraced() {
+  char text[4096];
+  const int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  const ssize_t size = read(file, text, sizeof(text) - 1);
+  close(file);
+  text[std::max<ssize_t>(size, 0)] = '\0';
+  const char* const tracer = strstr(text, "TracerPid:");
+  return tracer != nullptr && atoi(tracer + strlen("TracerPid:")) != 0;
+}
+
 }  // namespace
 
 AddressLayout CurrentAddressLayout() {
@@ -164,9 +176,8 @@ AddressLayout ReexecOnce(char** argv, char** envp) {
   const AddressLayout layout = CurrentAddressLayout();
   const bool is_clean = strcmp(argv[0], kCleanProcessName) == 0;  // Its parent has chosen the layout.
   if (layout == AddressLayout::kFixed || is_clean) return layout;
-  if (const char* keep = getenv("TANDEM_ASLR"); keep != nullptr && strcmp(keep, "1") == 0) {
-    return AddressLayout::kRandomized;
-  }
+  const char* const keep = getenv("TANDEM_ASLR");
+  if ((keep != nullptr && strcmp(keep, "1") == 0) || IsTraced()) return AddressLayout::kRandomized;
   // The mark ends the matter where the kernel says yes and randomises all the same.
   if (getenv("TANDEM_REEXECUTED") == nullptr && SetRandomization(false)) {
     std::vector<char*> variables;

@@ -10,7 +10,7 @@
 #undef _FORTIFY_SOURCE
 #undef _FILE_OFFSET_BITS
 
-#include "tandem/sim/interpose.h"
+#include "tandem/sim/process/interpose/interpose.h"
 
 #include <dlfcn.h>
 #include <errno.h>

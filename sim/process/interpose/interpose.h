@@ -17,8 +17,8 @@
 // The modes belong to the process. Switch them only while it has one thread; the real mode itself may be used from
 // any thread.
 
-#ifndef TANDEM_SIM_INTERPOSE_H_
-#define TANDEM_SIM_INTERPOSE_H_
+#ifndef TANDEM_SIM_PROCESS_INTERPOSE_INTERPOSE_H_
+#define TANDEM_SIM_PROCESS_INTERPOSE_INTERPOSE_H_
 
 #include <cstdint>
 
@@ -86,4 +86,4 @@ uint64_t InterposedCallCountForTest(InterposedCall call);
 
 }  // namespace tandem::sim
 
-#endif  // TANDEM_SIM_INTERPOSE_H_
+#endif  // TANDEM_SIM_PROCESS_INTERPOSE_INTERPOSE_H_

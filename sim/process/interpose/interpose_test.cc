@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tandem/sim/interpose.h"
+#include "tandem/sim/process/interpose/interpose.h"
 
 #include <fcntl.h>
 #include <netdb.h>

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-#include "tandem/sim/reexec.h"
+#include "tandem/sim/process/reexec.h"
 
 namespace tandem::sim {
 namespace {
