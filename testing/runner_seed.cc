@@ -24,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "tandem/core/async/await_stack.h"
 #include "tandem/core/crash/crash_report.h"
+#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_build.h"
 #include "tandem/testing/runner_output.h"
@@ -124,6 +125,7 @@ void RunSeedAndExit(const Command& command) {
   InitializeSeedLog(command.detail);
   ReportCrashes();
   ListenToExpectations();
+  sim::TrapSystemCalls(sim::TrapScope::kSeed);
   RunSeed(command);
   if (&__lsan_do_recoverable_leak_check != nullptr && __lsan_do_recoverable_leak_check() != 0) {
     SendRecord(RecordKind::kFailure, "memory leaked, see the output");

@@ -55,6 +55,8 @@ constexpr bool kThreadSanitizer = false;
 constexpr int kMaxRepeats = 1'000'000;
 
 std::atomic<CrashContext> g_context{nullptr};
+std::atomic<CrashCause> g_cause{nullptr};
+constinit std::atomic<bool> g_begun{false};
 backtrace_state* g_state = nullptr;
 alignas(16) char g_signal_stack[256 * 1024];
 
@@ -185,7 +187,8 @@ void LimitReport(int signal) {
   setitimer(ITIMER_REAL, &limit, nullptr);
 }
 
-void OnSignal(int signal, siginfo_t* info, void* /*context*/) {
+void OnSignal(int signal, siginfo_t* info, void* context) {
+  g_begun.store(true);
   // One report for each process. A crash within it ends the process at once; one beside it, on another thread, waits
   // for its end.
   static std::atomic<pid_t> reporter{0};
@@ -211,6 +214,7 @@ void OnSignal(int signal, siginfo_t* info, void* /*context*/) {
     WriteNumber(reinterpret_cast<uintptr_t>(info->si_addr), 16);
   }
   Write(" ***\n");
+  if (const CrashCause cause = g_cause.load(std::memory_order_acquire)) cause(signal, context, &Write);
   if (g_state != nullptr) backtrace_full(g_state, 0, &OnFrame, &OnError, &walk);
   EndRepetition(walk);
   WriteContext();
@@ -242,6 +246,10 @@ void WriteCrashContext(TextWriter write) {
 void SetReportLimitForTest(int seconds) { g_limit_s = seconds; }
 
 void SetCrashContext(CrashContext context) { g_context.store(context, std::memory_order_release); }
+
+void SetCrashCause(CrashCause cause) { g_cause.store(cause, std::memory_order_release); }
+
+bool CrashReportHasBegun() { return g_begun.load(std::memory_order_relaxed); }
 
 void InstallCrashReport() {
   static std::atomic_flag installed = ATOMIC_FLAG_INIT;

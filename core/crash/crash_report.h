@@ -24,6 +24,15 @@ using CrashContext = void (*)(TextWriter write);
 // Null: nothing. Thread-safe.
 void SetCrashContext(CrashContext context);
 
+// What the process knows about a signal beyond its name, in whole lines; `context` is that of the handler. Called at the
+// begin of each report, as above.
+using CrashCause = void (*)(int signal, const void* context, TextWriter write);
+// Null: nothing. Thread-safe.
+void SetCrashCause(CrashCause cause);
+
+// True once a report is being written: what the process does from then on is no part of the program.
+bool CrashReportHasBegun();
+
 // Writes what a report ends with: the context, and the awaits of the running task, or those that an exception out of
 // main has passed. Both may be nothing. Uses no heap.
 void WriteCrashContext(TextWriter write);

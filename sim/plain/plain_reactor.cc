@@ -35,12 +35,17 @@
 #include "tandem/sim/time/virtual_time.h"
 #include "tandem/sim/trace/trace.h"
 
+// Of googletest: a program that has it is a test, which uses the machine as well.
+extern "C" void tandem_init_google_test() asm("_ZN7testing14InitGoogleTestEPiPPc") __attribute__((weak));
+
 namespace tandem {
 namespace sim {
 namespace {
 
 // As many turns without an event are a program that waits by yielding, and for nothing.
 constexpr uint64_t kPollsWithoutEventMax = 10'000'000;
+
+constexpr char kHostName[] = "main";
 
 class PlainMachine;
 PlainMachine* current_machine = nullptr;
@@ -49,7 +54,7 @@ PlainMachine* current_machine = nullptr;
 class PlainMachine {
  public:
   explicit PlainMachine(uint64_t seed)
-      : choices_(seed), network_(queue_, trace_, choices_), host_stack_(HostStack::Add(network_, "main", {})) {
+      : choices_(seed), network_(queue_, trace_, choices_), host_stack_(HostStack::Add(network_, kHostName, {})) {
     EnterWorld(hooks_);
     current_machine = this;
     SetCrashContext(&WriteWhere);
@@ -92,7 +97,7 @@ class PlainMachine {
   uint64_t os_random_n_ = 0;
   bool working_ = false;  // Blocking work runs...
   int64_t slept_ns_ = 0;  // ...and has slept for so long, which its clocks show.
-  const WorldHooks hooks_{this, &RealtimeNs, &MonotonicNs, &OsRandom, &Sleep};
+  const WorldHooks hooks_{this, &RealtimeNs, &MonotonicNs, &OsRandom, &Sleep, [](void*) { return kHostName; }};
 };
 
 class PlainReactor final : private PlainMachine, private HostWaker, public SimReactor {
@@ -163,6 +168,7 @@ absl::StatusOr<std::unique_ptr<Reactor>> CreateReactor_add_a_reactor_such_as_uri
   if (!seed.ok()) return seed.status();
   absl::StatusOr<uint64_t> descriptors = sim::NumberFromEnvironment("TANDEM_DESCRIPTORS", 1 << 20);
   if (!descriptors.ok()) return descriptors.status();
+  if (&tandem_init_google_test == nullptr) sim::TrapSystemCalls(sim::TrapScope::kProgram);
   return std::make_unique<sim::PlainReactor>(*seed, *descriptors);
 }
 

@@ -51,7 +51,8 @@ World::World(const WorldOptions& options)
     : options_(options),
       choices_(options.seed()),
       schedule_(options.schedule().value_or(ChooseSchedule(options.seed()))),
-      hooks_{this, &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom, &World::Sleep} {
+      hooks_{this,          &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom,
+             &World::Sleep, &World::HostName,   &World::ProcessId} {
   CHECK(current_world == nullptr) << "there is one world at a time";
   current_world = this;
   SetCrashContext(&WriteWhere);
@@ -254,6 +255,22 @@ bool World::Sleep(void* world, int64_t ns) {
   World& self = *static_cast<World*>(world);
   if (self.working_) self.slept_ns_ += ns;
   return self.working_;
+}
+
+const char* World::HostName(void* world) {
+  const World& self = *static_cast<World*>(world);
+  return self.running_ != nullptr ? self.running_->name().c_str() : "test";
+}
+
+// One number for each process that ever runs: hosts are told apart, and a process from the one before it.
+int World::ProcessId(void* world) {
+  constexpr int kFirst = 1000;
+  constexpr int kHosts = 10'000;
+  constexpr int kRuns = 100'000;
+  const World& self = *static_cast<World*>(world);
+  if (self.running_ == nullptr) return kFirst - 1;
+  return kFirst + static_cast<int>(self.running_->index() % kHosts) +
+         kHosts * static_cast<int>(self.running_->restarts() % kRuns);
 }
 
 uint64_t World::OsRandom(void* world) {

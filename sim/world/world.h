@@ -220,6 +220,8 @@ class World {
   static int64_t MonotonicNs(void* world);
   static uint64_t OsRandom(void* world);
   static bool Sleep(void* world, int64_t ns);
+  static const char* HostName(void* world);
+  static int ProcessId(void* world);
 
   const WorldOptions options_;
   Choices choices_;

@@ -10,9 +10,13 @@
 //   after UseRealMachine()     everything is real: the parent of a seed run, and benchmarks;
 //   inside EnterWorld()        time and randomness come from the world; what it cannot serve fails by name.
 //
-// Not caught: calls that libc makes inside itself (mkstemp, tmpfile), raw system calls, vfork() and clone(), the
-// processor's own time stamp counter, waits on condition variables (where nobody else runs they never end: the wall
-// limit of a seed), and a libstdc++ that was linked statically (the definitions clash there).
+// Each call and what becomes of it is a row of symbols.inc, from which the refusing definitions, the self-test and the
+// table in docs/simulation.md are made.
+//
+// Calls that do not come by these names, because libc makes them inside itself or because the program asks the kernel
+// by their number, and the processor's time stamp counter, are caught by the trap (TrapSystemCalls()). What is left:
+// the addresses in AT_RANDOM, rdrand and cpuid, untimed waits on locks (where nobody else runs they never end: the wall
+// limit of a seed), the times and numbers of files, and a libstdc++ that was linked statically (the definitions clash).
 //
 // The modes belong to the process. Switch them only while it has one thread; the real mode itself may be used from
 // any thread.
@@ -38,6 +42,10 @@ struct WorldHooks {
   uint64_t (*random)(void* context);       // The next draw of the host's own stream.
   // Blocking work sleeps: its clocks show later times from now on. False when no blocking work runs. Null: none does.
   bool (*sleep)(void* context, int64_t ns) = nullptr;
+  // The host that runs, as gethostname() and uname() tell it, which stays valid until the world is left. Null: "sim".
+  const char* (*host_name)(void* context) = nullptr;
+  // The number of the process that runs, as getpid() tells it; above 1. Null: 1000.
+  int (*process_id)(void* context) = nullptr;
 };
 
 // Lets every call through to the machine until the process ends or enters a world.
@@ -52,37 +60,20 @@ void LeaveWorld();
 // The machine's monotonic clock, in every mode: for benchmarks and wall limits, never for anything that a run shows.
 int64_t RealNow();
 
-// The calls that are intercepted. Each family counts together: kOpen is open, openat, fopen, freopen and their other
-// names; kPoll is poll, select and epoll_wait and their variants; kFork is fork, posix_spawn, system and popen.
-enum class InterposedCall {
-  kClockGettime,
-  kGettimeofday,
-  kTime,
-  kTimespecGet,
-  kClock,
-  kTimes,
-  kGetrusage,
-  kGetrandom,
-  kGetentropy,
-  kArc4random,
-  kRandomDevice,
-  kRand,
-  kNanosleep,
-  kClockNanosleep,
-  kUsleep,
-  kSleep,
-  kPoll,
-  kPthreadCreate,
-  kFork,
-  kOpen,
-  kSocket,
-  kConnect,
-  kGetaddrinfo,
-  kCount,
+// How many calls of a function that the world serves were intercepted so far. CHECKs that there is such a function.
+uint64_t InterposedCallCountForTest(const char* name);
+
+// The process whose system calls are trapped.
+enum class TrapScope {
+  kSeed,     // It ends with its world: it starts neither threads nor processes.
+  kProgram,  // It may have threads before and after its world. It starts no processes after this.
 };
 
-// How many calls were intercepted so far.
-uint64_t InterposedCallCountForTest(InterposedCall call);
+// From now on, while a world exists, system calls of symbols.inc that come past the definitions of this library end the
+// process by name, with a stack; so does the time stamp counter. For the rest of the process: the kernel takes no filter
+// back. Returns false where the kernel refuses, and in a build with a sanitizer, whose runtime makes such calls itself.
+// Idempotent.
+bool TrapSystemCalls(TrapScope scope);
 
 }  // namespace tandem::sim
 
