@@ -81,7 +81,7 @@ struct Run {
   int trace_fd = -1;         // Of --trace, or the first memory file of --check_determinism.
   int second_trace_fd = -1;  // Of the second run of --check_determinism.
   std::unique_ptr<SeedPool> pool;
-  std::unique_ptr<SeedPool> second_pool;  // Of --check_determinism: its addresses differ under --aslr.
+  std::unique_ptr<SeedPool> second_pool;  // Of --check_determinism: disturbed.
 };
 
 Run* g_run = nullptr;
@@ -134,7 +134,11 @@ absl::Status StartPools(Run& run) {
   run.pool = *std::move(pool);
   if (!run.pool->has_fixed_addresses()) fputs("[sim] ASLR on: only portable programs replay exactly\n", stderr);
   if (run.flags.check_determinism) {
-    pool = SeedPool::Start(PoolOptions(run, run.second_trace_fd));
+    // What a program must not depend on is other than before.
+    SeedPool::Options options = PoolOptions(run, run.second_trace_fd);
+    options.disturb = true;
+    options.randomize_addresses = run.flags.aslr || run.flags.portable;
+    pool = SeedPool::Start(options);
     if (!pool.ok()) return pool.status();
     run.second_pool = *std::move(pool);
   }
@@ -157,6 +161,7 @@ std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed
   if (run.flags.wall_limit_s != 0) absl::StrAppend(&command, prefix, "--wall_limit_s=", run.flags.wall_limit_s);
   if (run.flags.check_determinism) absl::StrAppend(&command, prefix, "--check_determinism");
   if (run.flags.aslr) absl::StrAppend(&command, prefix, "--aslr");
+  if (run.flags.portable && !bazel) absl::StrAppend(&command, prefix, "--portable");
   return command;
 }
 

@@ -63,6 +63,8 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
       {"minloglevel", "N", "do not even make LOG() lines below this severity (0)", &flags.min_log_level, 0, 3},
       {"v", "N", "show VLOG(n) up to this n (0)", &flags.verbosity, 0, 100},
       {"aslr", nullptr, "leave address randomisation on, to find what depends on the order of addresses", &flags.aslr},
+      {"portable", nullptr, "the tests do not depend on the order of addresses: --check_determinism moves them",
+       &flags.portable},
       {"help", nullptr, "print this", &flags.help},
   };
 }

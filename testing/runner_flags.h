@@ -34,6 +34,7 @@ struct RunnerFlags {
   int min_log_level = 0;
   int verbosity = 0;
   bool aslr = false;
+  bool portable = false;
   bool help = false;
   std::string trace;
 };

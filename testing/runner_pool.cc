@@ -6,15 +6,18 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -106,6 +109,15 @@ absl::string_view WhyItDoesNotEnd(absl::string_view output) {
   return "a loop that never awaits?";
 }
 
+// What the seed left in its folder (runner_seed.cc makes it).
+void RemoveSeedFolder(uint64_t seed) {
+  const char* const folder = getenv("TEST_TMPDIR");
+  if (folder == nullptr) return;
+  const std::string path = absl::StrCat(folder, "/", kSeedFolder, seed);
+  std::error_code ignored;  // What cannot be removed has done no harm yet.
+  std::filesystem::remove_all(path, ignored);
+}
+
 }  // namespace
 
 void HeadAndTail::Append(const char* data, size_t size) {
@@ -155,6 +167,8 @@ absl::Status SeedPool::StartZygote() {
   CloseDescriptors();
   sim::CleanProcessOptions clean;
   clean.randomize_addresses = options_.randomize_addresses;
+  clean.disturb = options_.disturb;
+  if (options_.disturb) clean.configuration = kDisturbedConfiguration;
   absl::StatusOr<Pipe> commands = MakePipe();
   if (!commands.ok()) return commands.status();
   command_fd_ = commands->write_fd;
@@ -334,6 +348,7 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
     outcome.failed = true;
     absl::StrAppend(&outcome.message, end, "\n");
   }
+  RemoveSeedFolder(outcome.seed);
   slot.report.clear();
   slot.taken = false;
   slot.started = false;
@@ -354,6 +369,7 @@ void SeedPool::ZygoteDied() {
     Slot& slot = slots_[i];
     if (slot.started && started == 1) EndSlot(i, death);
     if (!slot.taken) continue;
+    RemoveSeedFolder(slot.command.seed);
     slot.started = false;
     slot.report.clear();
     slot.output.Take();

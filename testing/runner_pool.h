@@ -50,6 +50,7 @@ class SeedPool {
   struct Options {
     uint32_t slots = 1;
     bool randomize_addresses = false;
+    bool disturb = false;       // Another environment, and other bytes in memory that nobody has written.
     int trace_fd = -1;          // Where traced seeds write.
     int64_t wall_limit_ns = 0;  // Of each seed, in real time.
     Detail detail;

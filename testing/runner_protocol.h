@@ -29,6 +29,12 @@ constexpr int OutputDescriptor(uint32_t slot) { return ReportDescriptor(slot) + 
 inline constexpr int kChildReportDescriptor = ReportDescriptor(kMaxSlots);
 inline constexpr int kChildTraceDescriptor = kChildReportDescriptor + 1;
 
+// The configuration of a zygote whose seeds are disturbed (sim::CleanProcessOptions); that of others is empty.
+inline constexpr char kDisturbedConfiguration[] = "disturbed";
+
+// Each seed has a folder of its own, of this name and its number, below the caller's TEST_TMPDIR.
+inline constexpr char kSeedFolder[] = "seed-";
+
 enum class CommandKind : uint32_t { kRun, kSignal };
 
 enum class TraceKind : uint32_t { kNone, kEvents, kRecords };

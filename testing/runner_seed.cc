@@ -2,13 +2,18 @@
 //
 // What a child does between its fork and its _exit().
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -99,6 +104,28 @@ void ReportCrashes() {
   InstallCrashReport();
 }
 
+// The seed's own folder takes the place of the one that all have. Allocates nothing: the length of its name must not
+// move an address.
+void EnterFolder(uint64_t seed) {
+  constexpr char kVariable[] = "TEST_TMPDIR=";
+  constexpr size_t kNameAt = sizeof(kVariable) - 1;
+  static char variable[4096];
+  const char* const outside = getenv("TEST_TMPDIR");
+  if (outside == nullptr) return;
+  snprintf(variable, sizeof(variable), "%s%s/%s%ju", kVariable, outside, kSeedFolder, static_cast<uintmax_t>(seed));
+  if (mkdir(variable + kNameAt, 0777) != 0 && errno != EEXIST) return;  // TEST_TMPDIR is not there, or not ours.
+  for (char** slot = environ; *slot != nullptr; ++slot) {
+    if (strncmp(*slot, kVariable, kNameAt) == 0) *slot = variable;
+  }
+}
+
+// Leaves bytes where variables without a value will be.
+__attribute__((noinline)) void PaintStack() {
+  char area[256 << 10];
+  memset(area, 0x5a, sizeof(area));
+  asm volatile("" : : "r"(area) : "memory");
+}
+
 void RunSeed(const Command& command) {
   const SeedOptions options{command.seed, command.max_events,
                             command.trace != TraceKind::kNone ? kChildTraceDescriptor : -1,
@@ -118,14 +145,16 @@ void InitializeSeedLog(const Detail& detail) {
   absl::SetGlobalVLogLevel(detail.verbosity);
 }
 
-void RunSeedAndExit(const Command& command) {
+void RunSeedAndExit(const Command& command, bool disturbed) {
   ArrangeDescriptors(command);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);  // A core of each failing seed would cost seconds and fill the disk.
   InitializeSeedLog(command.detail);
   ReportCrashes();
   ListenToExpectations();
+  EnterFolder(command.seed);
   sim::TrapSystemCalls(sim::TrapScope::kSeed);
+  if (disturbed) PaintStack();
   RunSeed(command);
   if (&__lsan_do_recoverable_leak_check != nullptr && __lsan_do_recoverable_leak_check() != 0) {
     SendRecord(RecordKind::kFailure, "memory leaked, see the output");

@@ -22,6 +22,7 @@ namespace {
 
 // The child of each slot; 0 if none runs.
 constinit pid_t g_children[kMaxSlots] = {};
+constinit bool g_disturbed = false;
 
 void SendEvent(EventKind kind, uint32_t slot, int32_t value) {
   const Event event{kind, slot, value};
@@ -41,7 +42,7 @@ void Fork(const Command& command, const sigset_t& no_signals) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != zygote) _exit(1);
     setpgid(0, 0);
-    RunSeedAndExit(command);
+    RunSeedAndExit(command, g_disturbed);
   }
   setpgid(child, child);  // Here as well: whoever comes first.
   g_children[command.slot] = child;
@@ -77,7 +78,7 @@ void Reap() {
 }  // namespace
 
 void RunZygote() {
-  sim::TakeConfiguration();
+  g_disturbed = sim::TakeConfiguration() == kDisturbedConfiguration;
   sigset_t child_ended;
   sigset_t no_signals;
   sigemptyset(&no_signals);

@@ -56,6 +56,11 @@ constexpr const char* kVariablesForTests[] = {"TEST_TMPDIR",  "TEST_SRCDIR",    
                                               "TEST_BINARY",  "TEST_TARGET",           "TEST_UNDECLARED_OUTPUTS_DIR",
                                               "RUNFILES_DIR", "RUNFILES_MANIFEST_FILE"};
 
+// Instead of TZ=UTC, for a process that is disturbed.
+constexpr const char* kDisturbingVariables[] = {"TZ=Asia/Kathmandu", "LANG=tr_TR.UTF-8", "HOME=/nonexistent",
+                                                "TANDEM_DISTURBED=1"};
+constexpr char kDisturbedMalloc[] = "GLIBC_TUNABLES=glibc.malloc.perturb=165";
+
 // For the next exec. Returns false where the machine refuses.
 bool SetRandomization(bool on) {
   const int current = personality(0xffffffff);
@@ -72,7 +77,7 @@ void FixStackLimit() {
 }
 
 // Builds an environment whose number of variables and of bytes do not depend on their values.
-std::vector<std::string> PaddedEnvironment() {
+std::vector<std::string> PaddedEnvironment(bool disturb) {
   constexpr size_t kStep = 4096;  // More than the values need as a rule; if not, the next multiple.
   std::vector<std::string> variables;
   size_t bytes = 0;
@@ -81,19 +86,25 @@ std::vector<std::string> PaddedEnvironment() {
     variables.push_back(value == nullptr ? "_=" : absl::StrCat(name, "=", value));
     bytes += variables.back().size();
   }
+  variables.push_back(disturb ? kDisturbedMalloc : "_=");
+  bytes += variables.back().size();
   variables.push_back("TANDEM_PADDING=");
   bytes += variables.back().size();
   variables.back().append(kStep - bytes % kStep, '.');
   return variables;
 }
 
-std::string Payload(absl::string_view configuration) {
+std::string Payload(absl::string_view configuration, bool disturb) {
   std::string environment;
   for (const char* name : kVariablesForTests) {
     const char* value = getenv(name);
     if (value != nullptr) environment.append(absl::StrCat(name, "=", value)).push_back('\0');
   }
-  environment.append("TZ=UTC").push_back('\0');
+  if (disturb) {
+    for (const char* variable : kDisturbingVariables) environment.append(variable).push_back('\0');
+  } else {
+    environment.append("TZ=UTC").push_back('\0');
+  }
   const PayloadHeader header{static_cast<uint32_t>(configuration.size()), static_cast<uint32_t>(environment.size())};
   return absl::StrCat(absl::string_view(reinterpret_cast<const char*>(&header), sizeof(header)), configuration,
                       environment);
@@ -194,14 +205,14 @@ AddressLayout ReexecOnce(char** argv, char** envp) {
 
 absl::StatusOr<pid_t> StartCleanProcess(const CleanProcessOptions& options) {
   CHECK(options.configuration.size() <= kMaxConfiguration);
-  const std::string payload = Payload(options.configuration);
+  const std::string payload = Payload(options.configuration, options.disturb);
   if (payload.size() > kMaxPayload) return absl::InvalidArgumentError("the environment's test variables are too long");
   absl::StatusOr<int> file = PayloadFile(payload);
   if (!file.ok()) return file.status();
 
   std::vector<int> sources = {*file};
   sources.insert(sources.end(), options.descriptors.begin(), options.descriptors.end());
-  std::vector<std::string> environment = PaddedEnvironment();
+  std::vector<std::string> environment = PaddedEnvironment(options.disturb);
   std::vector<char*> envp;
   envp.reserve(environment.size() + 1);
   for (std::string& variable : environment) envp.push_back(variable.data());
@@ -219,7 +230,7 @@ bool IsCleanProcess(int argc, char** argv) { return argc == 1 && strcmp(argv[0],
 
 absl::string_view TakeConfiguration() {
   static char payload[kMaxPayload + 1];  // Zeroed, so that the last string ends.
-  static char* environment[std::size(kVariablesForTests) + 2];
+  static char* environment[std::size(kVariablesForTests) + std::size(kDisturbingVariables) + 1];
 
   size_t size = 0;
   while (size < kMaxPayload) {

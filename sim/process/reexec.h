@@ -41,6 +41,9 @@ inline constexpr int kFirstCleanDescriptor = 4;
 struct CleanProcessOptions {
   // Left on to find programs that depend on the order of addresses.
   bool randomize_addresses = false;
+  // Other values for all that a program should not depend on: further variables of the environment and another time zone,
+  // and bytes in memory that malloc() gives out. No address changes.
+  bool disturb = false;
   // Handed over in TakeConfiguration(). At most 4 KiB.
   std::string configuration;
   // descriptors[i] becomes kFirstCleanDescriptor + i. No others are inherited but standard output and error.
