@@ -56,10 +56,15 @@ constexpr const char* kVariablesForTests[] = {"TEST_TMPDIR",  "TEST_SRCDIR",    
                                               "TEST_BINARY",  "TEST_TARGET",           "TEST_UNDECLARED_OUTPUTS_DIR",
                                               "RUNFILES_DIR", "RUNFILES_MANIFEST_FILE"};
 
-// Instead of TZ=UTC, for a process that is disturbed.
-constexpr const char* kDisturbingVariables[] = {"TZ=Asia/Kathmandu", "LANG=tr_TR.UTF-8", "HOME=/nonexistent",
-                                                "TANDEM_DISTURBED=1"};
+// For a process that is disturbed.
+constexpr const char* kDisturbingVariables[] = {"LANG=tr_TR.UTF-8", "HOME=/nonexistent", "TANDEM_DISTURBED=1"};
+// Reading a time zone takes memory: another one is for processes whose addresses may be others.
+constexpr char kTimeZone[] = "TZ=UTC";
+constexpr char kDisturbedTimeZone[] = "TZ=Asia/Kathmandu";
+// The dynamic linker copies it: it has to be there, and as long, for every process.
+constexpr char kPlainMalloc[] = "GLIBC_TUNABLES=glibc.malloc.perturb=000";
 constexpr char kDisturbedMalloc[] = "GLIBC_TUNABLES=glibc.malloc.perturb=165";
+static_assert(sizeof(kPlainMalloc) == sizeof(kDisturbedMalloc));
 
 // For the next exec. Returns false where the machine refuses.
 bool SetRandomization(bool on) {
@@ -86,7 +91,7 @@ std::vector<std::string> PaddedEnvironment(bool disturb) {
     variables.push_back(value == nullptr ? "_=" : absl::StrCat(name, "=", value));
     bytes += variables.back().size();
   }
-  variables.push_back(disturb ? kDisturbedMalloc : "_=");
+  variables.push_back(disturb ? kDisturbedMalloc : kPlainMalloc);
   bytes += variables.back().size();
   variables.push_back("TANDEM_PADDING=");
   bytes += variables.back().size();
@@ -94,17 +99,17 @@ std::vector<std::string> PaddedEnvironment(bool disturb) {
   return variables;
 }
 
-std::string Payload(absl::string_view configuration, bool disturb) {
+std::string Payload(const CleanProcessOptions& options) {
+  const std::string& configuration = options.configuration;
   std::string environment;
   for (const char* name : kVariablesForTests) {
     const char* value = getenv(name);
     if (value != nullptr) environment.append(absl::StrCat(name, "=", value)).push_back('\0');
   }
-  if (disturb) {
+  if (options.disturb) {
     for (const char* variable : kDisturbingVariables) environment.append(variable).push_back('\0');
-  } else {
-    environment.append("TZ=UTC").push_back('\0');
   }
+  environment.append(options.disturb && options.randomize_addresses ? kDisturbedTimeZone : kTimeZone).push_back('\0');
   const PayloadHeader header{static_cast<uint32_t>(configuration.size()), static_cast<uint32_t>(environment.size())};
   return absl::StrCat(absl::string_view(reinterpret_cast<const char*>(&header), sizeof(header)), configuration,
                       environment);
@@ -205,7 +210,7 @@ AddressLayout ReexecOnce(char** argv, char** envp) {
 
 absl::StatusOr<pid_t> StartCleanProcess(const CleanProcessOptions& options) {
   CHECK(options.configuration.size() <= kMaxConfiguration);
-  const std::string payload = Payload(options.configuration, options.disturb);
+  const std::string payload = Payload(options);
   if (payload.size() > kMaxPayload) return absl::InvalidArgumentError("the environment's test variables are too long");
   absl::StatusOr<int> file = PayloadFile(payload);
   if (!file.ok()) return file.status();
@@ -230,7 +235,7 @@ bool IsCleanProcess(int argc, char** argv) { return argc == 1 && strcmp(argv[0],
 
 absl::string_view TakeConfiguration() {
   static char payload[kMaxPayload + 1];  // Zeroed, so that the last string ends.
-  static char* environment[std::size(kVariablesForTests) + std::size(kDisturbingVariables) + 1];
+  static char* environment[std::size(kVariablesForTests) + std::size(kDisturbingVariables) + 2];
 
   size_t size = 0;
   while (size < kMaxPayload) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Prints where things are in its memory, for reexec_test. With the argument `clean` or `clean-randomized` it
-// does so from a clean process.
+// Prints where things are in its memory, for reexec_test. With the argument `clean` it does so from a clean
+// process, with `-disturbed` and `-randomized` behind it from one that is.
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,9 +26,10 @@ void PrintAddresses(const char* kind, const void* stack) {
               reinterpret_cast<void*>(&std::atexit), stack);
 }
 
-int RunClean(bool randomize) {
+int RunClean(bool randomize, bool disturb) {
   tandem::sim::CleanProcessOptions options;
   options.randomize_addresses = randomize;
+  options.disturb = disturb;
   options.configuration = "greetings";
   const auto child = tandem::sim::StartCleanProcess(options);
   if (!child.ok()) return 1;
@@ -46,10 +47,16 @@ int main(int argc, char** argv) {
     PrintAddresses("clean", &local);
     const char* secret = std::getenv("OUTSIDE");
     const char* directory = std::getenv("TEST_TMPDIR");
+    const std::unique_ptr<volatile unsigned char[]> fresh(new unsigned char[3000]);
+    const char* zone = std::getenv("TZ");
+    const char* language = std::getenv("LANG");
+    std::printf("fresh=%d TZ=%s LANG=%s\n", fresh[1500], zone == nullptr ? "" : zone, language == nullptr ? "" : language);
     std::printf("OUTSIDE=%s TEST_TMPDIR=%s\n", secret == nullptr ? "" : secret, directory == nullptr ? "" : directory);
     return 0;
   }
-  if (argc == 2) return RunClean(std::strcmp(argv[1], "clean-randomized") == 0);
+  if (argc == 2) {
+    return RunClean(std::strstr(argv[1], "-randomized") != nullptr, std::strstr(argv[1], "-disturbed") != nullptr);
+  }
   PrintAddresses("plain", nullptr);
   return 0;
 }

@@ -58,6 +58,22 @@ TEST(StartCleanProcessTest, NothingOfTheCallerMovesAnAddress) {
   }
 }
 
+TEST(StartCleanProcessTest, DisturbsWithoutMovingAnAddress) {
+  const std::string first = RunProbe("", "clean");
+  if (Refused(first)) GTEST_SKIP() << "personality() is refused here";
+  const std::string addresses = first.substr(0, first.find('\n'));
+
+  const std::string disturbed = RunProbe("", "clean-disturbed");
+
+  EXPECT_EQ(disturbed.substr(0, addresses.size()), addresses);
+  EXPECT_NE(first.find("TZ=UTC LANG=\n"), std::string::npos) << first;
+  EXPECT_NE(disturbed.find("TZ=UTC LANG=tr_TR.UTF-8\n"), std::string::npos) << disturbed;
+  EXPECT_NE(RunProbe("", "clean-disturbed-randomized").find("TZ=Asia/Kathmandu "), std::string::npos);
+#if !defined(ADDRESS_SANITIZER)  // It has an allocator of its own.
+  EXPECT_NE(first.substr(first.find("fresh=")).substr(0, 9), disturbed.substr(disturbed.find("fresh=")).substr(0, 9));
+#endif
+}
+
 TEST(StartCleanProcessTest, RandomizesOnRequestThoughItsParentIsFixed) {
   EXPECT_NE(RunProbe("", "clean-randomized").find("clean layout=randomized"), std::string::npos);
 }

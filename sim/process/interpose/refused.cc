@@ -38,7 +38,7 @@ const CallEntry& EntryOf(const Refused& refused) {
 }
 
 // The runtimes of the sanitizers call libc by its names: UBSan writes into a pipe to see whether memory can be read.
-bool IsOfSanitizer(const void* caller) {
+__attribute__((noinline)) bool IsOfSanitizer(const void* caller) {
   if (&__sanitizer_print_stack_trace == nullptr) return false;
   char name[256];
   if (!absl::Symbolize(caller, name, sizeof(name))) return false;
@@ -54,6 +54,12 @@ bool StartsProgram(absl::string_view name) {
          name == "system" || name == "popen" || name == "wordexp";
 }
 
+[[noreturn]] __attribute__((noinline)) void FailInWorld(const Refused& refused) {
+  char call[64];
+  snprintf(call, sizeof(call), "%s()", refused.name);
+  FailByName(call, EntryOf(refused).text);
+}
+
 Function FindNext(Refused& refused) {
   Function next = refused.next.load(std::memory_order_relaxed);
   if (next == nullptr) {
@@ -65,16 +71,15 @@ Function FindNext(Refused& refused) {
 
 }  // namespace
 
-// Called by the definitions: returns where to jump.
+// Called by the definitions: returns where to jump. Has no array of its own: AddressSanitizer would take it from a stack
+// in the heap, and each call of the harness would move what comes after it.
 extern "C" __attribute__((visibility("hidden"), used)) void* tandem_pass_or_refuse(void* symbol, const void* caller) {
   Refused& refused = *static_cast<Refused*>(symbol);
-  const bool in_world = IsInWorld();
-  if ((in_world && !IsOfSanitizer(caller)) || (!in_world && IsTrapped() && StartsProgram(refused.name))) {
-    char call[64] = {};
-    snprintf(call, sizeof(call), "%s()", refused.name);
-    if (in_world) FailByName(call, EntryOf(refused).text);
-    LOG(FATAL) << call << " was called after a simulated world, whose trap for system calls cannot be taken off and "
-               << "would end the other program: start it before, or set TANDEM_TRAP=0";
+  if (IsInWorld()) {
+    if (!IsOfSanitizer(caller)) FailInWorld(refused);
+  } else if (IsTrapped() && StartsProgram(refused.name)) {
+    LOG(FATAL) << refused.name << "() was called after a simulated world, whose trap for system calls cannot be taken "
+               << "off and would end the other program: start it before, or set TANDEM_TRAP=0";
   }
   return reinterpret_cast<void*>(FindNext(refused));
 }
