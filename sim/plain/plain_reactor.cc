@@ -36,7 +36,9 @@
 #include "tandem/sim/trace/trace.h"
 
 // Of googletest: a program that has it is a test, which uses the machine as well.
-extern "C" void tandem_init_google_test() asm("_ZN7testing14InitGoogleTestEPiPPc") __attribute__((weak));
+namespace testing {
+void InitGoogleTest(int* argc, char** argv) __attribute__((weak));
+}  // namespace testing
 
 namespace tandem {
 namespace sim {
@@ -168,7 +170,7 @@ absl::StatusOr<std::unique_ptr<Reactor>> CreateReactor_add_a_reactor_such_as_uri
   if (!seed.ok()) return seed.status();
   absl::StatusOr<uint64_t> descriptors = sim::NumberFromEnvironment("TANDEM_DESCRIPTORS", 1 << 20);
   if (!descriptors.ok()) return descriptors.status();
-  if (&tandem_init_google_test == nullptr) sim::TrapSystemCalls(sim::TrapScope::kProgram);
+  if (static_cast<void (*)(int*, char**)>(&::testing::InitGoogleTest) == nullptr) sim::TrapSystemCalls(sim::TrapScope::kProgram);
   return std::make_unique<sim::PlainReactor>(*seed, *descriptors);
 }
 

@@ -176,57 +176,57 @@ TEST_P(RefusedCallDeathTest, FailsByNameInAWorld) {
 std::vector<Caller> RefusedCalls() {
   return {
       {"nanosleep", nullptr, [] { std::this_thread::sleep_for(std::chrono::nanoseconds(1)); }},
-      {"clock_nanosleep", nullptr, 
+      {"clock_nanosleep", nullptr,
        [] {
          const timespec request{.tv_sec = 0, .tv_nsec = 1};
          clock_nanosleep(CLOCK_MONOTONIC, 0, &request, nullptr);
        }},
       {"usleep", nullptr, [] { usleep(1); }},
       {"sleep", nullptr, [] { sleep(0); }},
-      {"thrd_sleep", nullptr, 
+      {"thrd_sleep", nullptr,
        [] {
          const timespec request{.tv_sec = 0, .tv_nsec = 1};
          thrd_sleep(&request, nullptr);
        }},
       {"poll", nullptr, [] { poll(nullptr, 0, 1); }},
-      {"ppoll", nullptr, 
+      {"ppoll", nullptr,
        [] {
          const timespec timeout{.tv_sec = 0, .tv_nsec = 1};
          ppoll(nullptr, 0, &timeout, nullptr);
        }},
-      {"select", nullptr, 
+      {"select", nullptr,
        [] {
          timeval timeout{.tv_sec = 0, .tv_usec = 1};
          select(0, nullptr, nullptr, nullptr, &timeout);
        }},
-      {"pselect", nullptr, 
+      {"pselect", nullptr,
        [] {
          const timespec timeout{.tv_sec = 0, .tv_nsec = 1};
          pselect(0, nullptr, nullptr, nullptr, &timeout, nullptr);
        }},
-      {"epoll_wait", nullptr, 
+      {"epoll_wait", nullptr,
        [] {
          epoll_event event;
          epoll_wait(-1, &event, 1, 1);
        }},
-      {"epoll_pwait", nullptr, 
+      {"epoll_pwait", nullptr,
        [] {
          epoll_event event;
          epoll_pwait(-1, &event, 1, 1, nullptr);
        }},
       {"pthread_create", nullptr, [] { std::thread([] {}).join(); }},
-      {"thrd_create", nullptr, 
+      {"thrd_create", nullptr,
        [] {
          thrd_t thread;
          thrd_create(&thread, [](void*) { return 0; }, nullptr);
        }},
       {"fork", nullptr, [] { fork(); }},
-      {"posix_spawn", nullptr, 
+      {"posix_spawn", nullptr,
        [] {
          char* const none[] = {nullptr};
          posix_spawn(nullptr, "/bin/true", nullptr, nullptr, none, none);
        }},
-      {"posix_spawnp", nullptr, 
+      {"posix_spawnp", nullptr,
        [] {
          char* const none[] = {nullptr};
          posix_spawnp(nullptr, "true", nullptr, nullptr, none, none);
@@ -238,12 +238,12 @@ std::vector<Caller> RefusedCalls() {
       {"open", nullptr, [] { close(open("/dev/urandom", O_RDONLY)); }},
       {"openat", nullptr, [] { close(openat(AT_FDCWD, "/dev/random", O_RDONLY)); }},
       {"socket", nullptr, [] { close(socket(AF_INET, SOCK_STREAM, 0)); }},
-      {"connect", nullptr, 
+      {"connect", nullptr,
        [] {
          const sockaddr address{};
          EXPECT_EQ(connect(-1, &address, sizeof(address)), -1);
        }},
-      {"getaddrinfo", nullptr, 
+      {"getaddrinfo", nullptr,
        [] {
          addrinfo* result = nullptr;
          if (getaddrinfo("127.0.0.1", "1", nullptr, &result) == 0) freeaddrinfo(result);

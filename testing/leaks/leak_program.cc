@@ -47,7 +47,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
-#include "tandem/sim/world.h"
+#include "tandem/sim/world/world.h"
 #include "tandem/tandem.h"
 #include "tandem/testing/sim_test.h"
 
