@@ -28,7 +28,7 @@
 #include "tandem/core/runtime/run_blocking.h"
 #include "tandem/core/runtime/signal_listener.h"
 #include "tandem/sim/faults/faults.h"
-#include "tandem/sim/schedule.h"
+#include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/world.h"
 

@@ -269,8 +269,8 @@ int World::ProcessId(void* world) {
   constexpr int kRuns = 100'000;
   const World& self = *static_cast<World*>(world);
   if (self.running_ == nullptr) return kFirst - 1;
-  return kFirst + static_cast<int>(self.running_->index() % kHosts) +
-         kHosts * static_cast<int>(self.running_->restarts() % kRuns);
+  return kFirst + static_cast<int>(self.running_->host().index() % kHosts) +
+         kHosts * static_cast<int>(self.running_->run() % kRuns);
 }
 
 uint64_t World::OsRandom(void* world) {

@@ -3,6 +3,8 @@
 """Every planted leak is caught, and in the way in which it should be."""
 
 import os
+import signal
+import subprocess
 import sys
 import unittest
 
@@ -12,6 +14,7 @@ sys.path.insert(0, FOLDER)
 import leaks
 
 PROGRAM = os.path.join(FOLDER, "leak_program")
+PLAIN = os.path.join(FOLDER, "plain_program")
 
 
 class Leaks(unittest.TestCase):
@@ -33,9 +36,41 @@ class Leaks(unittest.TestCase):
         self.assertEqual(leaks.read("HashOrder", True, "").caught, leaks.NOTHING)
 
 
+class PlainMain(unittest.TestCase):
+    """System calls by an instruction of the program, in a process with a main() of its own."""
+
+    def run_plain(self, what, **variables):
+        run = subprocess.run([PLAIN, what], env=dict(PATH="/usr/bin:/bin", **variables), stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+        return run.returncode, run.stdout.decode("utf-8", "replace")
+
+    @unittest.skipIf(leaks.is_sanitized(PLAIN), "a sanitizer's runtime makes system calls of its own")
+    def test_trap_holds_within_the_world_alone(self):
+        code, output = self.run_plain("inside")
+        self.assertEqual(code, -signal.SIGABRT, output)
+        self.assertIn("in the world: main\n", output)
+        self.assertIn("the system call socket was called in a simulated world: ", output)
+        self.assertRegex(output, r"plain_program.cc:\d+ in .*SocketByInstruction")
+        code, output = self.run_plain("after")
+        self.assertEqual(code, 0, output)
+        self.assertIn("behind it: %s, a thread ran\n" % os.uname().nodename, output)
+
+    @unittest.skipIf(leaks.is_sanitized(PLAIN), "a sanitizer's runtime makes system calls of its own")
+    def test_starting_another_program_behind_the_trap_is_refused_by_name(self):
+        code, output = self.run_plain("program")
+        self.assertEqual(code, -signal.SIGABRT, output)
+        self.assertIn("system() was called after a simulated world", output)
+
+    def test_without_a_trap_the_machine_answers(self):
+        for what in ("inside", "after", "program"):
+            code, output = self.run_plain(what, TANDEM_TRAP="0")
+            self.assertEqual(code, 0, output)
+            self.assertIn("in the world: %s\n" % os.uname().nodename, output)
+
+
 if __name__ == "__main__":
     program = unittest.main(exit=False)
     result = program.result
     failed = len(result.failures) + len(result.errors)
-    print("%d passed, %d failed" % (result.testsRun - failed, failed), flush=True)
+    print("%d passed, %d failed" % (result.testsRun - failed - len(result.skipped), failed), flush=True)
     sys.exit(1 if failed or result.testsRun == 0 else 0)
