@@ -3,9 +3,9 @@
 // The seed runner: runs each simulation test once per seed, each seed in a process of its own.
 //
 // Three kinds of process. The parent has gtest's main: it plans, collects and prints, and never simulates. It starts
-// itself again as a clean process, the zygote (sim/process/reexec.h), which does nothing but fork one child per seed; so a
-// child's memory looks the same whether its seed runs alone or as the 500th. A child that crashes, hangs or leaks fails
-// its own seed and no other.
+// itself again as a clean process, the zygote (sim/process/reexec.h), which does nothing but fork one child per seed;
+// so a child's memory looks the same whether its seed runs alone or as the 500th. A child that crashes, hangs or leaks
+// fails its own seed and no other.
 //
 // Most tests use SIM_TEST (testing/sim_test.h); this header is the layer below it, which knows no World.
 

@@ -16,8 +16,8 @@ namespace tandem::testing {
 // Starts LOG() in a process that runs a seed.
 void InitializeSeedLog(const Detail& detail);
 
-// The rest of a child's life: runs the seed, reports, and ends with _exit(). A disturbed one finds other bytes in memory
-// that it has not written.
+// The rest of a child's life: runs the seed, reports, and ends with _exit(). A disturbed one finds other bytes in
+// memory that it has not written.
 [[noreturn]] void RunSeedAndExit(const Command& command, bool disturbed);
 
 }  // namespace tandem::testing

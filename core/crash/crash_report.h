@@ -24,8 +24,8 @@ using CrashContext = void (*)(TextWriter write);
 // Null: nothing. Thread-safe.
 void SetCrashContext(CrashContext context);
 
-// What the process knows about a signal beyond its name, in whole lines; `context` is that of the handler. Called at the
-// begin of each report, as above.
+// What the process knows about a signal beyond its name, in whole lines; `context` is that of the handler. Called at
+// the begin of each report, as above.
 using CrashCause = void (*)(int signal, const void* context, TextWriter write);
 // Null: nothing. Thread-safe.
 void SetCrashCause(CrashCause cause);

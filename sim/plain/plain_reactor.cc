@@ -25,9 +25,9 @@
 #include "tandem/core/io/create_reactor.h"
 #include "tandem/core/io/reactor.h"
 #include "tandem/core/runtime/shard.h"
-#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/random/choices.h"
 #include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/time/event_queue.h"
@@ -170,7 +170,8 @@ absl::StatusOr<std::unique_ptr<Reactor>> CreateReactor_add_a_reactor_such_as_uri
   if (!seed.ok()) return seed.status();
   absl::StatusOr<uint64_t> descriptors = sim::NumberFromEnvironment("TANDEM_DESCRIPTORS", 1 << 20);
   if (!descriptors.ok()) return descriptors.status();
-  if (static_cast<void (*)(int*, char**)>(&::testing::InitGoogleTest) == nullptr) sim::TrapSystemCalls(sim::TrapScope::kProgram);
+  if (static_cast<void (*)(int*, char**)>(&::testing::InitGoogleTest) == nullptr)
+    sim::TrapSystemCalls(sim::TrapScope::kProgram);
   return std::make_unique<sim::PlainReactor>(*seed, *descriptors);
 }
 

@@ -52,9 +52,11 @@ constexpr const char* kVariablesBeforeMain[] = {"ASAN_OPTIONS",         "LSAN_OP
                                                 "TSAN_SYMBOLIZER_PATH", "UBSAN_SYMBOLIZER_PATH", "LD_LIBRARY_PATH"};
 
 // Of use to tests; the rest of the caller's environment does not reach a seed.
-constexpr const char* kVariablesForTests[] = {"TEST_TMPDIR",  "TEST_SRCDIR",           "TEST_WORKSPACE",
-                                              "TEST_BINARY",  "TEST_TARGET",           "TEST_UNDECLARED_OUTPUTS_DIR",
-                                              "RUNFILES_DIR", "RUNFILES_MANIFEST_FILE"};
+constexpr const char* kVariablesForTests[] = {"TEST_TMPDIR",    "TEST_SRCDIR",
+                                              "TEST_WORKSPACE", "TEST_BINARY",
+                                              "TEST_TARGET",    "TEST_UNDECLARED_OUTPUTS_DIR",
+                                              "RUNFILES_DIR",   "RUNFILES_MANIFEST_FILE",
+                                              "TANDEM_TRAP"};
 
 // For a process that is disturbed.
 constexpr const char* kDisturbingVariables[] = {"LANG=tr_TR.UTF-8", "HOME=/nonexistent", "TANDEM_DISTURBED=1"};

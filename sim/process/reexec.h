@@ -41,8 +41,9 @@ inline constexpr int kFirstCleanDescriptor = 4;
 struct CleanProcessOptions {
   // Left on to find programs that depend on the order of addresses.
   bool randomize_addresses = false;
-  // Other values for what a program should not depend on: further variables of the environment, and other bytes in memory
-  // that malloc() gives out. No address changes by it; where addresses are random there is another time zone as well.
+  // Other values for what a program should not depend on: further variables of the environment, and other bytes in
+  // memory that malloc() gives out. No address changes by it; where addresses are random there is another time zone as
+  // well.
   bool disturb = false;
   // Handed over in TakeConfiguration(). At most 4 KiB.
   std::string configuration;

@@ -50,7 +50,8 @@ int main(int argc, char** argv) {
     const std::unique_ptr<volatile unsigned char[]> fresh(new unsigned char[3000]);
     const char* zone = std::getenv("TZ");
     const char* language = std::getenv("LANG");
-    std::printf("fresh=%d TZ=%s LANG=%s\n", fresh[1500], zone == nullptr ? "" : zone, language == nullptr ? "" : language);
+    std::printf("fresh=%d TZ=%s LANG=%s\n", fresh[1500], zone == nullptr ? "" : zone,
+                language == nullptr ? "" : language);
     std::printf("OUTSIDE=%s TEST_TMPDIR=%s\n", secret == nullptr ? "" : secret, directory == nullptr ? "" : directory);
     return 0;
   }

@@ -11,7 +11,8 @@
 // Nothing happens between the calls of Run...(): they take the events in order, each at its virtual time. Same program,
 // same seed: same events, same digest.
 //
-// One world at a time: it serves the clocks and the randomness of the whole process while it lives (sim/process/interpose/interpose.h).
+// One world at a time: it serves the clocks and the randomness of the whole process while it lives
+// (sim/process/interpose/interpose.h).
 
 #ifndef TANDEM_SIM_WORLD_WORLD_H_
 #define TANDEM_SIM_WORLD_WORLD_H_
@@ -39,9 +40,9 @@
 #include "tandem/core/base/random.h"
 #include "tandem/core/io/address.h"
 #include "tandem/sim/faults/faults.h"
-#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/network/names.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/random/choices.h"
 #include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/time/event_queue.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Leaks that were planted: each test asks the machine for something that no seed decides, and lets it decide when a host
-// goes on. leaks.py runs them, each seed twice, and says what became of each.
+// Leaks that were planted: each test asks the machine for something that no seed decides, and lets it decide when a
+// host goes on. leaks.py runs them, each seed twice, and says what became of each.
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -68,10 +68,10 @@ void Plant(sim::World& world, uint64_t (*leak)()) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-#define LEAK(name, ...)                                 \
-  SIM_TEST(Leaks, name) {                               \
-    Plant(world, []() -> uint64_t { __VA_ARGS__ });     \
-  }                                                     \
+#define LEAK(name, ...)                             \
+  SIM_TEST(Leaks, name) {                           \
+    Plant(world, []() -> uint64_t { __VA_ARGS__ }); \
+  }                                                 \
   static_assert(true, "to be followed by a semicolon")
 
 template <typename T>

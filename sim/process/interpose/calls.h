@@ -84,10 +84,10 @@ Function NextDefinition(const char* name, Function interceptor = nullptr) {
 }
 
 // Calls the definition behind ours, which is looked up once.
-#define TANDEM_NEXT(symbol, ...)                                                                                \
-  ([&] {                                                                                                        \
-    static const auto next = ::tandem::sim::interpose::NextDefinition<decltype(&symbol)>(#symbol);              \
-    return next(__VA_ARGS__);                                                                                   \
+#define TANDEM_NEXT(symbol, ...)                                                                   \
+  ([&] {                                                                                           \
+    static const auto next = ::tandem::sim::interpose::NextDefinition<decltype(&symbol)>(#symbol); \
+    return next(__VA_ARGS__);                                                                      \
   }())
 
 // --- Clocks and draws, in every mode ---

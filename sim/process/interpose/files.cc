@@ -62,7 +62,8 @@ bool DescribesMachine(absl::string_view path) {
 bool MayWrite(absl::string_view path) {
   const char* const folder = getenv("TEST_TMPDIR");
   if (folder == nullptr) return true;
-  if (path == "/dev/null" || absl::StartsWith(path, "/dev/std") || absl::StartsWith(path, "/proc/self/fd/")) return true;
+  if (path == "/dev/null" || absl::StartsWith(path, "/dev/std") || absl::StartsWith(path, "/proc/self/fd/"))
+    return true;
   return absl::StartsWith(path, folder) && !absl::StrContains(path, "/../") &&
          absl::StartsWith(path.substr(strlen(folder)), "/");
 }

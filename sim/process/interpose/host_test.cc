@@ -192,7 +192,8 @@ TEST(TimedWaitTest, WaitsByNumberTakeVirtualTimeToo) {
   EXPECT_EQ(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 1, &second, nullptr, 0), -1);
   EXPECT_EQ(errno, ETIMEDOUT);
   EXPECT_EQ(world.slept_ns(), kNsPerSecond);
-  EXPECT_EQ(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 1, &deadline, nullptr, ~0u), -1);
+  EXPECT_EQ(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 1, &deadline, nullptr, ~0u),
+            -1);
   EXPECT_EQ(world.slept_ns(), 2 * kNsPerSecond);
   EXPECT_EQ(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, &second, nullptr, 0), -1);
   EXPECT_EQ(errno, EAGAIN);

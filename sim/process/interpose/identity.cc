@@ -2,6 +2,8 @@
 //
 // Who and what the host that runs is: its name, its process, its processor and its memory.
 
+#include "tandem/sim/process/interpose/identity.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -16,7 +18,6 @@
 #include <cstddef>
 
 #include "tandem/sim/process/interpose/calls.h"
-#include "tandem/sim/process/interpose/identity.h"
 
 using ::tandem::sim::interpose::AskMachine;
 using ::tandem::sim::interpose::InterceptForMachine;

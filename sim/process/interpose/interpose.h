@@ -70,9 +70,9 @@ enum class TrapScope {
 };
 
 // From now on, while a world exists, system calls of symbols.inc that come past the definitions of this library end the
-// process by name, with a stack; so does the time stamp counter. For the rest of the process: the kernel takes no filter
-// back. Returns false where the kernel refuses, and in a build with a sanitizer, whose runtime makes such calls itself.
-// Idempotent.
+// process by name, with a stack; so does the time stamp counter. For the rest of the process: the kernel takes no
+// filter back. Returns false where the kernel refuses, and in a build with a sanitizer, whose runtime makes such calls
+// itself. Idempotent.
 bool TrapSystemCalls(TrapScope scope);
 
 }  // namespace tandem::sim

@@ -141,8 +141,7 @@ std::vector<Caller> ServedCalls() {
          arc4random_buf(&byte, 1);
          EXPECT_EQ(byte, 1);
        }},
-      {"Arc4randomUniform", "arc4random_uniform",
-       [] { EXPECT_EQ(arc4random_uniform(1000), 0x01010101u % 1000); }},
+      {"Arc4randomUniform", "arc4random_uniform", [] { EXPECT_EQ(arc4random_uniform(1000), 0x01010101u % 1000); }},
       {"RandomDevice", "_ZNSt13random_device9_M_getvalEv",
        [] {
          std::random_device device;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The calls that a world refuses. Each has a definition of a few instructions, made from symbols.inc, that knows neither
-// its arguments nor its result: it asks whether the call may pass, and jumps to the definition behind with everything as
-// it was. So even vfork() can pass, which returns twice.
+// The calls that a world refuses. Each has a definition of a few instructions, made from symbols.inc, that knows
+// neither its arguments nor its result: it asks whether the call may pass, and jumps to the definition behind with
+// everything as it was. So even vfork() can pass, which returns twice.
 
 #include <stdio.h>
 
@@ -71,8 +71,8 @@ Function FindNext(Refused& refused) {
 
 }  // namespace
 
-// Called by the definitions: returns where to jump. Has no array of its own: AddressSanitizer would take it from a stack
-// in the heap, and each call of the harness would move what comes after it.
+// Called by the definitions: returns where to jump. Has no array of its own: AddressSanitizer would take it from a
+// stack in the heap, and each call of the harness would move what comes after it.
 extern "C" __attribute__((visibility("hidden"), used)) void* tandem_pass_or_refuse(void* symbol, const void* caller) {
   Refused& refused = *static_cast<Refused*>(symbol);
   if (IsInWorld()) {
@@ -145,21 +145,25 @@ tandem_gate:
 )");
 
 // The definition of a refused call, and what it is about.
-#define TANDEM_REFUSED(symbol, family, instead)                                                          \
-  extern "C" void tandem_interceptor_of_##symbol() asm("__interceptor_" #symbol) __attribute__((weak));  \
-  extern "C" __attribute__((visibility("hidden"), used)) constinit tandem::sim::interpose::Refused       \
-      tandem_refused_##symbol{#symbol, &tandem_interceptor_of_##symbol, nullptr};                        \
-  asm("  .pushsection .text\n"                                                                           \
-      "  .globl " #symbol "\n"                                                                           \
-      "  .type " #symbol ", @function\n" #symbol                                                         \
-      ":\n"                                                                                              \
-      "  .cfi_startproc\n"                                                                               \
-      "  endbr64\n"                                                                                      \
-      "  pushq %rax\n"                                                                                   \
-      "  .cfi_adjust_cfa_offset 8\n"                                                                     \
-      "  leaq tandem_refused_" #symbol "(%rip), %r11\n"                                                  \
-      "  jmp tandem_gate\n"                                                                              \
-      "  .cfi_endproc\n"                                                                                 \
-      "  .size " #symbol ", . - " #symbol "\n"                                                           \
+#define TANDEM_REFUSED(symbol, family, instead)                                                                      \
+  extern "C" void tandem_interceptor_of_##symbol() asm("__interceptor_" #symbol) __attribute__((weak));              \
+  extern "C"                                                                                                         \
+      __attribute__((visibility("hidden"), used)) constinit tandem::sim::interpose::Refused tandem_refused_##symbol{ \
+          #symbol, &tandem_interceptor_of_##symbol, nullptr};                                                        \
+  asm("  .pushsection .text\n"                                                                                       \
+      "  .globl " #symbol                                                                                            \
+      "\n"                                                                                                           \
+      "  .type " #symbol ", @function\n" #symbol                                                                     \
+      ":\n"                                                                                                          \
+      "  .cfi_startproc\n"                                                                                           \
+      "  endbr64\n"                                                                                                  \
+      "  pushq %rax\n"                                                                                               \
+      "  .cfi_adjust_cfa_offset 8\n"                                                                                 \
+      "  leaq tandem_refused_" #symbol                                                                               \
+      "(%rip), %r11\n"                                                                                               \
+      "  jmp tandem_gate\n"                                                                                          \
+      "  .cfi_endproc\n"                                                                                             \
+      "  .size " #symbol ", . - " #symbol                                                                            \
+      "\n"                                                                                                           \
       "  .popsection\n");
 #include "tandem/sim/process/interpose/symbols.inc"

@@ -128,21 +128,20 @@ void WriteCause(int signal, const void* context, TextWriter write) {
   const greg_t* const registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
   const auto* const code = reinterpret_cast<const unsigned char*>(registers[REG_RIP]);
   constexpr greg_t kGeneralProtection = 13;
-  AllowTimeStampCounter(true);  // The report may read a clock.
+  AllowTimeStampCounter(true);                              // The report may read a clock.
   if (registers[REG_TRAPNO] != kGeneralProtection) return;  // Else `code` may be no memory.
   const bool rdtsc = code[0] == 0x0f && code[1] == 0x31;
   const bool rdtscp = code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xf9;
   if (!rdtsc && !rdtscp) return;
   write(rdtsc ? "rdtsc" : "rdtscp");
-  write(" was called in a simulated world: the counter is the machine's; read tandem::Now(), or a clock of libc or "
-        "absl (libc reads it for a clock that it uses itself)\n");
+  write(
+      " was called in a simulated world: the counter is the machine's; read tandem::Now(), or a clock of libc or "
+      "absl (libc reads it for a clock that it uses itself)\n");
 }
 
 // --- The filter ------------------------------------------------------------------------------------------------------
 
-constexpr sock_filter Load(size_t offset) {
-  return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<unsigned>(offset));
-}
+constexpr sock_filter Load(size_t offset) { return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<unsigned>(offset)); }
 constexpr sock_filter IfNot(uint32_t value, unsigned char skip) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip);
 }
@@ -206,7 +205,7 @@ bool Install(TrapScope scope) {
   std::vector<sock_filter> filter = MakeFilter(scope);
   const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         AskMachine(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+         AskMachine(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) == 0;
 }
 
 }  // namespace

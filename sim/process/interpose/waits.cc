@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sleeping, and waits with a deadline. In a world there is one thread, so what a wait does not find at once will not come:
-// in blocking work it ends at its deadline, which takes virtual time, and elsewhere it ends the seed.
+// Sleeping, and waits with a deadline. In a world there is one thread, so what a wait does not find at once will not
+// come: in blocking work it ends at its deadline, which takes virtual time, and elsewhere it ends the seed.
 
 #include <errno.h>
 #include <pthread.h>
@@ -68,11 +68,11 @@ int WaitForSemaphore(Served call, sem_t* semaphore, clockid_t clock, const times
 }
 
 // The definition behind ours, of a function that sanitizers intercept.
-#define TANDEM_NEXT_OF_SANITIZER(symbol, ...)                                                                     \
-  ([&] {                                                                                                          \
-    static const auto next =                                                                                      \
-        tandem::sim::interpose::NextDefinition<decltype(&symbol)>(#symbol, &__interceptor_##symbol);              \
-    return next(__VA_ARGS__);                                                                                     \
+#define TANDEM_NEXT_OF_SANITIZER(symbol, ...)                                                        \
+  ([&] {                                                                                             \
+    static const auto next =                                                                         \
+        tandem::sim::interpose::NextDefinition<decltype(&symbol)>(#symbol, &__interceptor_##symbol); \
+    return next(__VA_ARGS__);                                                                        \
   }())
 
 }  // namespace
@@ -151,7 +151,8 @@ TANDEM_INTERPOSED int pthread_mutex_timedlock(pthread_mutex_t* lock, const times
   return LockUntil(Served::k_pthread_mutex_timedlock, pthread_mutex_trylock(lock), CLOCK_REALTIME, deadline);
 }
 
-TANDEM_INTERPOSED int pthread_mutex_clocklock(pthread_mutex_t* lock, clockid_t clock, const timespec* deadline) noexcept {
+TANDEM_INTERPOSED int pthread_mutex_clocklock(pthread_mutex_t* lock, clockid_t clock,
+                                              const timespec* deadline) noexcept {
   if (InterceptForMachine(Served::k_pthread_mutex_clocklock) != Mode::kWorld) {
     return TANDEM_NEXT_OF_SANITIZER(pthread_mutex_clocklock, lock, clock, deadline);
   }
@@ -172,14 +173,16 @@ TANDEM_INTERPOSED int pthread_rwlock_timedwrlock(pthread_rwlock_t* lock, const t
   return LockUntil(Served::k_pthread_rwlock_timedwrlock, pthread_rwlock_trywrlock(lock), CLOCK_REALTIME, deadline);
 }
 
-TANDEM_INTERPOSED int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* deadline) noexcept {
+TANDEM_INTERPOSED int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock,
+                                                 const timespec* deadline) noexcept {
   if (InterceptForMachine(Served::k_pthread_rwlock_clockrdlock) != Mode::kWorld) {
     return TANDEM_NEXT_OF_SANITIZER(pthread_rwlock_clockrdlock, lock, clock, deadline);
   }
   return LockUntil(Served::k_pthread_rwlock_clockrdlock, pthread_rwlock_tryrdlock(lock), clock, deadline);
 }
 
-TANDEM_INTERPOSED int pthread_rwlock_clockwrlock(pthread_rwlock_t* lock, clockid_t clock, const timespec* deadline) noexcept {
+TANDEM_INTERPOSED int pthread_rwlock_clockwrlock(pthread_rwlock_t* lock, clockid_t clock,
+                                                 const timespec* deadline) noexcept {
   if (InterceptForMachine(Served::k_pthread_rwlock_clockwrlock) != Mode::kWorld) {
     return TANDEM_NEXT_OF_SANITIZER(pthread_rwlock_clockwrlock, lock, clock, deadline);
   }
@@ -208,8 +211,7 @@ TANDEM_INTERPOSED int pthread_timedjoin_np(pthread_t thread, void** result, cons
   return LockUntil(Served::k_pthread_timedjoin_np, pthread_tryjoin_np(thread, result), CLOCK_REALTIME, deadline);
 }
 
-TANDEM_INTERPOSED int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock,
-                                           const timespec* deadline) {
+TANDEM_INTERPOSED int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock, const timespec* deadline) {
   if (InterceptForMachine(Served::k_pthread_clockjoin_np) != Mode::kWorld) {
     return TANDEM_NEXT_OF_SANITIZER(pthread_clockjoin_np, thread, result, clock, deadline);
   }
