@@ -18,7 +18,7 @@ uint64_t FragmentDraw(const PacketChoices& choices, uint32_t fragment) {
 PacketFate Link::Send(int64_t now_ns, uint32_t bytes, const PacketChoices& choices) {
   PacketFate fate;
   fate.ordinal = next_ordinal_++;
-  if (blocked_) {
+  if (blocked_ || cut_) {
     fate.dropped = true;
     fate.reason = DropReason::kBlocked;
     return fate;

@@ -10,12 +10,15 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/log/check.h"
 #include "tandem/core/base/random.h"
 #include "tandem/sim/random/choices.h"
 
 namespace tandem::sim {
+
+class Packet;
 
 // Latencies: a piecewise linear distribution through four points, in integers.
 struct LatencyDistribution {
@@ -104,6 +107,13 @@ class Link {
   void set_has_own_conditions() { has_own_conditions_ = true; }
   bool blocked() const { return blocked_; }
   void set_blocked(bool blocked) { blocked_ = blocked; }
+  // The same for another reason, so that the end of one does not end the other.
+  bool cut() const { return cut_; }
+  void set_cut(bool cut) { cut_ = cut; }
+  // What arrives waits at the receiver's end, in this order.
+  bool holds() const { return holds_; }
+  void set_holds(bool holds) { holds_ = holds; }
+  std::vector<Packet*>& held() { return held_; }
   int64_t clogged_until_ns() const { return clogged_until_ns_; }
   void set_clogged_until_ns(int64_t time_ns) { clogged_until_ns_ = time_ns; }
 
@@ -120,10 +130,13 @@ class Link {
   LinkConditions conditions_;
   bool has_own_conditions_ = false;
   bool blocked_ = false;
+  bool cut_ = false;
+  bool holds_ = false;
   uint32_t next_ordinal_ = 0;
   uint32_t lost_ordinal_ = ~uint32_t{0};
   int64_t clogged_until_ns_ = 0;
   int64_t busy_until_ns_ = 0;  // When the last byte that waits has left.
+  std::vector<Packet*> held_;  // Of the network.
 };
 
 }  // namespace tandem::sim

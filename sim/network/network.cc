@@ -94,6 +94,28 @@ void Network::Unblock(NetworkHost& from, NetworkHost& to) {
   trace_.Record(TraceKind::kBlock, now_ns(), from.index(), to.index(), 0);
 }
 
+void Network::Cut(NetworkHost& from, NetworkHost& to) {
+  from.LinkTo(to).set_cut(true);
+  trace_.Record(TraceKind::kBlock, now_ns(), from.index(), to.index(), 1);
+}
+
+void Network::Mend(NetworkHost& from, NetworkHost& to) {
+  from.LinkTo(to).set_cut(false);
+  trace_.Record(TraceKind::kBlock, now_ns(), from.index(), to.index(), 0);
+}
+
+void Network::Hold(NetworkHost& from, NetworkHost& to) {
+  from.LinkTo(to).set_holds(true);
+  trace_.Record(TraceKind::kBlock, now_ns(), from.index(), to.index(), 2);
+}
+
+void Network::Release(NetworkHost& from, NetworkHost& to) {
+  Link& link = from.LinkTo(to);
+  link.set_holds(false);
+  trace_.Record(TraceKind::kBlock, now_ns(), from.index(), to.index(), 0);
+  for (Packet* packet : std::exchange(link.held(), {})) events_.Schedule(*packet, now_ns());
+}
+
 void Network::Clog(NetworkHost& from, NetworkHost& to, int64_t until_ns) {
   from.LinkTo(to).set_clogged_until_ns(until_ns);
   trace_.Record(TraceKind::kClog, now_ns(), from.index(), to.index(), FromInt(until_ns));
@@ -194,8 +216,13 @@ void Network::SendCopy(const Packet& packet, int64_t arrival_ns) {
 }
 
 void Network::Deliver(Packet& packet) {
-  if (packet.from->LinkTo(*packet.to).blocked()) {
+  Link& link = packet.from->LinkTo(*packet.to);
+  if (link.blocked() || link.cut()) {
     Drop(packet, DropReason::kBlockedOnArrival);
+    return;
+  }
+  if (link.holds()) {
+    link.held().push_back(&packet);
     return;
   }
   if (!packet.to->up()) {

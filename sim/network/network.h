@@ -66,6 +66,12 @@ class Network {
   void Block(NetworkHost& from, NetworkHost& to);
   void Unblock(NetworkHost& from, NetworkHost& to);
   bool blocked(NetworkHost& from, NetworkHost& to) { return from.LinkTo(to).blocked(); }
+  // The same for another reason: Unblock() does not mend, and Mend() does not unblock.
+  void Cut(NetworkHost& from, NetworkHost& to);
+  void Mend(NetworkHost& from, NetworkHost& to);
+  // Packets that arrive from now on, those on their way included, wait for Release(), and then arrive in this order.
+  void Hold(NetworkHost& from, NetworkHost& to);
+  void Release(NetworkHost& from, NetworkHost& to);
   // Packets sent before `until_ns` wait until then.
   void Clog(NetworkHost& from, NetworkHost& to, int64_t until_ns);
 

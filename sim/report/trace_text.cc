@@ -465,7 +465,7 @@ bool WriteEvent(Line& line, const TraceRecord& r, const TraceAbout& about) {
     case TraceKind::kBlock:
       verb("link") << "to ";
       WriteHost(line, static_cast<uint32_t>(r.a));
-      line << (r.b != 0 ? ": nothing passes" : ": open again");
+      line << (r.b == 2 ? ": what arrives is held" : r.b != 0 ? ": nothing passes" : ": open again");
       return true;
     case TraceKind::kClog:
       verb("link") << "to ";

@@ -36,7 +36,7 @@ enum class TraceKind : uint16_t {
   kPacketLost = 3,         // host = sender; a = destination host << 32 | link ordinal, b = why (DropReason).
   kPacketUnreachable = 4,  // host = sender; nobody has the address; a = flags, b = size, c = seq.
   kConditions = 5,         // host = sender; a = destination host, b = median latency, c = bytes per second.
-  kBlock = 6,              // host = sender; a = destination host, b = 1 blocked, 0 unblocked.
+  kBlock = 6,              // host = sender; a = destination host, b = 1 blocked, 2 held, 0 neither.
   kClog = 7,               // host = sender; a = destination host, b = until.
   // Sockets. a = socket id.
   kOpen = 20,

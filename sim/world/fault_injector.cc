@@ -28,11 +28,7 @@ Probability Parts(uint64_t strength) { return Probability::Ratio(strength, kMill
 class FaultInjector::Fault {
  public:
   Fault(FaultInjector& injector, FaultEntry entry) : injector_(injector), entry_(std::move(entry)) {}
-  ~Fault() {
-    EventQueue& queue = injector_.world_.queue();
-    queue.Cancel(begin_);
-    queue.Cancel(end_);
-  }
+  ~Fault() { Cancel(); }
 
   void Schedule() {
     EventQueue& queue = injector_.world_.queue();
@@ -42,6 +38,13 @@ class FaultInjector::Fault {
 
   const FaultEntry& entry() const { return entry_; }
   FaultKind kind() const { return entry_.kind; }
+  // It neither begins nor ends by itself any more.
+  void Cancel() {
+    EventQueue& queue = injector_.world_.queue();
+    queue.Cancel(begin_);
+    queue.Cancel(end_);
+  }
+
   bool holds() const { return holds_; }
   void set_holds(bool holds) { holds_ = holds; }
 
@@ -90,6 +93,13 @@ void FaultInjector::Inject(const FaultPlan& plan) {
     plan_.Add(entry);
     faults_.push_back(std::make_unique<Fault>(*this, entry));
     faults_.back()->Schedule();
+  }
+}
+
+void FaultInjector::EndAll() {
+  for (const std::unique_ptr<Fault>& fault : faults_) {
+    fault->Cancel();
+    if (fault->holds()) End(*fault);
   }
 }
 

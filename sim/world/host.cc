@@ -79,6 +79,8 @@ void Host::Update() {
 
 void Host::Start() {
   world_.trace().Record(TraceKind::kHostStart, world_.queue().now_ns(), index_, starts_);
+  if (std::exchange(client_done_, false)) --world_.clients_done_;
+  if (world_.failed_client_ == this) world_.failed_client_ = nullptr;
   status_.reset();
   restart_at_end_ = false;
   process_.reset(new Process(world_, *this, starts_++));
@@ -109,7 +111,15 @@ void Host::OnProcessEnd() {
   status_ = std::move(status);
   wanted_ = false;
   if (std::exchange(restart_at_end_, false)) return Restart();
-  if (!RestartByPolicy(failed) && failed && role_ == Role::kServer) FailAsServer(*status_);
+  if (RestartByPolicy(failed)) return;
+  if (role_ == Role::kServer && failed) FailAsServer(*status_);
+  if (role_ != Role::kClient) return;
+  if (status_->ok()) {
+    client_done_ = true;
+    ++world_.clients_done_;
+  } else if (world_.failed_client_ == nullptr) {
+    world_.failed_client_ = this;
+  }
 }
 
 bool Host::RestartByPolicy(bool failed) {

@@ -182,6 +182,7 @@ class Host final {
   uint32_t starts_ = 0;
   int64_t clock_offset_ns_ = 0;
   std::optional<absl::Status> status_;
+  bool client_done_ = false;  // Counted among the clients of the world that have ended with OK.
 };
 
 }  // namespace tandem::sim

@@ -96,7 +96,7 @@ const std::string& Process::name() const { return host_.name(); }
 
 Task<void> Process::RunMain(Process* process, Task<absl::Status> main) {
   absl::Status status = co_await std::move(main);
-  process->told_to_stop_ = process->HasBeenCancelled();
+  process->told_to_stop_ = process->told_to_stop_ || process->HasBeenCancelled();
   process->main_status_ = std::move(status);
 }
 
@@ -156,6 +156,7 @@ int64_t Process::paused_until_ns() const {
 void Process::DeliverSignal(int signal) {
   if (signal == SIGCONT) SetStoppedBySignal(false);
   if (signal == SIGCONT && ends_when_continued_) return host_.Kill();
+  if (signal == SIGTERM || signal == SIGINT) told_to_stop_ = true;  // Which it sees in its next turn.
   const bool is_for_the_program = signal != SIGKILL && signal != SIGSTOP && reactor_->DeliverSignal(signal);
   if (is_for_the_program || IsAmong(kIgnoredSignals, signal)) return;
   if (IsAmong(kStopSignals, signal)) return SetStoppedBySignal(true);

@@ -52,7 +52,7 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   uint32_t run() const { return run_; }
   // Main has returned, or the process was told to stop: it drains.
   bool ending() const { return shutting_down_ || told_to_stop(); }
-  // A signal or the program itself asked main to stop before it returned.
+  // SIGTERM, SIGINT or the program itself asked main to stop before it returned.
   bool told_to_stop() const { return told_to_stop_ || (!shutting_down_ && HasBeenCancelled()); }
   Shard& shard() { return *shard_; }
 

@@ -17,12 +17,6 @@
 namespace tandem::sim {
 namespace {
 
-// More than this many events at one instant are a livelock. A large cluster may well have ten thousand packets at one
-// instant.
-constexpr uint64_t kEventsAtOneInstantMax = 100'000;
-// And so are as many turns of one process, that always has something to do: 0.2 s of time.
-constexpr uint64_t kTurnsInARowMax = 2'000'000;
-
 World* current_world = nullptr;
 
 bool IsHostName(absl::string_view name) {
@@ -102,11 +96,12 @@ RandomStream& World::random(absl::string_view name) {
 
 // --- Hosts ---
 
-Host& World::AddHost(absl::string_view name, HostMain main) {
+Host& World::Add(absl::string_view name, HostMain main, Role role) {
   CHECK(IsHostName(name)) << "not a name for a host: \"" << name << "\"";
   CHECK(FindHost(name) == nullptr) << "there is a host " << name << " already";
   const auto index = static_cast<uint32_t>(hosts_.size());
-  hosts_.push_back(std::unique_ptr<Host>(new Host(*this, std::string(name), index, std::move(main), Role::kNone)));
+  hosts_.push_back(std::unique_ptr<Host>(new Host(*this, std::string(name), index, std::move(main), role)));
+  if (role == Role::kClient) ++clients_;
   return *hosts_.back();
 }
 
@@ -142,94 +137,10 @@ absl::StatusOr<SocketAddress> HostAddress(absl::string_view name, uint16_t port)
   return host->address(port);
 }
 
-// --- Running ---
-
-template <typename Done>
-void World::Run(int64_t until_ns, Done done) {
-  CHECK(running_ == nullptr) << "a task called Run...() of the world that runs it";
-  while (!failed() && !done() && loop_.Step(until_ns)) LookForLivelock();
-}
-
-template <typename Done>
-absl::Status World::RunUntilTrue(Done done, absl::Duration limit, absl::string_view what) {
-  const int64_t until_ns = (Now() + limit).nanoseconds();
-  Run(until_ns, done);
-  if (failed()) return failure_;
-  if (done()) return absl::OkStatus();
-  if (loop_.quiescent()) {
-    return absl::FailedPreconditionError(absl::StrCat("stuck: ", what, ", and nothing can happen any more after ",
-                                                      VirtualTimeText(queue_.now_ns()).view(), " s:\n",
-                                                      DescribeTasks()));
-  }
-  queue_.AdvanceTo(until_ns);
-  return absl::DeadlineExceededError(
-      absl::StrCat(what, " within ", absl::FormatDuration(limit), ":\n", DescribeTasks()));
-}
-
-absl::Status World::RunUntilDone(Host& host, absl::Duration limit) {
-  const absl::Status ran = RunUntilTrue([&] { return host.status_.has_value(); }, limit,
-                                        absl::StrCat("host ", host.name(), " has not ended"));
-  return ran.ok() ? *host.status_ : ran;
-}
-
-absl::Status World::RunUntil(absl::FunctionRef<bool()> done, absl::Duration limit) {
-  return RunUntilTrue(done, limit, "what the test waits for has not happened");
-}
-
-absl::Status World::RunFor(absl::Duration duration) {
-  const int64_t until_ns = (Now() + duration).nanoseconds();
-  Run(until_ns, [] { return false; });
-  if (!failed()) queue_.AdvanceTo(until_ns);
-  return failure_;
-}
-
-absl::Status World::RunUntilQuiescent(absl::Duration limit) {
-  const int64_t until_ns = (Now() + limit).nanoseconds();
-  Run(until_ns, [] { return false; });
-  if (failed() || loop_.quiescent()) return failure_;
-  queue_.AdvanceTo(until_ns);
-  return absl::DeadlineExceededError(
-      absl::StrCat("there was still something to do after ", absl::FormatDuration(limit), ":\n", DescribeTasks()));
-}
-
 void World::At(Instant instant, absl::AnyInvocable<void()> function) {
   auto* callback = new Callback(std::move(function));
   callbacks_.PushBack(*callback);
   queue_.Schedule(*callback, instant.nanoseconds());
-}
-
-bool World::CountTurn(const Process& process) {
-  ++turns_;
-  if (process.turns_in_a_row() > kTurnsInARowMax) [[unlikely]] {
-    FailAsLivelock(absl::StrCat(kTurnsInARowMax, " turns of host ", process.name(),
-                                ", which always has something to do (what a loop waits for needs a Sleep(), not a "
-                                "Yield(); and calls that are cancelled end at once: look at their Status)"));
-  }
-  return !failed();
-}
-
-void World::LookForLivelock() {
-  if (queue_.executed_at_this_instant() > kEventsAtOneInstantMax) [[unlikely]] {
-    FailAsLivelock(absl::StrCat(kEventsAtOneInstantMax,
-                                " events at one instant (calls that are cancelled end at once: look at their Status)"));
-  } else if (events() >= options_.max_events()) [[unlikely]] {
-    FailAsLivelock(absl::StrCat(events(), " events (max_events)"));
-  }
-}
-
-void World::FailAsLivelock(absl::string_view what) {
-  std::string text = absl::StrCat("livelock: ", what, " until ", VirtualTimeText(queue_.now_ns()).view(),
-                                  " s of virtual time; at this instant there ran:\n");
-  for (const std::unique_ptr<Host>& host : hosts_) {
-    if (host->alive() && host->process_->last_turn_ns_ == queue_.now_ns()) text += host->DescribeTasks();
-  }
-  Fail(absl::AbortedError(text));
-}
-
-void World::Fail(absl::Status status) {
-  if (failed()) return;
-  failure_ = std::move(status);
-  trace_.Note(queue_.now_ns(), failure_.message());
 }
 
 std::string World::DescribeTasks() const {

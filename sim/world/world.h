@@ -116,7 +116,7 @@ class World {
 
   // Adds a host; `main` starts when the world runs next, in the order of the calls. `name` has letters, digits, '-' and
   // '_', and is new. The reference stays valid as long as the world.
-  Host& AddHost(absl::string_view name, HostMain main);
+  Host& AddHost(absl::string_view name, HostMain main) { return Add(name, std::move(main), Role::kNone); }
   template <typename Other>
     requires(!std::convertible_to<Other, HostMain>)
   Host& AddHost(absl::string_view name, Other&&) {
@@ -128,8 +128,13 @@ class World {
         "the main of a host is a function without parameters that can be copied and returns Task<absl::Status>");
     return AddHost(name, HostMain());
   }
+  // The same, with a role in RunClients().
+  Host& AddServer(absl::string_view name, HostMain main) { return Add(name, std::move(main), Role::kServer); }
+  Host& AddClient(absl::string_view name, HostMain main) { return Add(name, std::move(main), Role::kClient); }
   // Null when there is no host of this name.
   Host* FindHost(absl::string_view name);
+  // Those whose name is `pattern`, in which '*' stands for any characters and '?' for one. CHECKs that there is one.
+  std::vector<Host*> HostsLike(absl::string_view pattern) const;
   // In the order of AddHost().
   const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
 
@@ -155,12 +160,28 @@ class World {
   // the end of a host: a count that a test keeps, a state of a cluster. Errors: as RunUntilDone(), beside those of
   // main.
   absl::Status RunUntil(absl::FunctionRef<bool()> done, absl::Duration limit);
+  // The same, with words for what it waits for, which an error repeats: RunUntil("a leader is elected", ...).
+  absl::Status RunUntil(absl::string_view what, absl::FunctionRef<bool()> done, absl::Duration limit);
+  // Runs until all clients have ended, each with OK; or until the first of them ends with an error, which is the
+  // result, with its name. CHECKs that there are clients. Errors: as RunUntilDone().
+  //
+  // A server that ends with an error fails the run, this one or another, with its name and its status: but not when it
+  // was told to stop, nor when its restart policy starts it again.
+  absl::Status RunClients(absl::Duration limit);
   // Runs for `duration` of virtual time; the clock then shows its end. Errors: kAborted and kInternal as above.
   absl::Status RunFor(absl::Duration duration);
   // Runs until nothing can happen any more; tasks may be left waiting (see DescribeTasks()).
   //
   // Errors: kAborted and kInternal as above; kDeadlineExceeded when `limit` passes first.
   absl::Status RunUntilQuiescent(absl::Duration limit);
+
+  // Calls `check` after each event and each turn of a host, as long as the world lives, for what must hold at all times.
+  // Its first error ends the run: it is the result of Run...(), with the virtual time.
+  void AfterEachStep(absl::AnyInvocable<absl::Status()> check) { checks_.push_back(std::move(check)); }
+  // The second phase of a test, in which there are no faults any more and all must come right: ends everything that
+  // was injected and everything that was done by name, starts again what was crashed or killed, and waits for `done()`
+  // as RunUntil() does. What had ended by itself stays ended.
+  absl::Status HealAndExpect(absl::Duration within, absl::string_view what, absl::FunctionRef<bool()> done);
 
   // Calls `function` at `instant`, or at once when it is past, between the turns of hosts.
   void At(Instant instant, absl::AnyInvocable<void()> function);
@@ -174,6 +195,28 @@ class World {
   void Inject(const FaultPlan& plan) { injector_->Inject(plan); }
   // Everything that was injected: print it with a failure.
   const FaultPlan& fault_plan() const { return injector_->plan(); }
+
+  // --- By name, at once. ---
+  //
+  // Each name may be a pattern, as for HostsLike(), and CHECKs that it is the name of a host. These concern the hosts
+  // that there are, not those that are added later, and neither end nor are ended by what is injected.
+
+  // Nothing passes between a host of `left` and one of `right`, in either direction.
+  void Partition(const std::vector<std::string>& left, const std::vector<std::string>& right);
+  // Nothing passes from a host of `from` to one of `to`.
+  void PartitionOneWay(const std::vector<std::string>& from, const std::vector<std::string>& to);
+  // Nothing passes between these hosts and all others.
+  void Isolate(absl::string_view name);
+  // What arrives from now on between these hosts, in either direction, waits for Release() and then arrives in this
+  // order: also what is on its way.
+  void Hold(absl::string_view name, absl::string_view other);
+  void Release(absl::string_view name, absl::string_view other);
+  // Ends all of that, on all links; what was held arrives.
+  void Heal();
+  // As the functions of Host, for each.
+  void CrashAll(absl::string_view pattern);
+  void KillAll(absl::string_view pattern);
+  void RestartAll(absl::string_view pattern, absl::Duration delay = absl::ZeroDuration());
 
   // --- What happened ---
 
@@ -201,13 +244,17 @@ class World {
   // For the report of a crash: the time and the host that runs.
   static void WriteWhere(TextWriter write);
 
+  Host& Add(absl::string_view name, HostMain main, Role role);
   std::vector<std::string> HostNames() const;
+  std::vector<Host*> HostsLikeAny(const std::vector<std::string>& patterns) const;
+  // Calls `change` for each pair of different hosts, one of `from` and one of `to`.
+  void ForEachLink(const std::vector<Host*>& from, const std::vector<Host*>& to,
+                   void (Network::*change)(NetworkHost& from, NetworkHost& to));
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
-  template <typename Done>
-  void Run(int64_t until_ns, Done done);
-  // Runs until `done()`; `what` has not happened where the result is an error.
-  template <typename Done>
-  absl::Status RunUntilTrue(Done done, absl::Duration limit, absl::string_view what);
+  void Run(int64_t until_ns, absl::FunctionRef<bool()> done);
+  // Runs until `done()`; `what` says what has not happened where the result is an error.
+  absl::Status RunUntilTrue(absl::FunctionRef<bool()> done, absl::Duration limit, absl::string_view what);
+  void RunChecks();
   // Counts a turn of `process`; false when the world has failed and nothing may run any more.
   bool CountTurn(const Process& process);
   // Fails when too much has happened in next to no time.
@@ -240,6 +287,10 @@ class World {
   bool working_ = false;        // Blocking work runs...
   int64_t slept_ns_ = 0;        // ...and has slept for so long, which its clocks show.
   uint64_t turns_ = 0;
+  std::vector<absl::AnyInvocable<absl::Status()>> checks_;
+  size_t clients_ = 0;
+  size_t clients_done_ = 0;              // Have ended with OK.
+  const Host* failed_client_ = nullptr;  // The first that has ended with an error.
   uint64_t os_random_n_ = 0;  // Draws outside of any host.
   absl::Status failure_;
 };

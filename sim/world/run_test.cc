@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a run ends: roles, predicates, checks after each step, and the phase without faults.
+
+#include <csignal>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tandem/core/async/sleep.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/world/host.h"
+#include "tandem/sim/world/world.h"
+
+namespace tandem::sim {
+namespace {
+
+Task<absl::Status> SleepForever() { co_return co_await SleepUntil(Instant::InfiniteFuture()); }
+
+Task<absl::Status> EndAfter(absl::Duration duration, absl::Status status) {
+  absl::Status slept = co_await Sleep(duration);
+  if (!slept.ok()) co_return slept;
+  co_return status;
+}
+
+HostMain EndsAfter(absl::Duration duration, absl::Status status = absl::OkStatus()) {
+  return [duration, status] { return EndAfter(duration, status); };
+}
+
+class RunTest : public ::testing::Test {
+ protected:
+  Instant At(absl::Duration elapsed) { return Instant() + elapsed; }
+  World world_;
+};
+
+// --- Roles ---
+
+TEST_F(RunTest, TheRunEndsWithTheLastClient) {
+  world_.AddServer("server", &SleepForever);
+  world_.AddClient("quick", EndsAfter(absl::Seconds(1)));
+  world_.AddClient("slow", EndsAfter(absl::Seconds(3)));
+  world_.AddHost("other", EndsAfter(absl::Seconds(2), absl::InternalError("of no account")));
+
+  EXPECT_EQ(world_.RunClients(absl::Seconds(10)), absl::OkStatus());
+  EXPECT_EQ(world_.Now(), At(absl::Seconds(3)));
+}
+
+TEST_F(RunTest, TheFirstClientThatFailsIsTheError) {
+  world_.AddClient("good", EndsAfter(absl::Seconds(1)));
+  world_.AddClient("late", EndsAfter(absl::Seconds(3), absl::InternalError("too late")));
+  world_.AddClient("bad", EndsAfter(absl::Seconds(2), absl::DataLossError("it is gone")));
+
+  EXPECT_EQ(world_.RunClients(absl::Seconds(10)), absl::DataLossError("client bad: it is gone"));
+  EXPECT_EQ(world_.Now(), At(absl::Seconds(2)));
+}
+
+TEST_F(RunTest, ClientsThatDoNotEndAreDescribed) {
+  world_.AddClient("ends", EndsAfter(absl::Seconds(1)));
+  world_.AddClient("patient", EndsAfter(absl::Hours(1)));
+
+  const absl::Status status = world_.RunClients(absl::Seconds(10));
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(absl::StrContains(status.message(), "not all clients have ended within 10s")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "host patient")) << status;
+}
+
+TEST_F(RunTest, AClientThatIsStartedAgainEndsAgain) {
+  Host& client = world_.AddClient("client", EndsAfter(absl::Seconds(2)));
+  EXPECT_EQ(world_.RunClients(absl::Seconds(10)), absl::OkStatus());
+  client.Restart();
+  ASSERT_TRUE(world_.RunFor(absl::Seconds(1)).ok());
+  EXPECT_EQ(world_.RunClients(absl::Seconds(10)), absl::OkStatus());
+  EXPECT_EQ(world_.Now(), At(absl::Seconds(4)));
+}
+
+TEST_F(RunTest, AServerThatFailsFailsTheRun) {
+  world_.AddServer("server", EndsAfter(absl::Seconds(1), absl::UnavailableError("address in use")));
+  world_.AddClient("client", EndsAfter(absl::Seconds(3)));
+
+  const absl::Status expected = absl::UnavailableError("server server has ended at 1.000000000 s: address in use");
+  EXPECT_EQ(world_.RunClients(absl::Seconds(10)), expected);
+  EXPECT_EQ(world_.failure(), expected);
+  EXPECT_EQ(world_.RunFor(absl::Seconds(1)), expected);
+}
+
+TEST_F(RunTest, AServerThatWasToldToStopOrThatStartsAgainHasNotFailed) {
+  Host& stopped = world_.AddServer("stopped", &SleepForever);
+  world_.AddServer("fine", EndsAfter(absl::Seconds(1)));
+  world_.AddServer("again", EndsAfter(absl::Seconds(1), absl::InternalError("broken")))
+      .set_restart_policy(RestartPolicy::kOnFailure);
+  world_.AddClient("client", EndsAfter(absl::Seconds(5)));
+  world_.After(absl::Seconds(2), [&] { stopped.DeliverSignal(SIGTERM); });
+
+  EXPECT_EQ(world_.RunClients(absl::Seconds(10)), absl::OkStatus());
+  EXPECT_EQ(stopped.status()->code(), absl::StatusCode::kCancelled);
+}
+
+// --- Predicates and checks ---
+
+TEST_F(RunTest, RunUntilSaysWhatHasNotHappened) {
+  world_.AddHost("host", EndsAfter(absl::Seconds(5)));
+  bool happened = false;
+  world_.After(absl::Seconds(1), [&] { happened = true; });
+  EXPECT_EQ(world_.RunUntil("it happens", [&] { return happened; }, absl::Seconds(2)), absl::OkStatus());
+  EXPECT_EQ(world_.Now(), At(absl::Seconds(1)));
+
+  const absl::Status late = world_.RunUntil("a leader is elected", [] { return false; }, absl::Seconds(2));
+  EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(absl::StrContains(late.message(), "\"a leader is elected\" has not happened within 2s")) << late;
+  const absl::Status stuck = world_.RunUntil("a leader is elected", [] { return false; }, absl::Hours(2));
+  EXPECT_EQ(stuck.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(stuck.message(), "stuck: \"a leader is elected\" has not happened")) << stuck;
+}
+
+TEST_F(RunTest, AfterEachStepSeesEveryStepAndEndsTheRun) {
+  world_.AddHost("host", EndsAfter(absl::Seconds(5)));
+  int events = 0;
+  uint64_t steps = 0;
+  for (int second = 1; second <= 3; ++second) world_.After(absl::Seconds(second), [&] { ++events; });
+  world_.AfterEachStep([&] {
+    ++steps;
+    return events < 2 ? absl::OkStatus() : absl::DataLossError("two at once");
+  });
+
+  const absl::Status expected = absl::DataLossError("a check after each step, at 2.000000000 s: two at once");
+  EXPECT_EQ(world_.RunFor(absl::Seconds(10)), expected);
+  EXPECT_EQ(world_.failure(), expected);
+  EXPECT_EQ(events, 2);
+  EXPECT_GE(steps, 4u);  // The start of the host, its first turn, two callbacks.
+}
+
+// --- Two phases ---
+
+TEST_F(RunTest, HealAndExpectEndsAllFaultsAndStartsWhatIsDown) {
+  Host& a = world_.AddHost("a", &SleepForever);
+  Host& b = world_.AddHost("b", &SleepForever);
+  Host& c = world_.AddHost("c", &SleepForever);
+  Host& d = world_.AddHost("d", &SleepForever);
+  Host& ended = world_.AddHost("ended", EndsAfter(absl::Milliseconds(1)));
+  world_.Inject(
+      *FaultPlan::Parse("crash a from 1s to 100s\nkill b from 1s to 100s\npause d from 1s to 100s\n"
+                        "partition a b from 1s to 100s\nloss * * from 1s to 100s strength 1000000\n"
+                        "short-reads a from 1s to 100s strength 1000000\nkill a from 5s to 100s\n"));
+  world_.Partition({"c"}, {"d"});
+  world_.Hold("c", "a");
+  ASSERT_TRUE(world_.RunFor(absl::Seconds(2)).ok());
+  c.Crash();
+  d.DeliverSignal(SIGSTOP);
+
+  const auto all_run = [&] { return a.alive() && b.alive() && c.alive() && d.alive() && !d.paused(); };
+  EXPECT_FALSE(all_run());
+  EXPECT_EQ(world_.HealAndExpect(absl::Seconds(1), "all run", all_run), absl::OkStatus());
+
+  Network& network = world_.network();
+  EXPECT_FALSE(network.blocked(a.stack(), b.stack()));
+  EXPECT_TRUE(network.conditions(a.stack(), b.stack()).loss.is_never());
+  EXPECT_TRUE(a.stack().faults().short_read.is_never());
+  EXPECT_FALSE(c.stack().LinkTo(d.stack()).cut());
+  EXPECT_FALSE(c.stack().LinkTo(a.stack()).holds());
+  EXPECT_EQ(ended.restarts(), 0u);
+  ASSERT_TRUE(world_.RunFor(absl::Seconds(10)).ok());  // What would have begun at 5 s does not.
+  EXPECT_TRUE(all_run());
+  EXPECT_EQ(a.restarts(), 1u);
+}
+
+TEST_F(RunTest, HealAndExpectFailsWhenItDoesNotComeRight) {
+  world_.AddHost("a", &SleepForever);
+  const absl::Status status = world_.HealAndExpect(absl::Seconds(1), "it is well", [] { return false; });
+  EXPECT_TRUE(absl::StrContains(status.message(), "\"it is well\" has not happened")) << status;
+}
+
+}  // namespace
+}  // namespace tandem::sim
