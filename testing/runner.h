@@ -19,7 +19,7 @@ namespace tandem::testing {
 
 struct SeedOptions {
   uint64_t seed = 1;
-  uint64_t max_events = 0;
+  uint64_t max_events = 0;     // 0: as the test says.
   int trace_fd = -1;           // Where to write the trace, one event per line; -1 for no trace.
   bool trace_records = false;  // Whether the trace is for comparing two runs rather than for people.
   bool all_faults = false;     // Whether a failure shows its whole plan of faults, or a screen of it.

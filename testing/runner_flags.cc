@@ -48,7 +48,7 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
       {"default_seeds", "N", "as --seeds, if neither --seeds nor TANDEM_SEEDS says otherwise", &parsed.default_seeds, 0,
        kMaxSeeds},
       {"seed_start", "S", "the first seed (1)", &flags.seed_start},
-      {"max_events", "N", "a seed with more events has failed as a livelock (10000000)", &flags.max_events, 1},
+      {"max_events", "N", "a seed with more events has failed as a livelock (as the test says)", &flags.max_events, 1},
       {"wall_limit_s", "S", "a seed that takes longer in real time has failed (60; 600 under a sanitizer)",
        &flags.wall_limit_s, 1, 1'000'000},
       {"jobs", "N", "seeds that run at the same time (one per processor)", &flags.jobs, 1, kMaxSlots},

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -119,7 +120,7 @@ std::string DescribeException(const sim::World& world, absl::string_view text) {
 }
 
 // Runs `body`; returns the text of the exception that it threw, empty if it threw none.
-std::string TextOfException(sim::World& world, void (*body)(sim::World& world)) {
+std::string TextOfException(sim::World& world, absl::FunctionRef<void(sim::World& world)> body) {
   std::string text;
   try {
     body(world);
@@ -134,11 +135,12 @@ std::string TextOfException(sim::World& world, void (*body)(sim::World& world)) 
 
 }  // namespace
 
-SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world)) {
+SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_options,
+                      absl::FunctionRef<void(sim::World& world)> body) {
   DescriptorTrace trace(options.trace_fd,
                         options.trace_records ? sim::TraceText::Detail::kRecords : sim::TraceText::Detail::kEvents);
-  sim::WorldOptions world_options;
-  world_options.set_seed(options.seed).set_max_events(options.max_events);
+  world_options.set_seed(options.seed);
+  if (options.max_events != 0) world_options.set_max_events(options.max_events);
   if (options.trace_fd >= 0) world_options.set_trace_sink(&trace);
   sim::World world(world_options);
   const sim::LogLines log([&world] {
@@ -160,6 +162,12 @@ SeedResult RunInWorld(const SeedOptions& options, void (*body)(sim::World& world
   result.digest_low = digest.low;
   result.events = world.events();
   return result;
+}
+
+void SimFixture::RunTest() {
+  SetUp();
+  if (!::testing::Test::HasFatalFailure()) TestBody();
+  TearDown();
 }
 
 }  // namespace tandem::testing

@@ -170,6 +170,25 @@ class ThisScopeAwaiter {
   CancelScope& scope_;
 };
 
+// Gives a coroutine the T of its Task<T>, as a type, without suspending: `co_await ThisResult{}` is a
+// std::type_identity<T>. For macros that return from whatever they are in.
+struct ThisResult {};
+
+template <typename Promise>
+struct ResultOf;
+template <typename T>
+struct ResultOf<TaskPromise<T>> {
+  using type = T;
+};
+
+template <typename T>
+class ThisResultAwaiter {
+ public:
+  bool await_ready() { return true; }
+  void await_suspend(std::coroutine_handle<>) {}
+  std::type_identity<T> await_resume() { return {}; }
+};
+
 // Adds `co_await` for tasks and leaf operations to a promise. Awaiters are returned by value: g++ 12 copies an awaiter
 // that await_transform returns by reference.
 template <typename Derived>
@@ -194,6 +213,7 @@ class Awaits {
     return LeafAwaiter(OperationOf(call), Here());
   }
   auto await_transform(ThisScope) { return ThisScopeAwaiter(*Here().scope); }
+  auto await_transform(ThisResult) { return ThisResultAwaiter<typename ResultOf<Derived>::type>(); }
   // What is refused.
   template <typename T>
   auto await_transform(Task<T>& task) {

@@ -49,8 +49,7 @@ std::vector<Host*> World::HostsLike(absl::string_view pattern) const {
   for (const std::unique_ptr<Host>& host : hosts_) {
     if (Matches(pattern, host->name())) matching.push_back(host.get());
   }
-  CHECK(!matching.empty()) << "no host is called " << pattern
-                           << "; there are: " << absl::StrJoin(HostNames(), ", ");
+  CHECK(!matching.empty()) << "no host is called " << pattern << "; there are: " << absl::StrJoin(HostNames(), ", ");
   return matching;
 }
 

@@ -117,6 +117,18 @@ TEST(ProcessTest, YieldingBesideManyConnectionsIsNoLivelock) {
   EXPECT_LT(world.events(), 500'000u + 20u * pings + 10'000u);
 }
 
+TEST(ProcessTest, TenMinutesOfManyConnectionsAreNoLivelock) {
+  World world;
+  uint64_t pings = 0;
+  world.AddHost("server", &Serve);
+  world.AddHost("client", [&pings] { return PingOnManyConnections(100, &pings); });
+
+  ASSERT_TRUE(world.RunFor(absl::Milliseconds(100)).ok());
+
+  EXPECT_GT(pings, 10'000u);
+  EXPECT_LT(world.events() * 6000, WorldOptions().max_events());
+}
+
 TEST(ProcessTest, YieldingForEverIsALivelockBesideOthersToo) {
   World world;
   uint64_t pings = 0;

@@ -63,7 +63,8 @@ class WorldOptions {
     seed_ = seed;
     return *this;
   }
-  // After so many events and turns of hosts the run ends as a livelock.
+  // After so many events and turns of hosts the run ends as a livelock. The default is more than ten minutes of a
+  // hundred busy connections need.
   uint64_t max_events() const { return max_events_; }
   WorldOptions& set_max_events(uint64_t count) {
     max_events_ = count;
@@ -84,7 +85,7 @@ class WorldOptions {
 
  private:
   uint64_t seed_ = 1;
-  uint64_t max_events_ = 1'000'000'000;
+  uint64_t max_events_ = 10'000'000'000;
   std::optional<ScheduleKind> schedule_;
   TraceSink* trace_sink_ = nullptr;
 };
@@ -175,8 +176,8 @@ class World {
   // Errors: kAborted and kInternal as above; kDeadlineExceeded when `limit` passes first.
   absl::Status RunUntilQuiescent(absl::Duration limit);
 
-  // Calls `check` after each event and each turn of a host, as long as the world lives, for what must hold at all times.
-  // Its first error ends the run: it is the result of Run...(), with the virtual time.
+  // Calls `check` after each event and each turn of a host, as long as the world lives, for what must hold at all
+  // times. Its first error ends the run: it is the result of Run...(), with the virtual time.
   void AfterEachStep(absl::AnyInvocable<absl::Status()> check) { checks_.push_back(std::move(check)); }
   // The second phase of a test, in which there are no faults any more and all must come right: ends everything that
   // was injected and everything that was done by name, starts again what was crashed or killed, and waits for `done()`
@@ -291,7 +292,7 @@ class World {
   size_t clients_ = 0;
   size_t clients_done_ = 0;              // Have ended with OK.
   const Host* failed_client_ = nullptr;  // The first that has ended with an error.
-  uint64_t os_random_n_ = 0;  // Draws outside of any host.
+  uint64_t os_random_n_ = 0;             // Draws outside of any host.
   absl::Status failure_;
 };
 
