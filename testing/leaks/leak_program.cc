@@ -288,7 +288,13 @@ LEAK(TemporaryFile, {
   std::array<char, 32> name = {"/tmp/leakXXXXXX"};
   return Number(mkstemp(name.data()));
 });
-LEAK(UnnamedFile, { return Number(tmpfile() != nullptr); });
+LEAK(UnnamedFile, {
+  FILE* const file = tmpfile();
+  EXPECT_NE(file, nullptr);
+  const int descriptor = fileno(file);
+  fclose(file);
+  return Number(descriptor);
+});
 LEAK(FileForAllSeeds, {
   std::ofstream file("/tmp/tandem_leak", std::ios::app);
   file << "x";

@@ -12,7 +12,7 @@ NAME, SERVED, DIGEST, NOTHING = "at the call, by name", "served by the world", "
 EXPECTED = {
     SERVED: ["Hostname", "Uname", "ProcessId", "ThreadIdByNumber", "Processors", "ProcessorThatRuns", "Memory",
              "SystemClock", "ProcessorTime", "RandomDevice", "SeedlessGenerator", "SeedlessGenerator48", "FileOfASeed",
-             "CallersVariable"],
+             "CallersVariable", "UnnamedFile"],
     DIGEST: ["TimeZone", "RandomBytesOfTheProgram", "Language", "UninitializedHeap", "UninitializedStack", "HeapAddress",
              "HashOrder"],
 }

@@ -7,6 +7,8 @@
 #undef _FORTIFY_SOURCE
 #undef _FILE_OFFSET_BITS
 
+#include "tandem/sim/process/interpose/files.h"
+
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,14 +60,18 @@ bool DescribesMachine(absl::string_view path) {
          !absl::StartsWith(path, "/proc/self/fd/");
 }
 
+bool IsBelow(absl::string_view path, const char* folder) {
+  return absl::StartsWith(path, folder) && absl::StartsWith(path.substr(strlen(folder)), "/") &&
+         !absl::StrContains(path, "/../");
+}
+
 // Without TEST_TMPDIR, in a plain main, the program writes where it likes.
 bool MayWrite(absl::string_view path) {
   const char* const folder = getenv("TEST_TMPDIR");
-  if (folder == nullptr) return true;
-  if (path == "/dev/null" || absl::StartsWith(path, "/dev/std") || absl::StartsWith(path, "/proc/self/fd/"))
-    return true;
-  return absl::StartsWith(path, folder) && !absl::StrContains(path, "/../") &&
-         absl::StartsWith(path.substr(strlen(folder)), "/");
+  if (folder == nullptr || IsBelow(path, folder) || path == "/dev/null") return true;
+  if (absl::StartsWith(path, "/dev/std") || absl::StartsWith(path, "/proc/self/fd/")) return true;
+  const char* const outputs = getenv("TEST_UNDECLARED_OUTPUTS_DIR");  // What Bazel keeps of a test.
+  return outputs != nullptr && IsBelow(path, outputs);
 }
 
 [[noreturn]] void FailByPath(const char* name, const char* path, const char* instead) {
@@ -81,7 +87,7 @@ void InterceptOpen(Served call, const char* name, int directory, const char* pat
   if (mode != Mode::kWorld) return;
   if (DescribesMachine(path)) FailByPath(name, path, kDescribesMachine);
   // A relative path is taken for one of the caller's folder.
-  if (writes && !MayWrite(path)) FailByPath(name, path, kBelowTestFolder);
+  if (writes) CheckMayWrite(name, path);
 }
 
 bool Writes(int flags) { return (flags & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)) != 0; }
@@ -91,12 +97,6 @@ const char* WithMachinesThread(const char* path) {
   constexpr absl::string_view kTask = "/proc/self/task/";
   if (path == nullptr || !IsInWorld() || !absl::StartsWith(path, kTask) || !absl::EndsWith(path, "/maps")) return path;
   return "/proc/self/maps";
-}
-
-int Open(Served call, const char* name, int directory, const char* path, int flags, mode_t mode) {
-  path = WithMachinesThread(path);
-  InterceptOpen(call, name, directory, path, Writes(flags));
-  return static_cast<int>(AskMachine(SYS_openat, directory, path, flags, mode));
 }
 
 bool ModeWrites(const char* mode) { return strpbrk(mode, "wa+") != nullptr; }
@@ -114,6 +114,17 @@ FILE* ReopenStream(Served call, const char* path, const char* mode, FILE* stream
 }
 
 }  // namespace
+
+int Open(Served call, const char* name, int directory, const char* path, int flags, mode_t mode) {
+  path = WithMachinesThread(path);
+  InterceptOpen(call, name, directory, path, Writes(flags));
+  return static_cast<int>(AskMachine(SYS_openat, directory, path, flags, mode));
+}
+
+void CheckMayWrite(const char* name, const char* path) {
+  if (!MayWrite(path)) FailByPath(name, path, kBelowTestFolder);
+}
+
 }  // namespace tandem::sim::interpose
 
 using ::tandem::sim::interpose::Open;

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -259,8 +260,49 @@ TEST(FileTest, ReadsAndWritesWhatIsOfTheSeed) {
   std::ifstream(path) >> content;
   EXPECT_EQ(content, "content");
   EXPECT_TRUE(std::ofstream("/dev/null").is_open());
+  if (const char* const outputs = getenv("TEST_UNDECLARED_OUTPUTS_DIR")) {
+    EXPECT_TRUE(std::ofstream(std::string(outputs) + "/written_in_a_world").is_open());
+  }
   EXPECT_TRUE(std::ifstream("/proc/self/maps").is_open());
   EXPECT_TRUE(std::ifstream("/etc/passwd").is_open());
+}
+
+TEST(FileTest, TemporaryFilesHaveDrawnNames) {
+  const HostWorld world;  // Draws a 4 each time.
+  std::string path = TestFolder() + "/aXXXXXX.txt";
+  std::string folder = TestFolder() + "/bXXXXXX";
+
+  const int file = mkstemps(path.data(), 4);
+  EXPECT_GE(file, 0);
+  EXPECT_EQ(path, TestFolder() + "/aeaaaaa.txt");
+  EXPECT_NE(mkdtemp(folder.data()), nullptr);
+  EXPECT_EQ(folder, TestFolder() + "/beaaaaa");
+  std::string same = TestFolder() + "/bXXXXXX";
+  EXPECT_EQ(mkdtemp(same.data()), nullptr);
+  EXPECT_EQ(errno, EEXIST);
+  std::string bad = TestFolder() + "/XXXX";
+  EXPECT_EQ(mkstemp(bad.data()), -1);
+  EXPECT_EQ(errno, EINVAL);
+  FILE* const unnamed = tmpfile();
+  ASSERT_NE(unnamed, nullptr);
+  EXPECT_EQ(fputs("x", unnamed), 1);
+  fclose(unnamed);
+  close(file);
+  unlink(path.c_str());
+  rmdir(folder.c_str());
+}
+
+TEST(FileTest, TemporaryFilesAreTheMachinesOutsideOfAWorld) {
+  UseRealMachine();
+  std::string path = TestFolder() + "/cXXXXXX";
+  const int file = mkstemp(path.data());
+  EXPECT_GE(file, 0);
+  EXPECT_EQ(path.find('X'), std::string::npos);
+  close(file);
+  unlink(path.c_str());
+  FILE* const unnamed = tmpfile();
+  ASSERT_NE(unnamed, nullptr);
+  fclose(unnamed);
 }
 
 TEST(FileDeathTest, WhatDescribesTheMachineOrStaysBehindEndsTheSeed) {

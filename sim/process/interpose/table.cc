@@ -75,6 +75,8 @@ constexpr char kFiles[] =
     "reading is the machine's, but of /dev/random, /proc and /sys; writing below TEST_TMPDIR, of which each "
     "seed has its own";
 constexpr char kNameFiles[] = "names of the machine; name the file yourself, below TEST_TMPDIR";
+constexpr char kDrawnName[] = "the name is drawn from the stream of the host; below TEST_TMPDIR";
+constexpr char kUnnamed[] = "in memory; nothing of it can be seen from outside";
 constexpr char kFullPaths[] = "the folder is the caller's; use full paths, of TEST_TMPDIR or TEST_SRCDIR";
 constexpr char kFolderOrder[] = "the order of a folder is the file system's; keep the names of the files yourself";
 constexpr char kContents[] =
