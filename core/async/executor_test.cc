@@ -387,6 +387,34 @@ TEST(ExecutorTest, ATaskIsHeldForABoundedNumberOfSteps) {
   EXPECT_LE(spins, Executor::kHoldsMax + 2);
 }
 
+TEST(ExecutorTest, AtAStopMainGoesOnLastWhateverThePolicySays) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    FakeShard shard;
+    HashPolicy policy(seed);
+    shard.shard().set_schedule_policy(&policy);
+    Log log;
+    shard.Start([](Log* log) -> Task<void> {
+      auto clean_up = [](Log* log) -> Task<void> {
+        static_cast<void>(co_await Sleep(absl::InfiniteDuration()));
+        static_cast<void>(co_await Shield(absl::Seconds(1), []() -> Task<absl::Status> {
+          absl::Status status;
+          for (int i = 0; i < 5; ++i) status = co_await Yield();
+          co_return status;
+        }()));
+        log->push_back("other");
+      };
+      for (int i = 0; i < 3; ++i) Spawn(clean_up, log);
+      static_cast<void>(co_await Sleep(absl::InfiniteDuration()));
+      log->push_back("main");
+    }(&log));
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(shard.shard().Turn(Instant::InfinitePast()));
+    shard.shard().RequestStop();
+    EXPECT_TRUE(shard.RunUntilEnd());
+    EXPECT_EQ(log, (Log{"other", "other", "other", "main"})) << seed;
+    shard.Drain();
+  }
+}
+
 TEST(ExecutorTest, ACrashForgetsTasksThatAreHeld) {
   FakeShard shard;
   HashPolicy policy(1);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The algorithms behind MakeSchedule().
+//
+// The rank of a task comes of its own draws and, but for the delays, of its own steps, so that more tasks beside them
+// leave the order of two tasks that do not wait for each other as it was.
 
 #ifndef TANDEM_SIM_SCHEDULE_POLICIES_H_
 #define TANDEM_SIM_SCHEDULE_POLICIES_H_
