@@ -15,7 +15,7 @@
 // Tests that share a cluster have a fixture, a class from SimFixture (below), as googletest's TEST_F; and those that
 // are run for several values have one from SimFixtureWithParam:
 //
-//   class RaftTest : public testing::SimFixtureWithParam<int> {
+//   class RaftTest : public tandem::testing::SimFixtureWithParam<int> {
 //    protected:
 //     RaftTest() { for (int i = 0; i < GetParam(); ++i) AddServer(i); }
 //   };

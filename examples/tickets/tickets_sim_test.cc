@@ -2,6 +2,7 @@
 //
 // Offices and clients on a simulated network, under faults of the seed's choice and under a plan of one's own.
 
+#include <csignal>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/world.h"
+#include "tandem/testing/co_assert.h"
 #include "tandem/testing/sim_test.h"
 #include "tandem/testing/status_matchers.h"
 
@@ -56,16 +58,15 @@ Task<absl::Status> RunClient(std::string who, std::vector<std::string> offices, 
 SIM_TEST(Tickets, NoTicketTwice) {
   const std::vector<std::string> offices = {"north:7410", "south:7410", "west:7410"};
   for (std::string name : {"north", "south", "west"}) {
-    world.AddHost(name, [name] { return RunOffice(name); });
+    world.AddServer(name, [name] { return RunOffice(name); });
   }
   Given given;
-  std::vector<sim::Host*> clients;
   for (std::string name : {"ann", "bob"}) {
-    clients.push_back(&world.AddHost(name, [&, name] { return RunClient(name, offices, &given); }));
+    world.AddClient(name, [&, name] { return RunClient(name, offices, &given); });
   }
   world.Inject(sim::Faults::All().Spare("ann").Spare("bob"));  // Offices crash, clients do not.
 
-  for (sim::Host* client : clients) EXPECT_OK(world.RunUntilDone(*client, absl::Minutes(10)));
+  EXPECT_OK(world.RunClients(absl::Minutes(10)));
 }
 // [end]
 
@@ -88,6 +89,76 @@ SIM_TEST(Tickets, OneOfficeIsEnough) {
   north.Restart(absl::Seconds(5));
   EXPECT_OK(world.RunUntilDone(ann, absl::Minutes(10)));
   EXPECT_EQ(north.restarts(), 1u);
+}
+// [end]
+
+// [OutageTest]
+// What both tests have: two offices that a supervisor starts again when they fail, and a client.
+class OutageTest : public tandem::testing::SimFixture {
+ public:
+  static sim::WorldOptions Options() { return sim::WorldOptions().set_max_events(2'000'000); }
+
+ protected:
+  OutageTest() {
+    for (std::string name : {"office-1", "office-2"}) {
+      world.AddServer(name, [name] { return RunOffice(name); }).set_restart_policy(sim::RestartPolicy::kOnFailure);
+    }
+    world.AddClient("ann", [this] { return RunClient("ann", {"office-1:7410", "office-2:7410"}, &given_); });
+    // Holds at all times: a ticket is of one of the offices.
+    world.AfterEachStep([this]() -> absl::Status {
+      if (given_.empty() || given_.begin()->starts_with("office-")) return absl::OkStatus();
+      return absl::DataLossError(*given_.begin());
+    });
+  }
+
+  Given given_;
+};
+
+SIM_TEST_F(OutageTest, ComesRightWhenAllIsWellAgain) {
+  world.Inject(sim::Faults::All().Spare("ann"));
+  world.Partition({"ann"}, {"office-*"});
+  EXPECT_OK(world.RunFor(absl::Seconds(10)));
+  world.CrashAll("office-*");
+  EXPECT_OK(world.RunFor(absl::Seconds(5)));
+
+  const size_t before = given_.size();
+  EXPECT_OK(world.HealAndExpect(absl::Seconds(30), "ann gets a ticket", [&] { return given_.size() > before; }));
+  EXPECT_OK(world.RunClients(absl::Minutes(10)));
+}
+
+SIM_TEST_F(OutageTest, SurvivesAnUpgradeOfOneOfficeAfterTheOther) {
+  for (sim::Host* office : world.HostsLike("office-*")) {
+    EXPECT_OK(world.RunFor(absl::Seconds(5)));
+    office->set_main([] { return RunOffice("office-new"); });
+    office->DeliverSignal(SIGTERM);
+    office->Restart();  // When the old one has drained.
+    EXPECT_OK(world.RunUntil("the new one runs", [&] { return office->restarts() == 1; }, absl::Seconds(20)));
+  }
+  EXPECT_OK(world.RunClients(absl::Minutes(10)));
+}
+// [end]
+
+// [DelayTest]
+// One office, whose answers are held back for so many seconds: Take() has given up by then, or not yet.
+class DelayTest : public tandem::testing::SimFixtureWithParam<int> {};
+
+Task<absl::Status> TakeOne(size_t* taken) {
+  CO_ASSERT_OK_AND_ASSIGN(const std::string ticket, co_await Take("ann", {"north:7410"}));
+  CO_ASSERT_THAT(ticket, ::testing::StartsWith("north-"));
+  ++*taken;
+  co_return absl::OkStatus();
+}
+
+SIM_TEST_P(DelayTest, AnAnswerThatIsNotTooLateCounts, 0, 1) {
+  size_t taken = 0;
+  world.AddServer("north", [] { return RunOffice("north"); });
+  world.AddClient("ann", [&] { return TakeOne(&taken); });
+  world.Hold("north", "ann");
+  EXPECT_OK(world.RunFor(absl::Seconds(GetParam())));
+  world.Release("north", "ann");
+
+  EXPECT_OK(world.RunClients(absl::Minutes(1)));
+  EXPECT_EQ(taken, 1u);
 }
 // [end]
 

@@ -113,6 +113,8 @@ bool World::CountTurn(const Process& process) {
     FailAsLivelock(absl::StrCat(kTurnsInARowMax, " turns of host ", process.name(),
                                 ", which always has something to do (what a loop waits for needs a Sleep(), not a "
                                 "Yield(); and calls that are cancelled end at once: look at their Status)"));
+  } else {
+    LookForLivelock();
   }
   return !failed();
 }

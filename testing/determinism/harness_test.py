@@ -120,7 +120,7 @@ class OneBadSeed(unittest.TestCase):
 
     def test_livelock_names_what_ran(self):
         failure = self.run_case("Livelocks")
-        self.assert_lines(failure.message, "livelock: 100000 events and turns of hosts, and next to no time has passed", "host spinner",
+        self.assert_lines(failure.message, "livelock: 2000000 turns of host spinner, which always has something to do", "host spinner",
                           "waits for: its turn to run", r"broken_program.cc:\d+ in [^\n]*SpinPolitely")
         self.assertNotIn("bystander", failure.message)
         self.assertEqual(failure.message.count("livelock"), 1)
