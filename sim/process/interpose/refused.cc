@@ -145,25 +145,26 @@ tandem_gate:
 )");
 
 // The definition of a refused call, and what it is about.
-#define TANDEM_REFUSED(symbol, family, instead)                                                                      \
-  extern "C" void tandem_interceptor_of_##symbol() asm("__interceptor_" #symbol) __attribute__((weak));              \
-  extern "C"                                                                                                         \
-      __attribute__((visibility("hidden"), used)) constinit tandem::sim::interpose::Refused tandem_refused_##symbol{ \
-          #symbol, &tandem_interceptor_of_##symbol, nullptr};                                                        \
-  asm("  .pushsection .text\n"                                                                                       \
-      "  .globl " #symbol                                                                                            \
-      "\n"                                                                                                           \
-      "  .type " #symbol ", @function\n" #symbol                                                                     \
-      ":\n"                                                                                                          \
-      "  .cfi_startproc\n"                                                                                           \
-      "  endbr64\n"                                                                                                  \
-      "  pushq %rax\n"                                                                                               \
-      "  .cfi_adjust_cfa_offset 8\n"                                                                                 \
-      "  leaq tandem_refused_" #symbol                                                                               \
-      "(%rip), %r11\n"                                                                                               \
-      "  jmp tandem_gate\n"                                                                                          \
-      "  .cfi_endproc\n"                                                                                             \
-      "  .size " #symbol ", . - " #symbol                                                                            \
-      "\n"                                                                                                           \
+#define TANDEM_REFUSED(symbol, family, instead)                                                                  \
+  extern "C" void tandem_interceptor_of_##symbol() asm("__interceptor_" #symbol) __attribute__((weak));          \
+  extern "C" {                                                                                                   \
+  __attribute__((visibility("hidden"), used)) constinit tandem::sim::interpose::Refused tandem_refused_##symbol{ \
+      #symbol, &tandem_interceptor_of_##symbol, nullptr};                                                        \
+  }                                                                                                              \
+  asm("  .pushsection .text\n"                                                                                   \
+      "  .globl " #symbol                                                                                        \
+      "\n"                                                                                                       \
+      "  .type " #symbol ", @function\n" #symbol                                                                 \
+      ":\n"                                                                                                      \
+      "  .cfi_startproc\n"                                                                                       \
+      "  endbr64\n"                                                                                              \
+      "  pushq %rax\n"                                                                                           \
+      "  .cfi_adjust_cfa_offset 8\n"                                                                             \
+      "  leaq tandem_refused_" #symbol                                                                           \
+      "(%rip), %r11\n"                                                                                           \
+      "  jmp tandem_gate\n"                                                                                      \
+      "  .cfi_endproc\n"                                                                                         \
+      "  .size " #symbol ", . - " #symbol                                                                        \
+      "\n"                                                                                                       \
       "  .popsection\n");
 #include "tandem/sim/process/interpose/symbols.inc"
