@@ -101,6 +101,12 @@ void FaultInjector::EndAll() {
     fault->Cancel();
     if (fault->holds()) End(*fault);
   }
+  Network& network = world_.network();
+  for (size_t from = 0; from < network.host_count(); ++from) {
+    for (size_t to = 0; to < network.host_count(); ++to) {
+      if (from != to) network.Clog(network.host(from), network.host(to), network.now_ns());
+    }
+  }
 }
 
 void FaultInjector::Begin(Fault& fault) {

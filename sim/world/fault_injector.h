@@ -34,8 +34,8 @@ class FaultInjector {
 
   // Adds the entries of `plan`; those whose time is past begin at once. CHECKs that they name hosts that exist.
   void Inject(const FaultPlan& plan);
-  // Ends what holds, and begins nothing more of what was injected. What a clog has held back still comes at its end.
-  // Hosts that are stopped stay so: see Host::EndStops().
+  // Ends what holds, and begins nothing more of what was injected. What a clog has held back still comes at its end,
+  // and what is sent later on the same connections not before. Hosts that are stopped stay so: see Host::EndStops().
   void EndAll();
   // Everything that was injected.
   const FaultPlan& plan() const { return plan_; }

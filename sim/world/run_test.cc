@@ -143,7 +143,7 @@ TEST_F(RunTest, HealAndExpectEndsAllFaultsAndStartsWhatIsDown) {
   Host& ended = world_.AddHost("ended", EndsAfter(absl::Milliseconds(1)));
   world_.Inject(
       *FaultPlan::Parse("crash a from 1s to 100s\nkill b from 1s to 100s\npause d from 1s to 100s\n"
-                        "partition a b from 1s to 100s\nloss * * from 1s to 100s strength 1000000\n"
+                        "partition a b from 1s to 100s\nclog b c from 1s to 100s\nloss * * from 1s to 100s strength 1000000\n"
                         "short-reads a from 1s to 100s strength 1000000\nkill a from 5s to 100s\n"));
   world_.Partition({"c"}, {"d"});
   world_.Hold("c", "a");
@@ -158,6 +158,7 @@ TEST_F(RunTest, HealAndExpectEndsAllFaultsAndStartsWhatIsDown) {
   Network& network = world_.network();
   EXPECT_FALSE(network.blocked(a.stack(), b.stack()));
   EXPECT_TRUE(network.conditions(a.stack(), b.stack()).loss.is_never());
+  EXPECT_LE(b.stack().LinkTo(c.stack()).clogged_until_ns(), world_.Now().nanoseconds());
   EXPECT_TRUE(a.stack().faults().short_read.is_never());
   EXPECT_FALSE(c.stack().LinkTo(d.stack()).cut());
   EXPECT_FALSE(c.stack().LinkTo(a.stack()).holds());
