@@ -153,13 +153,19 @@ int64_t Process::paused_until_ns() const {
   return paused_ ? host_.paused_until_ns() : -1;
 }
 
+void Process::StopBySignal(bool stopped) {
+  host_.BetweenTurns([&host = host_, stopped] {
+    if (host.alive()) host.process_->SetStoppedBySignal(stopped);
+  });
+}
+
 void Process::DeliverSignal(int signal) {
-  if (signal == SIGCONT) SetStoppedBySignal(false);
+  if (signal == SIGCONT) StopBySignal(false);
   if (signal == SIGCONT && ends_when_continued_) return host_.Kill();
   if (signal == SIGTERM || signal == SIGINT) told_to_stop_ = true;  // Which it sees in its next turn.
   const bool is_for_the_program = signal != SIGKILL && signal != SIGSTOP && reactor_->DeliverSignal(signal);
   if (is_for_the_program || IsAmong(kIgnoredSignals, signal)) return;
-  if (IsAmong(kStopSignals, signal)) return SetStoppedBySignal(true);
+  if (IsAmong(kStopSignals, signal)) return StopBySignal(true);
   if (stopped_by_signal_ && signal != SIGKILL) {
     ends_when_continued_ = true;
     return;

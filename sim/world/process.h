@@ -82,6 +82,8 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   // It stands still, or goes on. Two reasons may hold at once.
   void SetPaused(bool paused);
   void SetStoppedBySignal(bool stopped);
+  // The same, when no task runs.
+  void StopBySignal(bool stopped);
   bool paused() const { return paused_ || stopped_by_signal_; }
   void DeliverSignal(int signal);
   void SetWallOffset(int64_t offset_ns) { reactor_->set_wall_offset_ns(offset_ns); }

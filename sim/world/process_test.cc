@@ -337,6 +337,25 @@ TEST(ProcessTest, AStopSignalStopsAndSigcontContinues) {
   }
 }
 
+Task<absl::Status> StopSelf(std::vector<Instant>* times) {
+  World::Current()->FindHost("a")->DeliverSignal(SIGSTOP);
+  times->push_back(Now());  // It finishes its turn.
+  absl::Status slept = co_await Sleep(absl::Milliseconds(100));
+  times->push_back(Now());
+  co_return slept;
+}
+
+TEST(ProcessTest, AProcessThatStopsItselfFinishesItsTurn) {
+  World world;
+  std::vector<Instant> times;
+  Host& host = world.AddHost("a", [&times] { return StopSelf(&times); });
+  ASSERT_TRUE(world.RunFor(absl::Milliseconds(500)).ok());
+  EXPECT_TRUE(host.paused());
+  host.DeliverSignal(SIGCONT);
+  EXPECT_EQ(world.RunUntilDone(host, absl::Seconds(1)), absl::OkStatus());
+  EXPECT_EQ(times, (std::vector<Instant>{Instant(), Instant() + absl::Milliseconds(500)}));
+}
+
 TEST(ProcessTest, AStoppedProcessDiesOfSigkillAtOnceAndOfOthersWhenItGoesOn) {
   World world;
   Host& killed = world.AddHost("killed", &SleepForever);

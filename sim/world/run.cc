@@ -69,7 +69,7 @@ absl::Status World::RunUntil(absl::string_view what, absl::FunctionRef<bool()> d
 absl::Status World::RunClients(absl::Duration limit) {
   CHECK_GT(clients_, 0u) << "no client was added";
   const auto done = [this] { return failed_client_ != nullptr || clients_done_ == clients_; };
-  const absl::Status ran = RunUntilTrue(done, limit, "not all clients have ended");
+  absl::Status ran = RunUntilTrue(done, limit, "not all clients have ended");
   if (!ran.ok() || failed_client_ == nullptr) return ran;
   const absl::Status& status = *failed_client_->status();
   return absl::Status(status.code(), absl::StrCat("client ", failed_client_->name(), ": ", status.message()));

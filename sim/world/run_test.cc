@@ -141,10 +141,10 @@ TEST_F(RunTest, HealAndExpectEndsAllFaultsAndStartsWhatIsDown) {
   Host& c = world_.AddHost("c", &SleepForever);
   Host& d = world_.AddHost("d", &SleepForever);
   Host& ended = world_.AddHost("ended", EndsAfter(absl::Milliseconds(1)));
-  world_.Inject(
-      *FaultPlan::Parse("crash a from 1s to 100s\nkill b from 1s to 100s\npause d from 1s to 100s\n"
-                        "partition a b from 1s to 100s\nclog b c from 1s to 100s\nloss * * from 1s to 100s strength 1000000\n"
-                        "short-reads a from 1s to 100s strength 1000000\nkill a from 5s to 100s\n"));
+  world_.Inject(*FaultPlan::Parse(
+      "crash a from 1s to 100s\nkill b from 1s to 100s\npause d from 1s to 100s\n"
+      "partition a b from 1s to 100s\nclog b c from 1s to 100s\nloss * * from 1s to 100s strength 1000000\n"
+      "short-reads a from 1s to 100s strength 1000000\nkill a from 5s to 100s\n"));
   world_.Partition({"c"}, {"d"});
   world_.Hold("c", "a");
   ASSERT_TRUE(world_.RunFor(absl::Seconds(2)).ok());
