@@ -17,10 +17,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,11 +37,14 @@
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "tandem/core/crash/crash_report.h"
+#include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/process/reexec.h"
+#include "tandem/sim/world/rehearsal.h"
 #include "tandem/testing/expectation_context.h"
 #include "tandem/testing/runner_build.h"
 #include "tandem/testing/runner_divergence.h"
+#include "tandem/testing/runner_faults.h"
 #include "tandem/testing/runner_flags.h"
 #include "tandem/testing/runner_output.h"
 #include "tandem/testing/runner_pool.h"
@@ -78,6 +83,7 @@ struct Run {
   Shard shard;
   std::string program;
   uint32_t test_count = 0;
+  std::string scenario;      // The text of --scenario.
   int trace_fd = -1;         // Of --trace, or the first memory file of --check_determinism.
   int second_trace_fd = -1;  // Of the second run of --check_determinism.
   std::unique_ptr<SeedPool> pool;
@@ -107,6 +113,7 @@ SeedPool::Options PoolOptions(const Run& run, int trace_fd) {
   options.wall_limit_ns = WallLimitNs(run.flags);
   options.detail = DetailOf(run.flags);
   options.echo_output = run.flags.seed.has_value();
+  options.scenario = run.scenario;
   return options;
 }
 
@@ -167,6 +174,14 @@ std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed
 
 // --- The run of one test --------------------------------------------------------------------------------------------
 
+// The copy that rehearses a seed in the foreground says nothing.
+void MuteHere() {
+  const int nowhere = open("/dev/null", O_WRONLY);
+  dup2(nowhere, STDOUT_FILENO);
+  dup2(nowhere, STDERR_FILENO);
+  close(nowhere);
+}
+
 class TestRun {
  public:
   TestRun(Run& run, const SimTestCase& test, uint32_t index) : run_(run), test_(test), index_(index) {}
@@ -175,6 +190,7 @@ class TestRun {
 
  private:
   void ExecuteHere();
+  SeedOptions HereOptions() const;
   // Runs `seeds` in `pool` and hands over each outcome as it comes. Stops early after too many failures.
   void RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds, const std::function<void(SeedOutcome)>& handle);
   void HandleFirst(SeedOutcome outcome);
@@ -185,6 +201,7 @@ class TestRun {
   void PrintDigests();
   void ShowProgress(uint64_t ended);
   void PrintSummary();
+  void PrintFaultTable();
   std::string FindDivergence(uint64_t seed);
 
   Run& run_;
@@ -198,6 +215,7 @@ class TestRun {
   uint64_t failed_ = 0;
   std::vector<SeedOutcome> failures_;  // The one to look at first, then the others in a line each.
   std::string skip_message_;
+  FaultTable fault_table_;
   std::vector<SeedOutcome> differing_;  // The second runs that were not as the first.
   int64_t start_ns_ = sim::RealNow();
   int64_t next_progress_ns_ = start_ns_;
@@ -210,6 +228,7 @@ void TestRun::ExecuteHere() {
     InitializeSeedLog(DetailOf(run_.flags));
     InstallCrashReport();
     PrintContextOfExpectations();
+    sim::Rehearsal::Allow(&MuteHere);
     return true;
   }();
   static_cast<void>(initialized);
@@ -226,14 +245,23 @@ void TestRun::ExecuteHere() {
   });
   static_cast<void>(registered);
   running = true;
-  const SeedResult result =
-      test_.run({*run_.flags.seed, run_.flags.max_events, run_.trace_fd, /*trace_records=*/false, /*all_faults=*/true});
+  const SeedResult result = test_.run(HereOptions());
   running = false;
   if (result.failed) ADD_FAILURE_AT(test_.file, test_.line) << result.message;
   if (run_.flags.print_digest) {
     printf("seed %ju digest %016jx%016jx\n", static_cast<uintmax_t>(*run_.flags.seed),
            static_cast<uintmax_t>(result.digest_high), static_cast<uintmax_t>(result.digest_low));
   }
+}
+
+SeedOptions TestRun::HereOptions() const {
+  SeedOptions options;
+  options.seed = *run_.flags.seed;
+  options.max_events = run_.flags.max_events;
+  options.trace_fd = run_.trace_fd;
+  options.scenario = run_.scenario;
+  options.all_faults = true;
+  return options;
 }
 
 void TestRun::Execute() {
@@ -256,6 +284,7 @@ void TestRun::Execute() {
   }
   ReportFailures();
   PrintSummary();
+  PrintFaultTable();
   if (skipped_ > 0 && passed_ + failed_ == 0) GTEST_SKIP() << skip_message_;
 }
 
@@ -281,6 +310,7 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
 }
 
 void TestRun::HandleFirst(SeedOutcome outcome) {
+  fault_table_.Add(outcome.result.fault_counts);
   if (outcome.failed) {
     ++failed_;
     Fail(outcome);
@@ -402,6 +432,17 @@ void TestRun::PrintSummary() {
   fflush(stdout);
 }
 
+// A kind that was asked for and has hit nothing in many seeds tests nothing.
+void TestRun::PrintFaultTable() {
+  if (run_.flags.seed.has_value()) return;
+  fputs(fault_table_.ToString().c_str(), stdout);
+  fflush(stdout);
+  const std::string missing = fault_table_.KindsWithoutHit();
+  if (failures_.empty() && !missing.empty()) {
+    ADD_FAILURE_AT(test_.file, test_.line) << "faults that were asked for have hit nothing: " << missing;
+  }
+}
+
 // --- The first divergence -------------------------------------------------------------------------------------------
 
 // The content of a trace in memory.
@@ -518,6 +559,24 @@ absl::Status CheckFilter(const std::string& filter) {
   return absl::NotFoundError(absl::StrCat("no test is called ", filter, "; there are:", names));
 }
 
+// Reads the file of --scenario; the seed in it is the one to run, unless --seed says otherwise.
+absl::Status ReadScenario(Run& run) {
+  if (run.flags.scenario.empty()) return absl::OkStatus();
+  std::ifstream file(run.flags.scenario);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) return absl::NotFoundError(absl::StrCat("--scenario=", run.flags.scenario, ": cannot be read"));
+  const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(text.str());
+  if (!scenario.ok()) return scenario.status();
+  if (!run.flags.seed.has_value()) run.flags.seed = scenario->seed;
+  if (!run.flags.seed.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--scenario=", run.flags.scenario, " has no seed line: give --seed"));
+  }
+  run.scenario = text.str().empty() ? "#" : text.str();  // Not nothing: an empty scenario has no faults.
+  return absl::OkStatus();
+}
+
 int UsageError(const absl::Status& status) {
   fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return 2;
@@ -540,6 +599,7 @@ int RunTests(int argc, char** argv) {
   absl::StatusOr<RunnerFlags> flags = ParseRunnerFlags(arguments, Environment("TANDEM_SEEDS"));
   if (!flags.ok()) return UsageError(flags.status());
   run.flags = *flags;
+  if (const absl::Status read = ReadScenario(run); !read.ok()) return UsageError(read);
   if (run.flags.fail_fast) GTEST_FLAG_SET(fail_fast, true);
 
   g_run = &run;

@@ -12,16 +12,31 @@
 #ifndef TANDEM_TESTING_RUNNER_H_
 #define TANDEM_TESTING_RUNNER_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include "absl/strings/string_view.h"
+
 namespace tandem::testing {
+
+// How many kinds of fault there can be; which ones there are is the test's business.
+inline constexpr size_t kFaultKindsMax = 64;
+
+// What became of the faults of a seed, by kind.
+struct FaultCounts {
+  uint64_t asked = 0;  // Bit k: the seed could have had faults of kind k.
+  std::array<uint32_t, kFaultKindsMax> entries{};
+  std::array<uint64_t, kFaultKindsMax> hits{};
+};
 
 struct SeedOptions {
   uint64_t seed = 1;
   uint64_t max_events = 0;     // 0: as the test says.
   int trace_fd = -1;           // Where to write the trace, one event per line; -1 for no trace.
   bool trace_records = false;  // Whether the trace is for comparing two runs rather than for people.
+  absl::string_view scenario;  // What happens instead of what the seed and the test say; empty: nothing instead.
   bool all_faults = false;     // Whether a failure shows its whole plan of faults, or a screen of it.
 };
 
@@ -31,7 +46,8 @@ struct SeedResult {
   uint64_t digest_high = 0;
   uint64_t digest_low = 0;
   uint64_t events = 0;
-  uint64_t faults = 0;  // Of its plan, those that may have done something.
+  uint64_t faults = 0;  // Of its plan, those that have hit something.
+  FaultCounts fault_counts;
 };
 
 // One simulation test. Lives as long as the process (a static variable), because the list of tests runs through it:

@@ -55,6 +55,8 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
       {"check_determinism", nullptr, "run each seed twice and show where two runs part", &flags.check_determinism},
       {"print_digest", nullptr, "print the digest of each seed", &flags.print_digest},
       {"trace", "FILE", "with --seed: write the trace to FILE, or to standard output for -", &flags.trace},
+      {"scenario", "FILE",
+       "run one seed with the schedule, faults and calm lines of FILE instead of those that it draws", &flags.scenario},
       {"keep_going", nullptr, "do not stop after 10 failed seeds", &flags.keep_going},
       {"fail_fast", nullptr, "stop after the first failed seed", &flags.fail_fast},
       {"here", nullptr, "with --seed: run it in this process, for a debugger", &flags.here},

@@ -38,6 +38,7 @@ struct RunnerFlags {
   bool portable = false;
   bool help = false;
   std::string trace;
+  std::string scenario;
 };
 
 // Parses the arguments without the program's name and without gtest's flags. Where a flag is repeated the last one

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +117,7 @@ void RemoveSeedFolder(uint64_t seed) {
   const std::string path = absl::StrCat(folder, "/", kSeedFolder, seed);
   std::error_code ignored;  // What cannot be removed has done no harm yet.
   std::filesystem::remove_all(path, ignored);
+  std::filesystem::remove_all(path + kRehearsalFolder, ignored);
 }
 
 }  // namespace
@@ -163,6 +165,13 @@ void SeedPool::CloseDescriptors() {
   }
 }
 
+// A file with the text of the scenario, empty without one.
+int SeedPool::OpenScenario() const {
+  const int file = memfd_create("scenario", MFD_CLOEXEC);
+  if (file >= 0) WriteFully(file, options_.scenario.data(), options_.scenario.size());
+  return file;
+}
+
 absl::Status SeedPool::StartZygote() {
   CloseDescriptors();
   sim::CleanProcessOptions clean;
@@ -177,7 +186,7 @@ absl::Status SeedPool::StartZygote() {
   event_fd_ = events->read_fd;
   SetNonBlocking(event_fd_);
   const int trace = options_.trace_fd >= 0 ? dup(options_.trace_fd) : open("/dev/null", O_WRONLY | O_CLOEXEC);
-  clean.descriptors = {commands->read_fd, events->write_fd, trace};
+  clean.descriptors = {commands->read_fd, events->write_fd, trace, OpenScenario()};
   for (Slot& slot : slots_) {
     absl::StatusOr<Pipe> report = MakePipe();
     if (!report.ok()) return report.status();

@@ -51,6 +51,7 @@ class SeedPool {
     uint32_t slots = 1;
     bool randomize_addresses = false;
     bool disturb = false;       // Another environment, and other bytes in memory that nobody has written.
+    std::string scenario;       // Of every seed; empty: none.
     int trace_fd = -1;          // Where traced seeds write.
     int64_t wall_limit_ns = 0;  // Of each seed, in real time.
     Detail detail;
@@ -88,6 +89,7 @@ class SeedPool {
   explicit SeedPool(const Options& options) : options_(options), slots_(options.slots) {}
 
   // Starts a zygote, with pipes of its own: what an earlier one's children wrote is lost.
+  int OpenScenario() const;
   absl::Status StartZygote();
   absl::Status AwaitReady();
   void CloseDescriptors();

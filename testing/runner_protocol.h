@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "tandem/sim/process/reexec.h"
+#include "tandem/testing/runner.h"
 
 namespace tandem::testing {
 
@@ -22,7 +23,8 @@ inline constexpr uint32_t kMaxSlots = 64;
 inline constexpr int kCommandDescriptor = sim::kFirstCleanDescriptor;
 inline constexpr int kEventDescriptor = kCommandDescriptor + 1;
 inline constexpr int kTraceDescriptor = kCommandDescriptor + 2;
-constexpr int ReportDescriptor(uint32_t slot) { return kCommandDescriptor + 3 + 2 * static_cast<int>(slot); }
+inline constexpr int kScenarioDescriptor = kCommandDescriptor + 3;  // A file with the text of --scenario.
+constexpr int ReportDescriptor(uint32_t slot) { return kCommandDescriptor + 4 + 2 * static_cast<int>(slot); }
 constexpr int OutputDescriptor(uint32_t slot) { return ReportDescriptor(slot) + 1; }
 
 // The descriptors of a child, which are the same in every slot. 3 and up are free for the test.
@@ -34,6 +36,8 @@ inline constexpr char kDisturbedConfiguration[] = "disturbed";
 
 // Each seed has a folder of its own, of this name and its number, below the caller's TEST_TMPDIR.
 inline constexpr char kSeedFolder[] = "seed-";
+// What the name of the folder of its rehearsal has in addition.
+inline constexpr char kRehearsalFolder[] = "-rehearsal";
 
 enum class CommandKind : uint32_t { kRun, kSignal };
 
@@ -86,6 +90,7 @@ struct ResultRecord {
   uint64_t digest_low;
   uint64_t events;
   uint64_t faults;
+  FaultCounts fault_counts;
 };
 
 }  // namespace tandem::testing

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -30,6 +31,7 @@
 #include "tandem/core/async/await_stack.h"
 #include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/process/interpose/interpose.h"
+#include "tandem/sim/world/rehearsal.h"
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_build.h"
 #include "tandem/testing/runner_output.h"
@@ -50,8 +52,28 @@ namespace tandem::testing {
 namespace {
 
 constinit bool g_sanitizer_reported = false;
+constinit bool g_rehearses = false;  // This process is a copy that nobody listens to.
+constinit absl::string_view g_scenario;
+
+constexpr char kFolderVariable[] = "TEST_TMPDIR=";
+constinit char g_folder_variable[4096] = "";
+
+// The copy that rehearses the seed says nothing, and leaves nothing behind where the seed would find it.
+void Mute() {
+  g_rehearses = true;
+  const int nowhere = open("/dev/null", O_WRONLY);
+  dup2(nowhere, 1);
+  dup2(nowhere, 2);
+  close(nowhere);
+  close(kChildReportDescriptor);
+  close(kChildTraceDescriptor);
+  if (g_folder_variable[0] == 0) return;
+  strncat(g_folder_variable, kRehearsalFolder, sizeof(g_folder_variable) - strlen(g_folder_variable) - 1);
+  mkdir(g_folder_variable + strlen(kFolderVariable), 0777);
+}
 
 void SendRecord(RecordKind kind, absl::string_view payload) {
+  if (g_rehearses) return;
   const RecordHeader header{kind, static_cast<uint32_t>(payload.size())};
   const bool sent = WriteFully(kChildReportDescriptor, &header, sizeof(header)) &&
                     WriteFully(kChildReportDescriptor, payload.data(), payload.size());
@@ -88,11 +110,22 @@ void ListenToExpectations() {
   listeners.Append(new ReportingListener);  // Owned by the list.
 }
 
+// The content of --scenario; mapped, since what is allocated depends on it.
+void ReadScenario() {
+  struct stat info;
+  if (fstat(kScenarioDescriptor, &info) != 0 || info.st_size == 0) return;
+  const auto size = static_cast<size_t>(info.st_size);
+  const void* const text = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, kScenarioDescriptor, 0);
+  if (text == MAP_FAILED) _exit(1);
+  g_scenario = absl::string_view(static_cast<const char*>(text), size);
+}
+
 void ArrangeDescriptors(const Command& command) {
   const bool arranged = dup2(ReportDescriptor(command.slot), kChildReportDescriptor) >= 0 &&
                         dup2(OutputDescriptor(command.slot), 1) >= 0 && dup2(1, 2) >= 0 &&
                         (command.trace == TraceKind::kNone || dup2(kTraceDescriptor, kChildTraceDescriptor) >= 0);
   if (!arranged) _exit(1);
+  ReadScenario();
   for (int fd = 3; fd < kChildReportDescriptor; ++fd) close(fd);
 }
 
@@ -107,15 +140,14 @@ void ReportCrashes() {
 // The seed's own folder takes the place of the one that all have. Allocates nothing: the length of its name must not
 // move an address.
 void EnterFolder(uint64_t seed) {
-  constexpr char kVariable[] = "TEST_TMPDIR=";
-  constexpr size_t kNameAt = sizeof(kVariable) - 1;
-  static char variable[4096];
   const char* const outside = getenv("TEST_TMPDIR");
   if (outside == nullptr) return;
-  snprintf(variable, sizeof(variable), "%s%s/%s%ju", kVariable, outside, kSeedFolder, static_cast<uintmax_t>(seed));
-  if (mkdir(variable + kNameAt, 0777) != 0 && errno != EEXIST) return;  // TEST_TMPDIR is not there, or not ours.
+  char* const variable = g_folder_variable;
+  snprintf(variable, sizeof(g_folder_variable), "%s%s/%s%ju", kFolderVariable, outside, kSeedFolder,
+           static_cast<uintmax_t>(seed));
+  if (mkdir(variable + strlen(kFolderVariable), 0777) != 0 && errno != EEXIST) return;  // Not there, or not ours.
   for (char** slot = environ; *slot != nullptr; ++slot) {
-    if (strncmp(*slot, kVariable, kNameAt) == 0) *slot = variable;
+    if (strncmp(*slot, kFolderVariable, strlen(kFolderVariable)) == 0) *slot = variable;
   }
 }
 
@@ -127,12 +159,16 @@ __attribute__((noinline)) void PaintStack() {
 }
 
 void RunSeed(const Command& command) {
-  const SeedOptions options{command.seed, command.max_events,
-                            command.trace != TraceKind::kNone ? kChildTraceDescriptor : -1,
-                            command.trace == TraceKind::kRecords, command.detail.all_faults != 0};
+  SeedOptions options;
+  options.seed = command.seed;
+  options.max_events = command.max_events;
+  options.trace_fd = command.trace != TraceKind::kNone ? kChildTraceDescriptor : -1;
+  options.trace_records = command.trace == TraceKind::kRecords;
+  options.scenario = g_scenario;
+  options.all_faults = command.detail.all_faults != 0;
   const SeedResult result = SimTestAt(command.test).run(options);
   if (result.failed) SendRecord(RecordKind::kFailure, result.message);
-  const ResultRecord record{result.digest_high, result.digest_low, result.events, result.faults};
+  const ResultRecord record{result.digest_high, result.digest_low, result.events, result.faults, result.fault_counts};
   SendRecord(RecordKind::kResult, absl::string_view(reinterpret_cast<const char*>(&record), sizeof(record)));
 }
 
@@ -153,6 +189,7 @@ void RunSeedAndExit(const Command& command, bool disturbed) {
   ReportCrashes();
   ListenToExpectations();
   EnterFolder(command.seed);
+  sim::Rehearsal::Allow(&Mute);
   sim::TrapSystemCalls(sim::TrapScope::kSeed);
   if (disturbed) PaintStack();
   RunSeed(command);

@@ -24,6 +24,7 @@
 #include "tandem/core/base/instant.h"
 #include "tandem/core/runtime/shard.h"
 #include "tandem/sim/faults/faults.h"
+#include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/report/log_lines.h"
 #include "tandem/sim/report/trace_text.h"
@@ -49,47 +50,47 @@ class DescriptorTrace final : public sim::TraceText {
   const int fd_;
 };
 
-// What is longer hides the rest of a failure. A plan has up to some hundred entries.
+// What is longer hides the rest of a failure.
 constexpr size_t kFaultsOnAScreen = 20;
 
-// False for faults of what the program has not done: a program with TCP alone has no datagram that could be duplicated.
-bool CouldHit(sim::World& world, sim::FaultKind kind) {
-  const sim::Network::Statistics& did = world.network().statistics();
-  switch (kind) {
-    case sim::FaultKind::kDuplicate:
-    case sim::FaultKind::kReorder:
-      return did.datagrams_sent > 0;
-    case sim::FaultKind::kLookupFailed:
-    case sim::FaultKind::kLookupSlow:
-      return did.lookups > 0;
-    default:
-      return true;
+// Counts what the faults have hit, by kind.
+FaultCounts CountHits(const sim::World& world) {
+  static_assert(sim::kFaultKindCount <= kFaultKindsMax);
+  FaultCounts counts;
+  const std::vector<sim::FaultEntry>& entries = world.fault_plan().entries();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto kind = static_cast<size_t>(entries[i].kind);
+    ++counts.entries[kind];
+    counts.hits[kind] += world.fault_hits(i);
   }
+  for (size_t kind = 0; kind < sim::kFaultKindCount; ++kind) {
+    if (world.asked_faults().Has(static_cast<sim::FaultKind>(kind))) counts.asked |= uint64_t{1} << kind;
+  }
+  return counts;
 }
 
-// Those that had begun and had something to hit; the others have done nothing. Returns how many they are. Prints them
-// when `print` is set.
-uint64_t CountFaults(sim::World& world, bool print, bool all) {
-  const absl::Duration passed = world.Now() - Instant();
+// Returns how many entries of the plan have hit something, and prints them when `print` is set: without the others the
+// run is the same.
+uint64_t CountFaults(const sim::World& world, bool print, bool all) {
+  const std::vector<sim::FaultEntry>& entries = world.fault_plan().entries();
   std::string plan;
   uint64_t count = 0;
-  size_t to_come = 0;
-  for (const sim::FaultEntry& entry : world.fault_plan().entries()) {
-    if (!CouldHit(world, entry.kind)) continue;
-    if (entry.from > passed) {
-      ++to_come;
-    } else if (++count <= kFaultsOnAScreen || all) {
-      absl::StrAppend(&plan, entry.ToString(), "\n");
-    }
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const uint64_t hits = world.fault_hits(i);
+    if (hits == 0) continue;
+    if (++count > kFaultsOnAScreen && !all) continue;
+    absl::StrAppend(&plan, entries[i].ToString(), "  # hit ", hits, hits == 1 ? " time\n" : " times\n");
   }
-  if (!print || (count == 0 && to_come == 0)) return count;
+  if (!print || entries.empty()) return count;
   if (count > kFaultsOnAScreen && !all) {
-    absl::StrAppend(&plan, "... and ", count - kFaultsOnAScreen, " more: the seed alone shows all\n");
+    absl::StrAppend(&plan, "# ... and ", count - kFaultsOnAScreen, " more: the seed alone shows all\n");
   }
-  if (to_come > 0) absl::StrAppend(&plan, "(", to_come, " more would have begun later)\n");
+  if (count < entries.size()) absl::StrAppend(&plan, "# ", entries.size() - count, " more have hit nothing\n");
+  sim::Scenario scenario = world.scenario();
+  scenario.faults = sim::FaultPlan();
   const sim::VirtualTimeText end(world.Now().nanoseconds());
-  std::fprintf(stderr, "the faults of this seed until its end, %s s:\n%s\n", std::string(end.view()).c_str(),
-               plan.c_str());
+  std::fprintf(stderr, "the scenario of this seed until its end, %s s, as --scenario=FILE takes it:\n%s%s\n",
+               std::string(end.view()).c_str(), scenario.ToString().c_str(), plan.c_str());
   return count;
 }
 
@@ -142,6 +143,11 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   world_options.set_seed(options.seed);
   if (options.max_events != 0) world_options.set_max_events(options.max_events);
   if (options.trace_fd >= 0) world_options.set_trace_sink(&trace);
+  sim::Scenario scenario;
+  if (!options.scenario.empty()) {
+    scenario = *sim::Scenario::Parse(options.scenario);  // The parent has looked at it.
+    world_options.set_scenario(&scenario);
+  }
   sim::World world(world_options);
   const sim::LogLines log([&world] {
     const sim::Host* const host = world.running_host();
@@ -157,6 +163,7 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   }
   const bool failed = result.failed || ::testing::Test::HasFailure();
   result.faults = CountFaults(world, /*print=*/failed, options.all_faults);
+  result.fault_counts = CountHits(world);
   const sim::TraceDigest digest = world.digest();
   result.digest_high = digest.high;
   result.digest_low = digest.low;

@@ -12,7 +12,7 @@
 #include "tandem/core/async/sleep.h"
 #include "tandem/core/async/task.h"
 #include "tandem/core/base/instant.h"
-#include "tandem/sim/schedule.h"
+#include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/world/world.h"
 #include "tandem/testing/co_assert.h"
 #include "tandem/testing/status_matchers.h"

@@ -108,6 +108,7 @@ ALLOWED = {
     ("sim/world/world_test.cc", "clock"): "shows that a world serves the interposed clocks",
     ("sim/plain/plain_reactor_test.cc", "clock"): "shows that a plain main's world serves the interposed clocks",
     ("sim/plain/plain_reactor_test.cc", "sleep"): "shows that blocking work may sleep in a plain main's world",
+    ("sim/world/rehearsal.cc", "thread"): "a copy of the process rehearses the run",
     ("sim/world/offload_test.cc", "clock"): "shows that blocking work sees the time of its host",
     ("sim/world/offload_test.cc", "sleep"): "shows that blocking work may sleep",
 }

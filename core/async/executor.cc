@@ -64,7 +64,7 @@ void Executor::RunReady() {
   } else {
     PromiseBase* head = std::exchange(ready_head_, nullptr);
     ready_tail_ = nullptr;
-    while (head != nullptr) {
+    while (head != nullptr && !dead_) {
       PromiseBase* promise = head;
       head = promise->next_ready_;
       Resume(*promise);
@@ -89,7 +89,7 @@ void Executor::RunByPolicy() {
     for (PromiseBase* const promise : all_held_) Resume(*promise);
     return;
   }
-  for (size_t left = held_count_; left > 0 && held_count_ > 0; --left) {
+  for (size_t left = held_count_; left > 0 && held_count_ > 0 && !dead_; --left) {
     Resume(TakeFromPolicy());
     ++steps_with_held_;
     if (held_count_ == 0) steps_with_held_ = 0;

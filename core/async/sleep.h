@@ -84,8 +84,8 @@ class [[nodiscard]] YieldOperation final : public Leaf {
   const Kind kind_;
 };
 
-// Lets every other ready task run first. In a simulation the schedule of the seed may hold some of them back, and goes on
-// with this one: what must have happened needs something that waits for it, not a Yield().
+// Lets every other ready task run first. In a simulation the schedule of the seed may hold some of them back, and goes
+// on with this one: what must have happened needs something that waits for it, not a Yield().
 //
 // Errors: kCancelled.
 inline YieldOperation Yield() { return YieldOperation(YieldOperation::Kind::kAlways); }

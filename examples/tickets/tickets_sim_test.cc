@@ -116,6 +116,7 @@ class OutageTest : public tandem::testing::SimFixture {
 
 SIM_TEST_F(OutageTest, ComesRightWhenAllIsWellAgain) {
   world.Inject(sim::Faults::All().Spare("ann"));
+  EXPECT_OK(world.RunFor(absl::Seconds(20)));
   world.Partition({"ann"}, {"office-*"});
   EXPECT_OK(world.RunFor(absl::Seconds(10)));
   world.CrashAll("office-*");

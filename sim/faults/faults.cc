@@ -12,59 +12,40 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "tandem/core/base/random.h"
 
 namespace tandem::sim {
 namespace {
 
-constexpr uint64_t kMillion = 1'000'000;
 constexpr uint64_t kSecondNs = 1'000'000'000;
 
-enum class Hits { kHost, kLink };
+enum class Ends { kHost, kLink, kPair };
+enum class End { kLasts, kAtOnce };
+enum class Unit { kNone, kMillionths, kNanoseconds, kBytes, kBytesPerSecond };
+enum class Needs { kPackets, kDatagrams, kLargePackets, kCalls, kConnects, kLookups, kWork, kProcess };
+enum class Family { kNetwork, kHosts, kClocks };
 
 struct KindTraits {
-  FaultKind kind;
   absl::string_view name;
-  Hits hits;
-  bool lasts;             // Has an end; else it happens at `from`.
-  uint64_t strength_min;  // What a generated entry has at least; 0 and 0 for kinds without a strength.
-  uint64_t strength_max;
+  Ends targets;
+  End end;
+  Unit unit;
+  uint64_t least;
+  uint64_t most;
+  uint64_t limit;
+  Needs needs;
+  Family family;
+  absl::string_view meaning;
 };
 
-// A generated latency goes up to half a second, with a tail of 20 times that, and loss up to one half: worse is a
-// partition.
 constexpr KindTraits kKinds[kFaultKindCount] = {
-    {FaultKind::kLatency, "latency", Hits::kLink, true, 10'000, kSecondNs / 2},
-    {FaultKind::kLoss, "loss", Hits::kLink, true, 10'000, kMillion / 2},
-    {FaultKind::kPartition, "partition", Hits::kLink, true, 0, 0},
-    {FaultKind::kPartitionOneWay, "partition-one-way", Hits::kLink, true, 0, 0},
-    {FaultKind::kClog, "clog", Hits::kLink, true, 0, 0},
-    {FaultKind::kShortReads, "short-reads", Hits::kHost, true, 10'000, kMillion},
-    {FaultKind::kShortWrites, "short-writes", Hits::kHost, true, 10'000, kMillion},
-    {FaultKind::kJitter, "jitter", Hits::kHost, true, 1'000, kSecondNs / 10},
-    {FaultKind::kReset, "reset", Hits::kHost, false, 100'000, kMillion},
-    {FaultKind::kConnectRefused, "connect-refused", Hits::kHost, true, 50'000, kMillion},
-    {FaultKind::kConnectTimedOut, "connect-timed-out", Hits::kHost, true, 50'000, kMillion},
-    {FaultKind::kCrash, "crash", Hits::kHost, true, 0, 0},
-    {FaultKind::kKill, "kill", Hits::kHost, true, 0, 0},
-    {FaultKind::kPause, "pause", Hits::kHost, true, 0, 0},
-    {FaultKind::kDuplicate, "duplicate", Hits::kLink, true, 1'000, kMillion / 2},
-    {FaultKind::kReorder, "reorder", Hits::kLink, true, 1'000, kMillion / 2},
-    {FaultKind::kLookupFailed, "lookup-failed", Hits::kHost, true, 50'000, kMillion},
-    {FaultKind::kLookupSlow, "lookup-slow", Hits::kHost, true, 50'000, kMillion},
+#define TANDEM_FAULT(id, name, targets, end, unit, least, most, limit, needs, family, meaning) \
+  {name, Ends::targets, End::end, Unit::unit, least, most, limit, Needs::needs, Family::family, meaning},
+#include "tandem/sim/faults/kinds.inc"
+#undef TANDEM_FAULT
 };
 
-const KindTraits& TraitsOf(FaultKind kind) {
-  const KindTraits& traits = kKinds[static_cast<size_t>(kind)];
-  CHECK(traits.kind == kind);
-  return traits;
-}
-
-bool HasStrength(const KindTraits& traits) { return traits.strength_max != 0; }
-
-bool StopsProcess(FaultKind kind) {
-  return kind == FaultKind::kCrash || kind == FaultKind::kKill || kind == FaultKind::kPause;
-}
+const KindTraits& TraitsOf(FaultKind kind) { return kKinds[static_cast<size_t>(kind)]; }
+bool HasStrength(const KindTraits& traits) { return traits.unit != Unit::kNone; }
 
 // "1.5s", by integer arithmetic: absl::FormatDuration goes through floating point.
 std::string SecondsText(absl::Duration duration) {
@@ -98,7 +79,9 @@ bool ParseSeconds(absl::string_view text, absl::Duration* duration) {
 absl::Status LineError(absl::string_view line, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(
       "fault plan: \"", line, "\": ", what,
-      " (an entry reads: KIND HOST [HOST] from SECONDSs [to SECONDSs] [strength NUMBER], a HOST may be *)"));
+      " (an entry reads: KIND HOST [HOST] from SECONDSs [to SECONDSs] [strength NUMBER], or: KIND HOST [HOST] at "
+      "call|packet "
+      "NUMBER [for SECONDSs] [before SECONDSs] [strength NUMBER]; a HOST may be * or several with commas)"));
 }
 
 // Takes words from the front of a line.
@@ -119,6 +102,33 @@ class Words {
   size_t next_ = 0;
 };
 
+// "at call 37 for 2s before 60s", "from 1s to 2s".
+absl::Status ParseTrigger(absl::string_view line, Words& words, FaultEntry& entry) {
+  const bool lasts = Lasts(entry.kind);
+  if (words.TakeIf("at")) {
+    const absl::string_view what = HitsLinks(entry.kind) ? "packet" : "call";
+    entry.trigger = HitsLinks(entry.kind) ? FaultEntry::Trigger::kPacket : FaultEntry::Trigger::kCall;
+    if (!words.TakeIf(what) || !absl::SimpleAtoi(words.Take(), &entry.count) || entry.count == 0) {
+      return LineError(line, absl::StrCat("this kind begins at a time, or at ", what, " N from 1"));
+    }
+    if (lasts && (!words.TakeIf("for") || !ParseSeconds(words.Take(), &entry.lasts))) {
+      return LineError(line, "it does not say for how long");
+    }
+    entry.to = absl::InfiniteDuration();
+    if (words.TakeIf("before") && !ParseSeconds(words.Take(), &entry.to)) return LineError(line, "no latest time");
+    return absl::OkStatus();
+  }
+  if (!words.TakeIf("from") || !ParseSeconds(words.Take(), &entry.from)) return LineError(line, "no start time");
+  entry.to = entry.from;
+  if (!lasts) return absl::OkStatus();
+  if (!words.TakeIf("to") || !ParseSeconds(words.Take(), &entry.to)) return LineError(line, "no end time");
+  return entry.to < entry.from ? LineError(line, "ends before it begins") : absl::OkStatus();
+}
+
+bool IsHosts(absl::string_view word) {
+  return !word.empty() && word != "from" && word != "at" && word.front() != ',' && word.back() != ',';
+}
+
 absl::StatusOr<FaultEntry> ParseEntry(absl::string_view line) {
   Words words(line);
   const absl::string_view name = words.Take();
@@ -126,93 +136,106 @@ absl::StatusOr<FaultEntry> ParseEntry(absl::string_view line) {
       std::find_if(std::begin(kKinds), std::end(kKinds), [&](const KindTraits& k) { return k.name == name; });
   if (traits == std::end(kKinds)) return LineError(line, "no such kind of fault");
   FaultEntry entry;
-  entry.kind = traits->kind;
+  entry.kind = static_cast<FaultKind>(traits - std::begin(kKinds));
   entry.target = std::string(words.Take());
-  if (entry.target.empty() || entry.target == "from") return LineError(line, "no host");
-  if (traits->hits == Hits::kLink) {
+  if (!IsHosts(entry.target)) return LineError(line, "no host");
+  if (HitsLinks(entry.kind)) {
     entry.other = std::string(words.Take());
-    if (entry.other.empty() || entry.other == "from") return LineError(line, "this kind needs two hosts");
+    if (!IsHosts(entry.other)) return LineError(line, "this kind needs two hosts");
   }
-  if (!words.TakeIf("from") || !ParseSeconds(words.Take(), &entry.from)) return LineError(line, "no start time");
-  entry.to = entry.from;
-  if (traits->lasts) {
-    if (!words.TakeIf("to") || !ParseSeconds(words.Take(), &entry.to)) return LineError(line, "no end time");
-    if (entry.to < entry.from) return LineError(line, "ends before it begins");
-  }
+  if (absl::Status status = ParseTrigger(line, words, entry); !status.ok()) return status;
   if (HasStrength(*traits)) {
     if (!words.TakeIf("strength") || !absl::SimpleAtoi(words.Take(), &entry.strength)) {
-      return LineError(line, "no strength");
+      return LineError(line, absl::StrCat("no strength (", StrengthUnit(entry.kind), ")"));
     }
-    if (entry.strength > StrengthMax(entry.kind)) {
-      return LineError(line, absl::StrCat("the strength is at most ", StrengthMax(entry.kind)));
-    }
+    if (entry.strength > traits->limit) return LineError(line, absl::StrCat("the strength is at most ", traits->limit));
   }
   if (!words.empty()) return LineError(line, absl::StrCat("unexpected \"", words.Take(), "\""));
   return entry;
 }
 
-// Draws one number between `low` and `high` such that each power of two between them is as likely as the next.
-uint64_t DrawScale(RandomStream& stream, uint64_t low, uint64_t high) {
-  CHECK_LE(low, high);
-  uint64_t doublings = 0;
-  while ((high >> doublings) > low && doublings < 63) ++doublings;
-  const uint64_t shift = stream.Below(doublings + 1);
-  const uint64_t top = std::max(high >> shift, low);
-  return static_cast<uint64_t>(stream.Between(static_cast<int64_t>(std::max(low, top / 2)), static_cast<int64_t>(top)));
-}
-
-bool Contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// Draws the two ends of a link, all links to or from one host, or one host.
-void DrawTargets(RandomStream& stream, Hits hits, const std::vector<std::string>& targets, FaultEntry& entry) {
-  const size_t target = stream.Below(targets.size());
-  entry.target = targets[target];
-  if (hits == Hits::kHost) return;
-  const size_t distance = 1 + stream.Below(targets.size() - 1);
-  entry.other = targets[(target + distance) % targets.size()];
-  // A host that is cut off from all others at once is another thing than a link that is down.
-  const uint64_t quarter = stream.Below(4);
-  if (quarter == 0) entry.other = "*";
-  if (quarter == 1) entry.target = "*";
-}
-
-// Draws when the entry begins and ends, within [begin, begin + length).
-void DrawTimes(RandomStream& stream, const KindTraits& traits, int64_t begin_ns, int64_t length_ns, FaultEntry& entry) {
-  const int64_t from_ns = stream.Between(0, length_ns - 1);
-  entry.from = absl::Nanoseconds(begin_ns + from_ns);
-  entry.to = entry.from;
-  if (!traits.lasts) return;
-  const uint64_t longest_ns = static_cast<uint64_t>(length_ns - from_ns);
-  const uint64_t shortest_ns = std::min<uint64_t>(longest_ns, static_cast<uint64_t>(length_ns) / 100 + 1);
-  entry.to = entry.from + absl::Nanoseconds(static_cast<int64_t>(DrawScale(stream, shortest_ns, longest_ns)));
+// Whether `pattern` ("*", "a", "a,b") means `name`.
+bool Means(absl::string_view pattern, absl::string_view name) {
+  if (pattern == "*" || pattern == name) return true;
+  while (!pattern.empty()) {
+    const size_t comma = std::min(pattern.find(','), pattern.size());
+    if (pattern.substr(0, comma) == name) return true;
+    pattern.remove_prefix(std::min(comma + 1, pattern.size()));
+  }
+  return false;
 }
 
 }  // namespace
 
 absl::string_view FaultKindName(FaultKind kind) { return TraitsOf(kind).name; }
-bool HitsLinks(FaultKind kind) { return TraitsOf(kind).hits == Hits::kLink; }
-uint64_t StrengthMax(FaultKind kind) {
-  if (kind == FaultKind::kLatency || kind == FaultKind::kJitter) return 60 * kSecondNs;
-  return HasStrength(TraitsOf(kind)) ? kMillion : 0;
+absl::string_view FaultKindMeaning(FaultKind kind) { return TraitsOf(kind).meaning; }
+bool HitsLinks(FaultKind kind) { return TraitsOf(kind).targets != Ends::kHost; }
+bool IsOneWay(FaultKind kind) { return TraitsOf(kind).targets == Ends::kLink; }
+bool StopsProcess(FaultKind kind) { return TraitsOf(kind).family == Family::kHosts; }
+uint64_t StrengthMax(FaultKind kind) { return TraitsOf(kind).limit; }
+std::pair<uint64_t, uint64_t> StrengthDrawn(FaultKind kind) { return {TraitsOf(kind).least, TraitsOf(kind).most}; }
+bool Lasts(FaultKind kind) { return TraitsOf(kind).end == End::kLasts; }
+
+absl::string_view StrengthUnit(FaultKind kind) {
+  switch (TraitsOf(kind).unit) {
+    case Unit::kNone:
+      return "";
+    case Unit::kMillionths:
+      return "millionths";
+    case Unit::kNanoseconds:
+      return "ns";
+    case Unit::kBytes:
+      return "bytes";
+    case Unit::kBytesPerSecond:
+      return "bytes/s";
+  }
+  return "";
+}
+
+std::string FaultKindsAsMarkdown() {
+  std::string text = "| kind | whom | what it does | strength, as drawn |\n|---|---|---|---|\n";
+  for (size_t i = 0; i < kFaultKindCount; ++i) {
+    const KindTraits& traits = kKinds[i];
+    const absl::string_view whom = traits.targets == Ends::kHost   ? "a host"
+                                   : traits.targets == Ends::kLink ? "from, to"
+                                                                   : "two hosts";
+    absl::StrAppend(&text, "| ", traits.name, " | ", whom, " | ", traits.meaning, " | ");
+    if (HasStrength(traits)) {
+      absl::StrAppend(&text, traits.least, " to ", traits.most, " ", StrengthUnit(static_cast<FaultKind>(i)), " ");
+    }
+    absl::StrAppend(&text, "|\n");
+  }
+  return text;
 }
 
 std::string FaultEntry::ToString() const {
-  const KindTraits& traits = TraitsOf(kind);
-  std::string text = absl::StrCat(traits.name, " ", target);
-  if (traits.hits == Hits::kLink) absl::StrAppend(&text, " ", other);
-  absl::StrAppend(&text, " from ", SecondsText(from));
-  if (traits.lasts) absl::StrAppend(&text, " to ", SecondsText(to));
-  if (HasStrength(traits)) absl::StrAppend(&text, " strength ", strength);
+  std::string text = absl::StrCat(FaultKindName(kind), " ", target);
+  if (HitsLinks(kind)) absl::StrAppend(&text, " ", other);
+  if (trigger == Trigger::kTime) {
+    absl::StrAppend(&text, " from ", SecondsText(from));
+    if (Lasts(kind)) absl::StrAppend(&text, " to ", SecondsText(to));
+  } else {
+    absl::StrAppend(&text, trigger == Trigger::kCall ? " at call " : " at packet ", count);
+    if (Lasts(kind)) absl::StrAppend(&text, " for ", SecondsText(lasts));
+    if (to != absl::InfiniteDuration()) absl::StrAppend(&text, " before ", SecondsText(to));
+  }
+  if (StrengthMax(kind) != 0) absl::StrAppend(&text, " strength ", strength);
   return text;
+}
+
+bool FaultEntry::Targets(absl::string_view name) const { return Means(target, name); }
+bool FaultEntry::Hits(absl::string_view name) const { return !HitsLinks(kind) && Means(target, name); }
+bool FaultEntry::Hits(absl::string_view from_host, absl::string_view to_host) const {
+  if (!HitsLinks(kind)) return false;
+  if (Means(target, from_host) && Means(other, to_host)) return true;
+  return !IsOneWay(kind) && Means(target, to_host) && Means(other, from_host);
 }
 
 absl::StatusOr<FaultPlan> FaultPlan::Parse(absl::string_view text) {
   FaultPlan plan;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    line = absl::StripAsciiWhitespace(line);
-    if (line.empty() || line.front() == '#') continue;
+    line = absl::StripAsciiWhitespace(line.substr(0, line.find('#')));
+    if (line.empty()) continue;
     absl::StatusOr<FaultEntry> entry = ParseEntry(line);
     if (!entry.ok()) return entry.status();
     plan.Add(*std::move(entry));
@@ -226,15 +249,21 @@ std::string FaultPlan::ToString() const {
   return text;
 }
 
-Faults Faults::Network() {
-  Faults faults;
-  for (const KindTraits& traits : kKinds) {
-    if (!StopsProcess(traits.kind)) faults.With(traits.kind);
+namespace {
+
+Faults OfFamily(Family family) {
+  Faults faults = Faults::None();
+  for (size_t kind = 0; kind < kFaultKindCount; ++kind) {
+    if (kKinds[kind].family == family) faults.With(static_cast<FaultKind>(kind));
   }
   return faults;
 }
 
-Faults Faults::Hosts() { return None().With(FaultKind::kCrash).With(FaultKind::kKill).With(FaultKind::kPause); }
+}  // namespace
+
+Faults Faults::Network() { return OfFamily(Family::kNetwork); }
+Faults Faults::Hosts() { return OfFamily(Family::kHosts); }
+Faults Faults::Clocks() { return OfFamily(Family::kClocks); }
 
 Faults Faults::All() {
   Faults faults = Network();
@@ -242,52 +271,23 @@ Faults Faults::All() {
   return faults;
 }
 
-std::vector<std::string> Faults::TargetsOf(FaultKind kind, const std::vector<std::string>& hosts) const {
-  if (!StopsProcess(kind)) return hosts;
-  std::vector<std::string> targets;
-  for (const std::string& host : hosts) {
-    if ((stopped_.empty() || Contains(stopped_, host)) && !Contains(spared_, host)) targets.push_back(host);
+bool CanHit(FaultKind kind, const Workload::Host& host) {
+  switch (TraitsOf(kind).needs) {
+    case Needs::kConnects:
+      return host.connects > 0;
+    case Needs::kLookups:
+      return host.lookups > 0;
+    case Needs::kWork:
+      return host.works > 0;
+    default:
+      return host.calls > 0;
   }
-  return targets;
 }
 
-FaultPlan Faults::Generate(uint64_t seed, const std::vector<std::string>& hosts) const {
-  CHECK_LE(absl::ZeroDuration(), from_);
-  CHECK_LT(from_, to_) << "faults need a time to happen in";
-  CHECK_GE(entries_per_kind_max_, 1u);
-  const int64_t begin_ns = absl::ToInt64Nanoseconds(from_);
-  const int64_t whole_ns = absl::ToInt64Nanoseconds(to_ - from_);
-  RandomStream root = RandomStream(seed).Child(HashName("fault plan"));
-
-  // Programs differ in how long they run: some seeds put all their faults into the first milliseconds. Most use the
-  // whole time, since faults that are over before there is traffic hit nothing.
-  constexpr int64_t kScales[] = {1, 1, 1, 1, 1, 10, 100, 1000};
-  RandomStream swarm = root.Child(HashName("swarm"));
-  const int64_t scale = kScales[swarm.Below(std::size(kScales))];
-  const int64_t length_ns = std::max<int64_t>(whole_ns / scale, 1);
-  // Every eighth seed has no fault at all, and each of the others picks how likely a kind is.
-  const uint64_t eighths = swarm.Below(8);
-
-  FaultPlan plan;
-  for (const KindTraits& traits : kKinds) {
-    if (!Has(traits.kind)) continue;
-    RandomStream of_kind = root.Child(HashName(traits.name));
-    const bool picked = of_kind.Below(8) < eighths;
-    if (!picked && !always_) continue;
-    const std::vector<std::string> targets = TargetsOf(traits.kind, hosts);
-    if (targets.size() < (traits.hits == Hits::kLink ? 2 : 1)) continue;
-    const uint64_t count = 1 + of_kind.Below(entries_per_kind_max_);
-    for (uint64_t ordinal = 0; ordinal < count; ++ordinal) {
-      RandomStream stream = of_kind.Child(ordinal);
-      FaultEntry entry;
-      entry.kind = traits.kind;
-      DrawTargets(stream, traits.hits, targets, entry);
-      DrawTimes(stream, traits, begin_ns, length_ns, entry);
-      if (HasStrength(traits)) entry.strength = DrawScale(stream, traits.strength_min, traits.strength_max);
-      plan.Add(std::move(entry));
-    }
-  }
-  return plan;
+bool CanHit(FaultKind kind, const Workload::Link& link) {
+  constexpr uint64_t kLarge = 600;  // Some of what is drawn for the largest size is below this.
+  if (TraitsOf(kind).needs == Needs::kLargePackets) return link.largest >= kLarge;
+  return TraitsOf(kind).needs == Needs::kDatagrams ? link.datagrams > 0 : link.packets > 0;
 }
 
 }  // namespace tandem::sim

@@ -2,13 +2,14 @@
 //
 // Faults are data: a FaultPlan is a list of entries, each a kind, whom it hits, when, and how strongly.
 //
-// A plan is generated from the seed (World::Inject) or written by hand; it prints one line per entry and parses back.
-// Every entry stands alone: it is drawn by (kind, ordinal), and what it does to single packets is drawn by (link,
-// packet ordinal), so an entry that is taken out changes nothing about the others.
+// A plan is drawn from the seed (World::Inject) or written by hand; it prints one line an entry and parses back. Every
+// entry stands alone: what it does to single packets and calls is decided by their own addresses
+// (sim/random/choices.h), so an entry that is taken out changes nothing about the others.
 //
 //   world.Inject(sim::Faults::Network());                                            // what the seed picks
 //   world.Inject(sim::Faults::All().Spare("client").During(absl::ZeroDuration(), absl::Seconds(20)));
 //   world.Inject(*sim::FaultPlan::Parse("partition server client from 1s to 2.5s"));  // exactly this
+//   world.Inject(*sim::FaultPlan::Parse("crash server at call 37 for 2s"));           // in the middle of a turn
 
 #ifndef TANDEM_SIM_FAULTS_FAULTS_H_
 #define TANDEM_SIM_FAULTS_FAULTS_H_
@@ -23,51 +24,72 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "tandem/sim/faults/workload.h"
+#include "tandem/sim/random/choices.h"
 
 namespace tandem::sim {
 
 enum class FaultKind : uint8_t {
-  kLatency,          // `target` and `other`: packets take longer. Strength: how much longer, in nanoseconds.
-  kLoss,             // `target` and `other`: packets are lost. Strength: parts in a million.
-  kPartition,        // `target` and `other`: nothing passes, either way.
-  kPartitionOneWay,  // Nothing passes from `target` to `other`.
-  kClog,             // From `target` to `other`: packets are held back until the end, then all pass.
-  kShortReads,       // `target`: a receive delivers fewer bytes than are there. Strength: parts in a million.
-  kShortWrites,      // `target`: a send ends short, or goes out a few bytes at a time. Strength: parts in a million.
-  kJitter,           // `target`: completions show up late. Strength: how late at most, in nanoseconds.
-  kReset,            // `target`: its connections are reset at `from`. Strength: which part of them, in a million.
-  kConnectRefused,   // `target`: connections that it makes are refused. Strength: parts in a million.
-  kConnectTimedOut,  // `target`: connections that it makes get no answer. Strength: parts in a million.
-  kCrash,            // `target`: the machine loses power at `from` and starts again at `to`.
-  kKill,             // `target`: the process is killed at `from` and started again at `to`; the kernel stays.
-  kPause,            // `target`: the process does not run; its kernel does.
-  kDuplicate,        // `target` and `other`: datagrams arrive twice. Strength: parts in a million.
-  kReorder,          // `target` and `other`: datagrams are overtaken by later ones. Strength: parts in a million.
-  kLookupFailed,     // `target`: names that it looks up get no answer. Strength: parts in a million.
-  kLookupSlow,       // `target`: names that it looks up take up to 30 s. Strength: parts in a million.
+#define TANDEM_FAULT(id, name, targets, end, unit, least, most, limit, needs, family, meaning) id,
+#include "tandem/sim/faults/kinds.inc"
+#undef TANDEM_FAULT
 };
-inline constexpr size_t kFaultKindCount = 18;
+inline constexpr size_t kFaultKindCount = 0
+#define TANDEM_FAULT(id, name, targets, end, unit, least, most, limit, needs, family, meaning) +1
+#include "tandem/sim/faults/kinds.inc"
+#undef TANDEM_FAULT
+    ;
 
 // The name in a plan's text: "latency", "partition-one-way", ...
 absl::string_view FaultKindName(FaultKind kind);
+// What it does, in a few words.
+absl::string_view FaultKindMeaning(FaultKind kind);
 
-// What kinds there are to be hit: pairs of hosts, or single ones.
+// A table of all of them, for docs/simulation.md.
+std::string FaultKindsAsMarkdown();
+
+// Whether it hits what passes between hosts; else it hits single ones.
 bool HitsLinks(FaultKind kind);
-// Whether the kind has a strength, and what it may be at most.
+// Whether it concerns one direction of a link only.
+bool IsOneWay(FaultKind kind);
+// Whether it stops a process: a crash, a kill or a pause.
+bool StopsProcess(FaultKind kind);
+// What the strength may be at most; 0: there is none.
 uint64_t StrengthMax(FaultKind kind);
+// Its unit: "", "millionths", "ns", "bytes" or "bytes/s".
+absl::string_view StrengthUnit(FaultKind kind);
+// What a generated entry has, at least and at most.
+std::pair<uint64_t, uint64_t> StrengthDrawn(FaultKind kind);
+// Whether it lasts; else it happens at one moment.
+bool Lasts(FaultKind kind);
 
-// One fault. Times count from the start of the world.
+// One fault.
 struct FaultEntry {
-  FaultKind kind = FaultKind::kLatency;
-  std::string target;  // The name of a host, or "*" for any.
-  std::string other;   // The other end of a link, or "*". Empty for kinds that hit single hosts.
-  absl::Duration from;
-  absl::Duration to;
-  uint64_t strength = 0;
+  enum class Trigger : uint8_t {
+    kTime,    // From `from` to `to`, counted from the start of the world.
+    kCall,    // When a target makes its `count`-th call into its reactor, in the middle of a turn.
+    kPacket,  // When the `count`-th packet is sent from `target` to `other`.
+  };
 
-  // "loss server client from 1.5s to 3s strength 200000"; without "to" where it does not matter (reset), and without
-  // "strength" where there is none.
+  FaultKind kind = FaultKind::kLatency;
+  std::string target;  // The name of a host, several with commas between them, or "*" for any.
+  std::string other;   // The other end of a link, likewise. Empty for kinds that hit single hosts.
+  absl::Duration from;
+  absl::Duration
+      to;  // kCall and kPacket: it has ended by then, and does not begin later. InfiniteDuration(): any time.
+  uint64_t strength = 0;
+  Trigger trigger = Trigger::kTime;
+  uint64_t count = 0;                           // kCall, kPacket: from 1.
+  absl::Duration lasts = absl::ZeroDuration();  // kCall, kPacket: for so long.
+
+  // "loss server client from 1.5s to 3s strength 200000", "crash server at call 37 for 2s before 60s"; without "to" and
+  // "for" where it happens at one moment (reset), and without "strength" where there is none.
   std::string ToString() const;
+  // Whether the entry is about the host `name`, and about packets between these two.
+  bool Hits(absl::string_view name) const;
+  bool Hits(absl::string_view from, absl::string_view to) const;
+  // Whether `target` means `name`.
+  bool Targets(absl::string_view name) const;
 
   friend bool operator==(const FaultEntry&, const FaultEntry&) = default;
 };
@@ -77,7 +99,7 @@ class FaultPlan {
   FaultPlan() = default;
   explicit FaultPlan(std::vector<FaultEntry> entries) : entries_(std::move(entries)) {}
 
-  // Parses what ToString() prints: one entry a line; empty lines and lines that begin with # are skipped.
+  // Parses what ToString() prints: one entry a line; what follows a # is skipped, and so are empty lines.
   //
   // Errors:
   //   kInvalidArgument  A line is not an entry; the message quotes it and says what is wrong.
@@ -95,6 +117,10 @@ class FaultPlan {
   std::vector<FaultEntry> entries_;
 };
 
+// Whether a fault of this kind matters to a host, or a link, that does this.
+bool CanHit(FaultKind kind, const Workload::Host& host);
+bool CanHit(FaultKind kind, const Workload::Link& link);
+
 // What Inject() may draw a plan from. By default each seed picks a subset of the kinds, possibly none, how many entries
 // of each, how strong, and on which scale of time (swarm testing).
 class Faults {
@@ -103,6 +129,8 @@ class Faults {
   static Faults None() { return Faults(); }
   // Everything that links, connections, datagrams and lookups of names can suffer.
   static Faults Network();
+  // Wall clocks.
+  static Faults Clocks();
   // Crash, kill and pause: of any host, or of these alone.
   static Faults Hosts();
   static Faults Hosts(std::vector<std::string> names) {
@@ -110,8 +138,10 @@ class Faults {
     faults.stopped_ = std::move(names);
     return faults;
   }
+  // Network() and Hosts().
   static Faults All();
-  static Faults Only(FaultKind kind) { return None().With(kind); }
+  // This kind, in every seed.
+  static Faults Only(FaultKind kind) { return None().With(kind).Always(); }
 
   Faults& With(FaultKind kind) {
     kinds_ |= Bit(kind);
@@ -127,8 +157,8 @@ class Faults {
     spared_.emplace_back(name);
     return *this;
   }
-  // Entries begin and end in here. The default is the first minute; a seed uses all of it, or only a short part at its
-  // beginning.
+  // Entries begin and end in here. The default is the first minute; a rehearsal narrows it to the time in which the
+  // world does something.
   Faults& During(absl::Duration from, absl::Duration to) {
     from_ = from;
     to_ = to;
@@ -145,15 +175,30 @@ class Faults {
     return *this;
   }
 
-  bool Has(FaultKind kind) const { return (kinds_ & Bit(kind)) != 0; }
+  // At no time more than `count` of `hosts` are down by a crash or a kill. May be said several times, of other hosts:
+  // of zones. Entries that would be too many are not drawn.
+  Faults& AtMostDown(size_t count, std::vector<std::string> hosts) {
+    budgets_.push_back({count, std::move(hosts)});
+    return *this;
+  }
 
-  // The plan of `seed` for a world with hosts called `hosts`. Every draw is addressed by kind and ordinal: taking a
-  // kind out of the selection changes nothing about the entries of the others.
-  FaultPlan Generate(uint64_t seed, const std::vector<std::string>& hosts) const;
+  bool Has(FaultKind kind) const { return (kinds_ & Bit(kind)) != 0; }
+  // The kinds that can matter in a world that does what `workload` says.
+  Faults Applicable(const Workload& workload) const;
+
+  // The plan of a seed for a world with hosts called `hosts`; null: nothing is known of what they do. Every draw is
+  // addressed by kind and ordinal: taking a kind out of the selection changes nothing about the entries of the others,
+  // and neither does a host that is added, beyond entries that hit it.
+  FaultPlan Generate(const Choices& choices, const std::vector<std::string>& hosts, const Workload* workload) const;
 
  private:
-  // The hosts that `kind` may hit.
-  std::vector<std::string> TargetsOf(FaultKind kind, const std::vector<std::string>& hosts) const;
+  friend class FaultDraws;
+
+  struct Budget {
+    size_t count;
+    std::vector<std::string> hosts;
+  };
+
   static uint32_t Bit(FaultKind kind) { return uint32_t{1} << static_cast<uint32_t>(kind); }
 
   uint32_t kinds_ = 0;
@@ -163,6 +208,7 @@ class Faults {
   absl::Duration to_ = absl::Minutes(1);
   uint64_t entries_per_kind_max_ = 6;
   bool always_ = false;
+  std::vector<Budget> budgets_;
 };
 
 }  // namespace tandem::sim

@@ -12,6 +12,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "tandem/sim/faults/workload.h"
+#include "tandem/sim/random/choices.h"
+#include "tandem/sim/testing/document.h"
 
 namespace tandem::sim {
 namespace {
@@ -19,6 +22,10 @@ namespace {
 const std::vector<std::string>& Hosts() {
   static const auto* hosts = new std::vector<std::string>{"server", "client", "witness"};
   return *hosts;
+}
+
+FaultPlan PlanOf(const Faults& faults, uint64_t seed, const std::vector<std::string>& hosts) {
+  return faults.Generate(Choices(seed), hosts, nullptr);
 }
 
 std::vector<FaultEntry> EntriesOf(const FaultPlan& plan, FaultKind kind) {
@@ -31,7 +38,7 @@ std::vector<FaultEntry> EntriesOf(const FaultPlan& plan, FaultKind kind) {
 
 TEST(FaultPlanTest, EveryGeneratedPlanParsesBack) {
   for (uint64_t seed = 0; seed < 500; ++seed) {
-    const FaultPlan plan = Faults::All().Generate(seed, Hosts());
+    const FaultPlan plan = PlanOf(Faults::All(), seed, Hosts());
 
     absl::StatusOr<FaultPlan> parsed = FaultPlan::Parse(plan.ToString());
 
@@ -56,7 +63,7 @@ TEST(FaultPlanTest, TextIsReadable) {
 }
 
 TEST(FaultPlanTest, RemovingAnEntryLeavesTheOthersUnchanged) {
-  const FaultPlan whole = Faults::All().Always().Generate(1, Hosts());
+  const FaultPlan whole = PlanOf(Faults::All().Always(), 1, Hosts());
   FaultPlan less = whole;
 
   less.Remove(3);
@@ -97,7 +104,7 @@ TEST(FaultsTest, SeedsPickDifferentSubsetsAndSometimesNone) {
   int without_faults = 0;
   for (uint64_t seed = 0; seed < 1000; ++seed) {
     std::set<FaultKind> kinds;
-    for (const FaultEntry& entry : Faults::All().Generate(seed, Hosts()).entries()) kinds.insert(entry.kind);
+    for (const FaultEntry& entry : PlanOf(Faults::All(), seed, Hosts()).entries()) kinds.insert(entry.kind);
     if (kinds.empty()) ++without_faults;
     subsets.insert(kinds);
   }
@@ -112,7 +119,7 @@ TEST(FaultsTest, LinksAreHitSingleAndAllOfAHostAtOnce) {
   int all_from = 0;
   int all_to = 0;
   for (uint64_t seed = 0; seed < 200; ++seed) {
-    for (const FaultEntry& entry : Faults::Only(FaultKind::kClog).Always().Generate(seed, Hosts()).entries()) {
+    for (const FaultEntry& entry : PlanOf(Faults::Only(FaultKind::kClog).Always(), seed, Hosts()).entries()) {
       if (entry.target == "*") {
         ++all_to;
       } else {
@@ -122,14 +129,14 @@ TEST(FaultsTest, LinksAreHitSingleAndAllOfAHostAtOnce) {
   }
 
   EXPECT_GT(single, 200);
-  EXPECT_GT(all_from, 100);
-  EXPECT_GT(all_to, 100);
+  EXPECT_GT(all_from, 50);
+  EXPECT_GT(all_to, 50);
 }
 
 TEST(FaultsTest, MostSeedsHaveFaultsLateInTheirTime) {
   int late = 0;
   for (uint64_t seed = 0; seed < 1000; ++seed) {
-    const FaultPlan plan = Faults::Only(FaultKind::kLoss).Always().Generate(seed, Hosts());
+    const FaultPlan plan = PlanOf(Faults::Only(FaultKind::kLoss).Always(), seed, Hosts());
     late += std::any_of(plan.entries().begin(), plan.entries().end(),
                         [](const FaultEntry& entry) { return entry.to > absl::Seconds(20); });
   }
@@ -140,15 +147,15 @@ TEST(FaultsTest, MostSeedsHaveFaultsLateInTheirTime) {
 
 TEST(FaultsTest, AlwaysGivesEveryKind) {
   std::set<FaultKind> kinds;
-  for (const FaultEntry& entry : Faults::All().Always().Generate(1, Hosts()).entries()) kinds.insert(entry.kind);
+  for (const FaultEntry& entry : PlanOf(Faults::All().Always(), 1, Hosts()).entries()) kinds.insert(entry.kind);
 
-  EXPECT_EQ(kinds.size(), kFaultKindCount);
+  EXPECT_EQ(kinds.size(), kFaultKindCount - 1) << "all but clocks";
 }
 
 TEST(FaultsTest, LeavingOutAKindLeavesTheOthersUnchanged) {
   for (uint64_t seed = 0; seed < 100; ++seed) {
-    const FaultPlan all = Faults::All().Generate(seed, Hosts());
-    const FaultPlan some = Faults::All().Without(FaultKind::kLoss).Generate(seed, Hosts());
+    const FaultPlan all = PlanOf(Faults::All(), seed, Hosts());
+    const FaultPlan some = PlanOf(Faults::All().Without(FaultKind::kLoss), seed, Hosts());
 
     EXPECT_TRUE(EntriesOf(some, FaultKind::kLoss).empty());
     for (FaultKind kind : {FaultKind::kLatency, FaultKind::kPartition, FaultKind::kCrash, FaultKind::kPause}) {
@@ -159,23 +166,23 @@ TEST(FaultsTest, LeavingOutAKindLeavesTheOthersUnchanged) {
 
 TEST(FaultsTest, ASparedHostKeepsRunning) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
-    for (const FaultEntry& entry : Faults::Hosts().Always().Spare("client").Generate(seed, Hosts()).entries()) {
+    for (const FaultEntry& entry : PlanOf(Faults::Hosts().Always().Spare("client"), seed, Hosts()).entries()) {
       EXPECT_NE(entry.target, "client");
     }
   }
 }
 
 TEST(FaultsTest, ASparedHostStillHasTheFaultsOfTheNetwork) {
-  const FaultPlan all = Faults::Network().Always().Generate(1, Hosts());
+  const FaultPlan all = PlanOf(Faults::Network().Always(), 1, Hosts());
 
-  EXPECT_EQ(Faults::Network().Always().Spare("client").Generate(1, Hosts()).ToString(), all.ToString());
+  EXPECT_EQ(PlanOf(Faults::Network().Always().Spare("client"), 1, Hosts()).ToString(), all.ToString());
   EXPECT_TRUE(std::any_of(all.entries().begin(), all.entries().end(),
                           [](const FaultEntry& entry) { return entry.target == "client" && entry.other.empty(); }));
 }
 
 TEST(FaultsTest, OnlyNamedHostsAreStopped) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
-    for (const FaultEntry& entry : Faults::Hosts({"server"}).Always().Generate(seed, Hosts()).entries()) {
+    for (const FaultEntry& entry : PlanOf(Faults::Hosts({"server"}).Always(), seed, Hosts()).entries()) {
       EXPECT_EQ(entry.target, "server");
     }
   }
@@ -185,7 +192,7 @@ TEST(FaultsTest, EntriesStayInTheirTimeAndName) {
   const absl::Duration from = absl::Seconds(5);
   const absl::Duration to = absl::Seconds(6);
   for (uint64_t seed = 0; seed < 200; ++seed) {
-    for (const FaultEntry& entry : Faults::All().Always().During(from, to).Generate(seed, Hosts()).entries()) {
+    for (const FaultEntry& entry : PlanOf(Faults::All().Always().During(from, to), seed, Hosts()).entries()) {
       EXPECT_GE(entry.from, from);
       EXPECT_GE(entry.to, entry.from);
       EXPECT_LE(entry.to, to);
@@ -197,7 +204,105 @@ TEST(FaultsTest, EntriesStayInTheirTimeAndName) {
 }
 
 TEST(FaultsTest, LinksNeedTwoHosts) {
-  EXPECT_TRUE(Faults::Only(FaultKind::kLoss).Always().Generate(1, {"lonely"}).entries().empty());
+  EXPECT_TRUE(PlanOf(Faults::Only(FaultKind::kLoss).Always(), 1, {"lonely"}).entries().empty());
+}
+
+TEST(FaultKindTest, TheDocumentHasTheTable) {
+  EXPECT_EQ(MarkedPartOf("docs/simulation.md", "made of sim/faults/kinds.inc by faults_test"), FaultKindsAsMarkdown())
+      << "docs/simulation.md should have between its marks:\n"
+      << FaultKindsAsMarkdown();
+}
+
+// --- Aim ---
+
+Workload Busy() {
+  Workload workload;
+  workload.end_ns = 80'000'000;
+  workload.hosts["server"] = {100, 0, 0, 0};
+  workload.hosts["client"] = {200, 3, 0, 0};
+  workload.hosts["witness"] = {0, 0, 0, 0};
+  workload.links[{"client", "server"}] = {150, 0, 1460};
+  workload.links[{"server", "client"}] = {140, 0, 1460};
+  return workload;
+}
+
+TEST(AimTest, FaultsLieWhereAndWhenSomethingHappens) {
+  const Workload workload = Busy();
+  std::set<FaultKind> kinds;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const FaultPlan plan = Faults::All().Always().Generate(Choices(seed), Hosts(), &workload);
+    for (const FaultEntry& entry : plan.entries()) {
+      kinds.insert(entry.kind);
+      if (entry.trigger == FaultEntry::Trigger::kTime)
+        EXPECT_LT(entry.from, absl::Milliseconds(80)) << entry.ToString();
+      if (entry.trigger == FaultEntry::Trigger::kCall) EXPECT_LE(entry.count, 200u) << entry.ToString();
+      if (entry.trigger == FaultEntry::Trigger::kPacket) EXPECT_LE(entry.count, 150u) << entry.ToString();
+      if (entry.kind == FaultKind::kConnectRefused) EXPECT_EQ(entry.target, "client");
+      if (!HitsLinks(entry.kind)) EXPECT_NE(entry.target, "witness") << entry.ToString();
+      if (HitsLinks(entry.kind)) {
+        EXPECT_TRUE(entry.Hits("client", "server") || entry.Hits("server", "client")) << entry.ToString();
+      }
+    }
+  }
+  for (const FaultKind kind : {FaultKind::kDuplicate, FaultKind::kReorder, FaultKind::kLookupFailed,
+                               FaultKind::kLookupMissing, FaultKind::kLookupSlow, FaultKind::kWorkSlow}) {
+    EXPECT_EQ(kinds.count(kind), 0u) << FaultKindName(kind);
+    EXPECT_FALSE(Faults::All().Applicable(workload).Has(kind)) << FaultKindName(kind);
+  }
+  EXPECT_EQ(kinds.size(), kFaultKindCount - 6 - 1) << "all but those, and the clocks";
+}
+
+TEST(AimTest, OnlyAlwaysInjects) {
+  const Workload workload = Busy();
+  for (size_t i = 0; i < kFaultKindCount; ++i) {
+    const auto kind = static_cast<FaultKind>(i);
+    if (!Faults::Only(kind).Applicable(workload).Has(kind)) continue;
+    for (uint64_t seed = 0; seed < 100; ++seed) {
+      EXPECT_FALSE(Faults::Only(kind).Generate(Choices(seed), Hosts(), &workload).entries().empty());
+    }
+  }
+}
+
+TEST(AimTest, OneHostMoreTakesNoEntryFromItsTargetUnlessItIsTheTarget) {
+  std::vector<std::string> more = Hosts();
+  more.insert(more.begin(), "another");
+  int compared = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    const FaultPlan before = Faults::All().Always().Generate(Choices(seed), Hosts(), nullptr);
+    const FaultPlan after = Faults::All().Always().Generate(Choices(seed), more, nullptr);
+    ASSERT_EQ(before.entries().size(), after.entries().size());
+    for (size_t i = 0; i < before.entries().size(); ++i) {
+      const std::string text = after.entries()[i].ToString();
+      // All of one end, and two sides, have the other host where it cannot be seen.
+      if (text.find_first_of("*,") != std::string::npos || text.find("another") != std::string::npos) continue;
+      EXPECT_EQ(text, before.entries()[i].ToString());
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, 3000);
+}
+
+TEST(BudgetTest, NoMoreAreDownAtOnceThanAllowed) {
+  const Faults faults = Faults::None()
+                            .With(FaultKind::kCrash)
+                            .With(FaultKind::kKill)
+                            .Always()
+                            .AtMost(30)
+                            .AtMostDown(1, {"server", "client"});
+  size_t entries = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const Workload workload = Busy();
+    const FaultPlan plan = faults.Generate(Choices(seed), Hosts(), &workload);
+    for (const FaultEntry& a : plan.entries()) {
+      EXPECT_EQ(a.trigger, FaultEntry::Trigger::kTime);
+      ++entries;
+      for (const FaultEntry& b : plan.entries()) {
+        if (a.target != "server" || b.target != "client") continue;
+        EXPECT_TRUE(a.to < b.from || b.to < a.from) << a.ToString() << " and " << b.ToString();
+      }
+    }
+  }
+  EXPECT_GT(entries, 400u);
 }
 
 }  // namespace

@@ -59,7 +59,9 @@ void HostStack::DropAllSockets() {
 
 size_t HostStack::established_connections() const { return tcp_->established_connections(); }
 
-void HostStack::ResetConnections(absl::FunctionRef<bool(Entity connection)> hits) { tcp_->ResetConnections(hits); }
+uint64_t HostStack::ResetConnections(absl::FunctionRef<bool(Entity connection)> hits) {
+  return tcp_->ResetConnections(hits);
+}
 
 // --- Packets ---
 

@@ -51,8 +51,9 @@ class HostStack final : public NetworkHost {
   // Open descriptors of the process.
   size_t open_descriptors() const { return open_descriptors_; }
 
-  // A fault: both ends of the established connections for which `hits` says so see a reset.
-  void ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
+  // A fault: both ends of the established connections for which `hits` says so see a reset. Returns how many there
+  // were.
+  uint64_t ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
   size_t established_connections() const;
 
   void OnPacket(Packet& packet) override;

@@ -67,6 +67,34 @@ struct LinkConditions {
   Probability datagram_reorder;
 };
 
+// A fault of a link, or of a host: how strong it is, and where its hits are counted. The strength is in the unit of its
+// kind (sim/faults/kinds.inc); 0: there is none.
+struct FaultEffect {
+  uint64_t strength = 0;
+  uint64_t* hits = nullptr;
+
+  explicit operator bool() const { return strength != 0; }
+  void CountHit() const {
+    if (hits != nullptr) ++*hits;
+  }
+};
+
+// What faults do to one direction of a link, beside its conditions.
+struct LinkFaults {
+  bool any = false;
+  FaultEffect partition;
+  FaultEffect mtu;
+  FaultEffect loss;
+  FaultEffect loss_burst;
+  FaultEffect latency;
+  FaultEffect bandwidth;
+  FaultEffect clog;  // The strength is the time until which packets wait.
+  FaultEffect duplicate;
+  FaultEffect reorder;
+  FaultEffect datagram_duplicate;
+  FaultEffect datagram_reorder;
+};
+
 // Why a packet did not arrive. In the trace.
 enum class DropReason : uint8_t {
   kLoss = 1,
@@ -75,6 +103,7 @@ enum class DropReason : uint8_t {
   kBlockedOnArrival = 4,
   kHostDown = 5,
   kConnectFault = 6,
+  kTooLarge = 7,
 };
 
 // The decisions about one packet.
@@ -117,22 +146,47 @@ class Link {
   int64_t clogged_until_ns() const { return clogged_until_ns_; }
   void set_clogged_until_ns(int64_t time_ns) { clogged_until_ns_ = time_ns; }
 
+  // What faults do. They are as of some state of the network's faults, see Network::FaultsChanged().
+  const LinkFaults& faults() const { return faults_; }
+  void set_faults(const LinkFaults& faults, uint64_t epoch, uint64_t alarm) {
+    faults_ = faults;
+    fault_epoch_ = epoch;
+    alarm_ = alarm;
+  }
+  uint64_t fault_epoch() const { return fault_epoch_; }
+  // How many packets were sent, and with which of them, from 1, something is to happen.
+  uint64_t sent() const { return next_ordinal_; }
+  uint64_t datagrams_sent() const { return datagrams_sent_; }
+  // Bytes of payload of the largest packet so far.
+  uint32_t largest_sent() const { return largest_sent_; }
+  uint64_t alarm() const { return alarm_; }
+
   // Loses one packet: the one with this ordinal. Packets of a link count from 0.
   void LosePacket(uint32_t ordinal) { lost_ordinal_ = ordinal; }
 
-  // Decides about the next packet, of `bytes` bytes, sent at `now_ns`.
-  PacketFate Send(int64_t now_ns, uint32_t bytes, const PacketChoices& choices);
+  // Decides about the next packet, of `payload` bytes and `headers` more, sent at `now_ns`.
+  PacketFate Send(int64_t now_ns, uint32_t payload, uint32_t headers, const PacketChoices& choices);
   // The same for a datagram that travels in so many fragments: when one of them is lost, all of it is. A datagram that
   // is reordered takes the latency twice.
-  PacketFate SendDatagram(int64_t now_ns, uint32_t bytes, uint32_t fragments, const PacketChoices& choices);
+  PacketFate SendDatagram(int64_t now_ns, uint32_t payload, uint32_t headers, uint32_t fragments,
+                          const PacketChoices& choices);
 
  private:
+  bool IsDropped(const PacketFate& fate, uint32_t payload, const PacketChoices& choices, DropReason* reason) const;
+  // When a packet has left; none: the queue is full.
+  std::optional<int64_t> DepartureOf(int64_t now_ns, uint32_t bytes);
+
   LinkConditions conditions_;
+  LinkFaults faults_;
+  uint64_t fault_epoch_ = ~uint64_t{0};
+  uint64_t alarm_ = ~uint64_t{0};
   bool has_own_conditions_ = false;
   bool blocked_ = false;
   bool cut_ = false;
   bool holds_ = false;
   uint32_t next_ordinal_ = 0;
+  uint32_t datagrams_sent_ = 0;
+  uint32_t largest_sent_ = 0;
   uint32_t lost_ordinal_ = ~uint32_t{0};
   int64_t clogged_until_ns_ = 0;
   int64_t busy_until_ns_ = 0;  // When the last byte that waits has left.

@@ -25,7 +25,7 @@ uint64_t Kind(const Packet& packet) { return Pair(packet.flags | uint32_t{packet
 PacketFate SendDatagram(Link& link, int64_t now_ns, const Packet& packet, const PacketChoices& choices) {
   const uint32_t fragments =
       packet.from == packet.to ? 1 : std::max(1u, (packet.size + kFragmentPayloadBytes - 1) / kFragmentPayloadBytes);
-  return link.SendDatagram(now_ns, packet.size + fragments * kDatagramHeaderBytes, fragments, choices);
+  return link.SendDatagram(now_ns, packet.size, kDatagramHeaderBytes, fragments, choices);
 }
 
 }  // namespace
@@ -116,6 +116,11 @@ void Network::Release(NetworkHost& from, NetworkHost& to) {
   for (Packet* packet : std::exchange(link.held(), {})) events_.Schedule(*packet, now_ns());
 }
 
+uint64_t Network::PacketsSent(const NetworkHost& from, const NetworkHost& to) const {
+  const Link* const link = from.FindLink(to);
+  return link == nullptr ? 0 : link->sent();
+}
+
 void Network::Clog(NetworkHost& from, NetworkHost& to, int64_t until_ns) {
   from.LinkTo(to).set_clogged_until_ns(until_ns);
   trace_.Record(TraceKind::kClog, now_ns(), from.index(), to.index(), FromInt(until_ns));
@@ -151,9 +156,14 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
     FreePacket(packet);
     return;
   }
-  Link& link = packet.from->LinkTo(*packet.to);
+  Link* link_now = &LinkOf(packet);
+  if (link_now->sent() + 1 == link_now->alarm()) [[unlikely]] {
+    fault_source_->OnPacketAlarm(*packet.from, *packet.to);
+    link_now = &LinkOf(packet);
+  }
+  Link& link = *link_now;
   const PacketChoices choices = {choices_, packet.flow, packet.flow_ordinal};
-  PacketFate fate = packet.protocol == Packet::kTcp ? link.Send(now, packet.size + kHeaderBytes, choices)
+  PacketFate fate = packet.protocol == Packet::kTcp ? link.Send(now, packet.size, kHeaderBytes, choices)
                                                     : SendDatagram(link, now, packet, choices);
   packet.link_ordinal = fate.ordinal;
   const bool held = holds_loopback_ && packet.from == packet.to && !fate.dropped;
@@ -188,6 +198,16 @@ void Network::DeliverLoopback() {
   holds_loopback_ = false;
 }
 
+void Network::UpdateFaults(Link& link, const Packet& packet) {
+  const bool loopback = packet.from == packet.to;
+  if (fault_source_ == nullptr || loopback) {
+    link.set_faults(LinkFaults(), fault_epoch_, ~uint64_t{0});
+    return;
+  }
+  link.set_faults(fault_source_->FaultsOf(*packet.from, *packet.to), fault_epoch_,
+                  fault_source_->NextPacketAlarm(*packet.from, *packet.to, link.sent()));
+}
+
 void Network::SendCopy(const Packet& packet, int64_t arrival_ns) {
   Packet& copy = NewPacket();
   copy.from = packet.from;
@@ -216,8 +236,9 @@ void Network::SendCopy(const Packet& packet, int64_t arrival_ns) {
 }
 
 void Network::Deliver(Packet& packet) {
-  Link& link = packet.from->LinkTo(*packet.to);
-  if (link.blocked() || link.cut()) {
+  Link& link = LinkOf(packet);
+  if (link.blocked() || link.cut() || link.faults().partition) {
+    link.faults().partition.CountHit();
     Drop(packet, DropReason::kBlockedOnArrival);
     return;
   }

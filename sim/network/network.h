@@ -31,6 +31,21 @@
 
 namespace tandem::sim {
 
+// Who says what faults do to links, and is told when something happens that a fault waits for.
+class FaultSource {
+ public:
+  virtual LinkFaults FaultsOf(const NetworkHost& from, const NetworkHost& to) = 0;
+  // The next packet of this link, counted from 1, of which it wants to be told, when `sent` were sent; ~0: none.
+  virtual uint64_t NextPacketAlarm(const NetworkHost& from, const NetworkHost& to, uint64_t sent) = 0;
+  // That packet is sent now. What begins with it holds for it.
+  virtual void OnPacketAlarm(const NetworkHost& from, const NetworkHost& to) = 0;
+  // A program on `host` makes the call of NetworkHost::set_call_alarm().
+  virtual void OnCallAlarm(NetworkHost& host) = 0;
+
+ protected:
+  ~FaultSource() = default;
+};
+
 class Network {
  public:
   Network(EventQueue& events, Trace& trace, const Choices& choices);
@@ -65,6 +80,8 @@ class Network {
   // Packets that are sent or arrive while it is blocked are lost.
   void Block(NetworkHost& from, NetworkHost& to);
   void Unblock(NetworkHost& from, NetworkHost& to);
+  // Packets that were sent on this link so far.
+  uint64_t PacketsSent(const NetworkHost& from, const NetworkHost& to) const;
   bool blocked(NetworkHost& from, NetworkHost& to) { return from.LinkTo(to).blocked(); }
   // The same for another reason: Unblock() does not mend, and Mend() does not unblock.
   void Cut(NetworkHost& from, NetworkHost& to);
@@ -74,6 +91,13 @@ class Network {
   void Release(NetworkHost& from, NetworkHost& to);
   // Packets sent before `until_ns` wait until then.
   void Clog(NetworkHost& from, NetworkHost& to, int64_t until_ns);
+
+  // --- Faults ---
+
+  void set_fault_source(FaultSource* source) { fault_source_ = source; }
+  FaultSource* fault_source() const { return fault_source_; }
+  // What the source says has changed. Links ask for it when they have something to carry.
+  void FaultsChanged() { ++fault_epoch_; }
 
   struct Statistics {
     uint64_t packets_sent = 0;
@@ -110,6 +134,15 @@ class Network {
  private:
   static constexpr size_t kPacketsPerSlab = 256;
 
+  // The link, with faults as they are now.
+  Link& LinkOf(const Packet& packet) {
+    Link& link = packet.from->LinkTo(*packet.to);
+    if (link.fault_epoch() != fault_epoch_) [[unlikely]] {
+      UpdateFaults(link, packet);
+    }
+    return link;
+  }
+  void UpdateFaults(Link& link, const Packet& packet);
   void SendCopy(const Packet& packet, int64_t arrival_ns);
 
   EventQueue& events_;
@@ -117,6 +150,8 @@ class Network {
   const Choices& choices_;
   LinkConditions default_conditions_;
   Statistics statistics_;
+  FaultSource* fault_source_ = nullptr;
+  uint64_t fault_epoch_ = 0;
   HeapBufferPool buffers_;  // Outlives the hosts.
   std::vector<std::unique_ptr<std::array<Packet, kPacketsPerSlab>>> slabs_;
   Packet* free_packets_ = nullptr;

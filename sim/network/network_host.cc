@@ -46,6 +46,8 @@ int NetworkHost::SourceAddressFor(const SocketAddress& peer, SocketAddress* sour
   return -ENETUNREACH;
 }
 
+void NetworkHost::OnCallAlarm() { network_.fault_source()->OnCallAlarm(*this); }
+
 Link& NetworkHost::NewLink(NetworkHost& to) {
   const bool loopback = &to == this;
   LinkConditions conditions;

@@ -60,13 +60,40 @@ struct StackFaults {
   Probability slow_write;         // Of sends: the send buffer takes a few bytes at a time.
   int64_t completion_jitter_max_ns = 0;  // Completions and items show up this much later, at random.
   // What the contract of core/io/reactor.h allows and a quiet machine seldom does; see chaos.h.
-  Probability late_cancel;     // Of cancels and disarms: what is cancelled goes on for a while, and may win.
-  Probability stall;           // Of looks at a Source: nothing is delivered for a while, as when no buffer is free.
-  Probability overshoot;       // Of deliveries to a Source: the budget does not bound this one.
-  Probability late_end;        // Of ends of an arming: some time after the last item.
-  Probability lookup_failed;   // Of names looked up: EAGAIN, as when the name servers do not answer.
-  Probability lookup_missing;  // Of names looked up: ENOENT, as if there were no such name.
-  Probability lookup_slow;     // Of names looked up: the answer takes kSlowLookupMaxNs more, at most.
+  Probability late_cancel;       // Of cancels and disarms: what is cancelled goes on for a while, and may win.
+  Probability stall;             // Of looks at a Source: nothing is delivered for a while, as when no buffer is free.
+  Probability overshoot;         // Of deliveries to a Source: the budget does not bound this one.
+  Probability late_end;          // Of ends of an arming: some time after the last item.
+  Probability lookup_failed;     // Of names looked up: EAGAIN, as when the name servers do not answer.
+  Probability lookup_missing;    // Of names looked up: ENOENT, as if there were no such name.
+  Probability lookup_slow;       // Of names looked up: the answer takes kSlowLookupMaxNs more, at most.
+  int64_t work_slow_max_ns = 0;  // Blocking work takes this much longer, at random.
+
+  // Where hits are counted; null: nowhere.
+  struct Hits {
+    uint64_t* connect_refused = nullptr;
+    uint64_t* connect_timed_out = nullptr;
+    uint64_t* short_read = nullptr;
+    uint64_t* short_write = nullptr;
+    uint64_t* completion_jitter = nullptr;
+    uint64_t* lookup_failed = nullptr;
+    uint64_t* lookup_missing = nullptr;
+    uint64_t* lookup_slow = nullptr;
+    uint64_t* work_slow = nullptr;
+  };
+  Hits hits;
+
+  static void CountHit(uint64_t* hits) {
+    if (hits != nullptr) ++*hits;
+  }
+};
+
+// What the processes of a host have done so far.
+struct HostCounts {
+  uint64_t calls = 0;     // Into their reactors.
+  uint64_t connects = 0;  // Of TCP.
+  uint64_t lookups = 0;   // Of names.
+  uint64_t works = 0;     // Blocking work.
 };
 
 class NetworkHost {
@@ -99,6 +126,19 @@ class NetworkHost {
 
   StackFaults& faults() { return faults_; }
 
+  const HostCounts& counts() const { return counts_; }
+  // A program calls; before the call has any effect.
+  void CountCall() {
+    if (++counts_.calls == call_alarm_) [[unlikely]] {
+      OnCallAlarm();
+    }
+  }
+  void CountConnect() { ++counts_.connects; }
+  void CountLookup() { ++counts_.lookups; }
+  void CountWork() { ++counts_.works; }
+  // With which call, from 1, the network's FaultSource is to be told.
+  void set_call_alarm(uint64_t count) { call_alarm_ = count; }
+
   // True while the machine runs. A new host is up.
   bool up() const { return up_; }
 
@@ -114,6 +154,10 @@ class NetworkHost {
   Link& LinkTo(NetworkHost& to) {
     const bool known = to.index_ < links_.size() && links_[to.index_] != nullptr;
     return known ? *links_[to.index_] : NewLink(to);
+  }
+  // Null when it was never used.
+  const Link* FindLink(const NetworkHost& to) const {
+    return to.index_ < links_.size() ? links_[to.index_].get() : nullptr;
   }
   // The links so far, by the index of the destination; null for those that were never used.
   const std::vector<std::unique_ptr<Link>>& links() const { return links_; }
@@ -134,6 +178,7 @@ class NetworkHost {
 
  private:
   friend class Network;
+  void OnCallAlarm();
   Link& NewLink(NetworkHost& to);
 
   Network& network_;
@@ -145,6 +190,8 @@ class NetworkHost {
   const Entity entity_;
   bool up_ = true;
   StackFaults faults_;
+  HostCounts counts_;
+  uint64_t call_alarm_ = ~uint64_t{0};
   StackObserver* observer_ = nullptr;
   std::vector<std::unique_ptr<Link>> links_;
 };

@@ -20,10 +20,12 @@ constexpr uint64_t kMost = ~uint64_t{0};
 struct Traits {
   absl::string_view name;
   uint64_t neutral;
+  absl::string_view entity;
+  absl::string_view meaning;
 };
 
 constexpr std::array<Traits, kChoiceCount> kTraits = {{
-#define TANDEM_CHOICE(id, name, neutral, entity, meaning) {name, neutral},
+#define TANDEM_CHOICE(id, name, neutral, entity, meaning) {name, neutral, entity, meaning},
 #include "tandem/sim/random/choices.inc"
 #undef TANDEM_CHOICE
 }};
@@ -45,6 +47,14 @@ absl::StatusOr<Choice> ParseChoice(absl::string_view name) {
 }  // namespace
 
 absl::string_view ChoiceName(Choice what) { return kTraits[static_cast<size_t>(what)].name; }
+
+std::string ChoicesAsMarkdown() {
+  std::string text = "| what | of whom | decides |\n|---|---|---|\n";
+  for (const Traits& traits : kTraits) {
+    absl::StrAppend(&text, "| ", traits.name, " | ", traits.entity, " | ", traits.meaning, " |\n");
+  }
+  return text;
+}
 
 absl::StatusOr<Entity> Entity::Parse(absl::string_view path) {
   Entity entity;

@@ -44,6 +44,8 @@ inline constexpr size_t kChoiceCount = 0
 
 // As calm lines call it: "latency", "loss", ...
 absl::string_view ChoiceName(Choice what);
+// A table of all of them, for docs/simulation.md.
+std::string ChoicesAsMarkdown();
 
 // Whom a decision concerns, hashed from its path: "client/tcp/server#0" is the first connection that host client has
 // made to host server.

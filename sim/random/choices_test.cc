@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "tandem/sim/testing/document.h"
 
 namespace tandem::sim {
 namespace {
@@ -101,6 +102,12 @@ TEST(CalmTest, WrongLinesSayWhatIsWrong) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << line;
     EXPECT_NE(status.message().find(why), std::string::npos) << status;
   }
+}
+
+TEST(ChoicesTest, TheDocumentHasTheTable) {
+  EXPECT_EQ(MarkedPartOf("docs/simulation.md", "made of sim/random/choices.inc by choices_test"), ChoicesAsMarkdown())
+      << "docs/simulation.md should have between its marks:\n"
+      << ChoicesAsMarkdown();
 }
 
 }  // namespace

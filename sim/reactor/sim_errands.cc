@@ -60,10 +60,16 @@ void SimReactor::StartWork(Operation& operation) {
   Errand& errand = NewErrand(operation, Errand::Phase::kWorkWaits);
   errand.ordinal = works_++;
   const Entity works = process_.Part("work");
-  const auto choices = static_cast<uint64_t>(options_.work_max_ns - options_.work_min_ns) + 1;
-  const uint64_t whole = static_cast<uint64_t>(options_.work_min_ns) +
-                         ReduceToRange(network_.choices().Draw(Choice::kWork, works, errand.ordinal), choices);
-  const uint64_t wait = ReduceToRange(network_.choices().Draw(Choice::kWork, works, errand.ordinal, 1), whole + 1);
+  stack_.CountWork();
+  const Choices& choices = network_.choices();
+  const auto range = static_cast<uint64_t>(options_.work_max_ns - options_.work_min_ns) + 1;
+  uint64_t whole = static_cast<uint64_t>(options_.work_min_ns) +
+                   ReduceToRange(choices.Draw(Choice::kWork, works, errand.ordinal), range);
+  if (const int64_t slower = stack_.faults().work_slow_max_ns; slower > 0) {
+    StackFaults::CountHit(stack_.faults().hits.work_slow);
+    whole += ReduceToRange(choices.Draw(Choice::kWork, works, errand.ordinal, 2), static_cast<uint64_t>(slower) + 1);
+  }
+  const uint64_t wait = ReduceToRange(choices.Draw(Choice::kWork, works, errand.ordinal, 1), whole + 1);
   errand.run_ns = static_cast<int64_t>(whole - wait);
   network_.events().Schedule(errand, network_.now_ns() + static_cast<int64_t>(wait));
   RecordWork(errand, 1);
@@ -120,16 +126,24 @@ void SimReactor::StartLookup(Operation& operation) {
   Errand& errand = NewErrand(operation, Errand::Phase::kLookup);
   errand.ordinal = lookups_[host]++;
   network_.CountLookup();
+  stack_.CountLookup();
   const Entity name = process_.Part("name").Part(host);
   const auto draw = [&](Choice what, uint64_t part) {
     return network_.choices().Draw(what, name, errand.ordinal, part);
   };
   const StackFaults& faults = stack_.faults();
   errand.error = 0;
-  if (faults.lookup_missing.Hits(draw(Choice::kLookupFault, 0))) errand.error = ENOENT;
-  if (faults.lookup_failed.Hits(draw(Choice::kLookupFault, 1))) errand.error = EAGAIN;
+  if (faults.lookup_missing.Hits(draw(Choice::kLookupFault, 0))) {
+    errand.error = ENOENT;
+    StackFaults::CountHit(faults.hits.lookup_missing);
+  }
+  if (faults.lookup_failed.Hits(draw(Choice::kLookupFault, 1))) {
+    errand.error = EAGAIN;
+    StackFaults::CountHit(faults.hits.lookup_failed);
+  }
   int64_t latency_ns = network_.names().LatencyNs(host, draw(Choice::kLookup, 0));
   if (faults.lookup_slow.Hits(draw(Choice::kLookupFault, 2))) {
+    StackFaults::CountHit(faults.hits.lookup_slow);
     latency_ns += static_cast<int64_t>(ReduceToRange(draw(Choice::kLookupFault, 3), kSlowLookupMaxNs));
   }
   network_.events().Schedule(errand, network_.now_ns() + latency_ns);

@@ -60,11 +60,10 @@ SimReactor::SimReactor(HostStack& stack, HostWaker* waker, const SimReactorOptio
 
 SimReactor::~SimReactor() { Abandon(); }
 
-void SimReactor::Abandon() {
-  if (!abandoned_) {
-    stack_.Record(TraceKind::kAbandon, operations_in_flight(), sources_armed());
-  }
-  abandoned_ = true;
+void SimReactor::Stop() {
+  if (abandoned_) return;
+  stack_.Record(TraceKind::kAbandon, operations_in_flight(), sources_armed());
+  abandoned_ = stopped_ = true;
   if (stack_.observer() == this) stack_.set_observer(nullptr);
   for (const std::unique_ptr<DelayedReport>& delayed : delayed_) network_.events().Cancel(*delayed);
   for (const std::unique_ptr<Errand>& errand : errands_) network_.events().Cancel(*errand);
@@ -72,6 +71,11 @@ void SimReactor::Abandon() {
   lingering_.clear();
   woken_ = false;
   pending_signals_ = 0;
+}
+
+void SimReactor::Abandon() {
+  Stop();
+  stopped_ = false;
   signal_handler_ = nullptr;
   while (in_flight() > 0) {
     // The callbacks may submit anew; that is abandoned as well.
@@ -119,6 +123,8 @@ bool SimReactor::Poll(Instant) {
   }
   polled_.swap(reports_);
   for (const Report& report : polled_) {
+    if (abandoned_) [[unlikely]]
+      break;  // What was told before this made a call that a crash waited for.
     switch (report.kind) {
       case Report::Kind::kOperation:
         TellOperation(report);
@@ -194,7 +200,9 @@ void SimReactor::PushJittered(const Report& report, uint64_t draw) {
   if (jitter <= 0) {
     PushNow(report);
   } else {
-    PushLater(report, static_cast<int64_t>(ReduceToRange(draw, static_cast<uint64_t>(jitter) + 1)));
+    const auto delay = static_cast<int64_t>(ReduceToRange(draw, static_cast<uint64_t>(jitter) + 1));
+    if (delay > 0) StackFaults::CountHit(stack_.faults().hits.completion_jitter);
+    PushLater(report, delay);
   }
 }
 
@@ -306,6 +314,7 @@ SimReactor::Descriptor& SimReactor::NewDescriptor(SocketId socket) {
 
 void SimReactor::SubmitOperation(Operation& operation) {
   ++statistics_.submissions;
+  CountCall();
   operation.reactor_slot = TakeSlot(&operation, nullptr);
   if (abandoned_) {
     stack_.Record(TraceKind::kSubmitDead, 0);
@@ -414,8 +423,10 @@ void SimReactor::DrawSendFaults(Descriptor& descriptor, SocketId socket, size_t 
     return;
   if (size > 1 && faults.short_write.Hits(Draw(Choice::kShortWrite, socket, ordinal))) {
     descriptor.send_limit = 1 + ReduceToRange(Draw(Choice::kShortWrite, socket, ordinal, 1), size - 1);
+    StackFaults::CountHit(faults.hits.short_write);
   }
   if (faults.slow_write.Hits(Draw(Choice::kSlowWrite, socket, ordinal))) {
+    StackFaults::CountHit(faults.hits.short_write);
     const size_t least = 1 + size / kSlowWriteSteps;
     descriptor.slow_write_step = least + ReduceToRange(Draw(Choice::kSlowWrite, socket, ordinal, 1), least);
   }
@@ -574,6 +585,7 @@ void SimReactor::OnLingerEnd(uint64_t ticket) {
 
 void SimReactor::ArmSource(Source& source) {
   ++statistics_.submissions;
+  CountCall();
   source.reactor_slot = TakeSlot(nullptr, &source);
   if (abandoned_) {
     stack_.Record(TraceKind::kSubmitDead, 1);
@@ -672,6 +684,8 @@ void SimReactor::TellAccepted(Descriptor& descriptor) {
     }
     ++statistics_.completions;
     ReportAccepted(source, static_cast<SocketId>(result));
+    if (abandoned_) [[unlikely]]
+      return;
   }
   if (!descriptor.disarming || PostponeLook(stack_.faults().late_end, Late::kEnd, source.socket)) return;
   EndSource(descriptor, SourceEnd::kDisarmed, 0);
@@ -686,7 +700,9 @@ size_t SimReactor::DrawReceiveLimit(Descriptor& descriptor, const TcpSocket& soc
   if (faults.short_read.is_never()) [[likely]]
     return wanted;
   if (!faults.short_read.Hits(Draw(Choice::kShortRead, socket.id(), ordinal))) return wanted;
-  return 1 + ReduceToRange(Draw(Choice::kShortRead, socket.id(), ordinal, 1), bytes);
+  const size_t limit = 1 + ReduceToRange(Draw(Choice::kShortRead, socket.id(), ordinal, 1), bytes);
+  if (limit < bytes) StackFaults::CountHit(faults.hits.short_read);
+  return limit;
 }
 
 // How many bytes beyond the budget are taken.
@@ -715,6 +731,8 @@ void SimReactor::TellReceived(Descriptor& descriptor) {
     const bool short_read = limit < wanted;
     ++statistics_.completions;
     ReportReceived(source, socket->Take(limit));
+    if (abandoned_) [[unlikely]]
+      return;
     if (short_read && source.delivered < source.budget) {
       ReportSource(id);  // The rest in another Poll().
       return;
@@ -756,11 +774,14 @@ void SimReactor::TellDatagrams(Descriptor& descriptor) {
     }
     ++statistics_.completions;
     ReportDatagram(source, std::move(datagram));
+    if (abandoned_) [[unlikely]]
+      return;
     if (source.delivered == source.budget || !socket->readable()) continue;
     const uint64_t ordinal = descriptor.receives++;
     if (faults.short_read.is_never()) [[likely]]
       continue;
     if (faults.short_read.Hits(Draw(Choice::kShortRead, id, ordinal))) {
+      StackFaults::CountHit(faults.hits.short_read);
       ReportSource(id);  // The rest in another Poll().
       return;
     }
@@ -789,59 +810,72 @@ void SimReactor::EndSource(Descriptor& descriptor, SourceEnd end, int error) {
 
 int64_t SimReactor::OpenSocket(AddressFamily family, SocketType type) {
   if (family == AddressFamily::kUnix) return -EOPNOTSUPP;
-  if (abandoned_) return -EBADF;
+  CountCall();
+  if (abandoned_) return AfterEnd(kVoidSocket);
   return type == SocketType::kStream ? stack_.Open(family) : stack_.OpenDatagrams(family);
 }
 
 int SimReactor::Bind(SocketId socket, const SocketAddress& address) {
   if (address.is_unix()) return -EOPNOTSUPP;
-  return abandoned_ ? -EBADF : stack_.Bind(socket, address);
+  return abandoned_ ? AfterEnd(0) : stack_.Bind(socket, address);
 }
 
-int SimReactor::Listen(SocketId socket, int backlog) { return abandoned_ ? -EBADF : stack_.Listen(socket, backlog); }
+int SimReactor::Listen(SocketId socket, int backlog) {
+  return abandoned_ ? AfterEnd(0) : stack_.Listen(socket, backlog);
+}
 
 int SimReactor::ConnectDatagrams(SocketId socket, const SocketAddress& address) {
   if (address.is_unix()) return -EOPNOTSUPP;
+  if (abandoned_) return AfterEnd(0);
   UdpSocket* datagrams = stack_.FindDatagrams(socket);
-  return abandoned_ || datagrams == nullptr ? -EBADF : datagrams->Connect(address);
+  return datagrams == nullptr ? -EBADF : datagrams->Connect(address);
 }
 
 int SimReactor::SetMembership(SocketId socket, const MulticastGroup& group, bool join) {
+  if (abandoned_) return AfterEnd(0);
   UdpSocket* datagrams = stack_.FindDatagrams(socket);
-  return abandoned_ || datagrams == nullptr ? -EBADF : datagrams->SetMembership(group, join);
+  return datagrams == nullptr ? -EBADF : datagrams->SetMembership(group, join);
 }
 
 int SimReactor::Shutdown(SocketId socket, ShutdownHow how) {
-  return abandoned_ ? -EBADF : stack_.Shutdown(socket, how);
+  CountCall();
+  return abandoned_ ? AfterEnd(0) : stack_.Shutdown(socket, how);
 }
 
 int SimReactor::SetOption(SocketId socket, SocketOption option, int value) {
-  return abandoned_ ? -EBADF : stack_.SetOption(socket, option, value);
+  return abandoned_ ? AfterEnd(0) : stack_.SetOption(socket, option, value);
 }
 
 int SimReactor::GetOption(SocketId socket, SocketOption option, int* value) {
-  return abandoned_ ? -EBADF : stack_.GetOption(socket, option, value);
+  return abandoned_ ? AfterEnd(0) : stack_.GetOption(socket, option, value);
 }
 
 int SimReactor::LocalAddress(SocketId socket, SocketAddress* address) {
-  return abandoned_ ? -EBADF : stack_.LocalAddress(socket, address);
+  return abandoned_ ? AfterEnd(0) : stack_.LocalAddress(socket, address);
 }
 
 int SimReactor::PeerAddress(SocketId socket, SocketAddress* address) {
-  return abandoned_ ? -EBADF : stack_.PeerAddress(socket, address);
+  return abandoned_ ? AfterEnd(0) : stack_.PeerAddress(socket, address);
 }
 
-int64_t SimReactor::TryAccept(SocketId socket) { return abandoned_ ? -EBADF : stack_.Accept(socket); }
+int64_t SimReactor::TryAccept(SocketId socket) {
+  CountCall();
+  return abandoned_ ? AfterEnd(-EAGAIN) : stack_.Accept(socket);
+}
 
 int64_t SimReactor::TryReceive(SocketId id, absl::Span<char> target) {
+  CountCall();
   TcpSocket* socket = stack_.Find(id);
-  if (abandoned_ || socket == nullptr) return -EBADF;
+  if (abandoned_) return AfterEnd(-EAGAIN);
+  if (socket == nullptr) return -EBADF;
   return socket->Read(target.subspan(0, DrawReceiveLimit(DescriptorOf(id), *socket, target.size())));
 }
 
 int64_t SimReactor::TrySend(SocketId id, absl::Span<const IoSlice> slices) {
+  CountCall();
   TcpSocket* socket = stack_.Find(id);
-  if (abandoned_ || socket == nullptr) return -EBADF;
+  if (abandoned_) return AfterEnd(-EAGAIN);
+  if (socket == nullptr) return -EBADF;
   const size_t size = TotalSize(slices);
   if (size == 0) return 0;
   Descriptor& descriptor = DescriptorOf(id);
@@ -855,8 +889,10 @@ int64_t SimReactor::TrySend(SocketId id, absl::Span<const IoSlice> slices) {
 }
 
 int64_t SimReactor::TryReceiveDatagrams(SocketId id, std::vector<Datagram>* datagrams) {
+  CountCall();
   UdpSocket* socket = stack_.FindDatagrams(id);
-  if (abandoned_ || socket == nullptr) return -EBADF;
+  if (abandoned_) return AfterEnd(-EAGAIN);
+  if (socket == nullptr) return -EBADF;
   Datagram datagram;
   if (const int error = socket->Take(&datagram); error != 0) return error;
   datagrams->push_back(std::move(datagram));
@@ -864,8 +900,10 @@ int64_t SimReactor::TryReceiveDatagrams(SocketId id, std::vector<Datagram>* data
 }
 
 int64_t SimReactor::TrySendDatagrams(SocketId id, absl::Span<const OutgoingDatagram> datagrams) {
+  CountCall();
   UdpSocket* socket = stack_.FindDatagrams(id);
-  if (abandoned_ || socket == nullptr) return -EBADF;
+  if (abandoned_) return AfterEnd(-EAGAIN);
+  if (socket == nullptr) return -EBADF;
   if (datagrams.empty()) return 0;
   Descriptor& descriptor = DescriptorOf(id);
   CHECK(descriptor.send == nullptr) << "two sends at once on one socket";

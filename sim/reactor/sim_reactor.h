@@ -14,9 +14,11 @@
 #define TANDEM_SIM_REACTOR_SIM_REACTOR_H_
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,6 +41,9 @@ namespace tandem::sim {
 // 2030-01-01T00:00:00Z: the wall-clock time of virtual time 0, when a host's wall clock is right. Equal to what the
 // interposed clocks show before a world starts.
 inline constexpr int64_t kWallEpochNs = 1'893'456'000 * int64_t{1'000'000'000};
+
+// What the process of a host opens after its end.
+inline constexpr SocketId kVoidSocket = std::numeric_limits<SocketId>::max();
 
 // Told when a host has something to do.
 class HostWaker {
@@ -84,9 +89,13 @@ class SimReactor : public Reactor, private StackObserver {
 
   // True when Poll() would report something.
   bool has_pending() const { return !reports_.empty() || woken_ || pending_signals_ != 0; }
-  // The host crashed or its process was killed: OnAbandon() for every operation and source, in a fixed order.
-  // Afterwards Submit and Arm are traced no-ops that never report; call Abandon() again after the program's frames are
-  // destroyed, to give back what they submitted. Poll() reports nothing.
+  // From now on nothing that the process calls has an effect, in the middle of its turn too: Submit and Arm are traced
+  // no-ops that never report, and the other calls say what lets the caller go on to one of these: done, or would block.
+  // To be followed by Abandon().
+  void Stop();
+  // The host crashed or its process was killed: Stop(), and OnAbandon() for every operation and source, in a fixed
+  // order. Afterwards Submit and Arm are traced no-ops that never report; call Abandon() again after the program's
+  // frames are destroyed, to give back what they submitted. Poll() reports nothing.
   void Abandon();
   bool abandoned() const { return abandoned_; }
   // The next Poll() reports `signal`. False when it is not watched: its default action is then the caller's.
@@ -132,6 +141,14 @@ class SimReactor : public Reactor, private StackObserver {
   void DisarmSource(Source& source) override;
 
  private:
+  // What a call says after the end of its process: `in_turn` to one that does not know of it yet.
+  int AfterEnd(int in_turn) const { return stopped_ ? in_turn : -EBADF; }
+
+  // The program calls. What waits for this call happens first.
+  void CountCall() {
+    if (!abandoned_) stack_.CountCall();
+  }
+
   // Something for Poll(): the end of an operation, or a socket that is worth looking at. Or, only ever delayed, a
   // cancel or a disarm that takes effect.
   struct Report {
@@ -278,6 +295,7 @@ class SimReactor : public Reactor, private StackObserver {
   int64_t wall_offset_ns_ = 0;
 
   bool abandoned_ = false;
+  bool stopped_ = false;  // In the middle of a turn; Abandon() is to come.
   bool polling_ = false;
   bool woken_ = false;
   bool told_waker_ = false;

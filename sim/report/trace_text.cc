@@ -270,6 +270,8 @@ absl::string_view WhyLost(DropReason reason) {
       return "the machine is down";
     case DropReason::kConnectFault:
       return "a fault leaves this connect without an answer";
+    case DropReason::kTooLarge:
+      return "a fault lets no packet of this size through";
   }
   return "";
 }

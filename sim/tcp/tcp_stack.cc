@@ -120,6 +120,7 @@ int TcpStack::Connect(TcpSocket& socket, const SocketAddress& address) {
   if (result == 0) result = ChooseLocal(socket, peer);
   stack_.Record(TraceKind::kConnect, socket.id_, address.port(), result);
   if (result != 0) return result;
+  stack_.CountConnect();
   NetworkHost* target = stack_.Route(peer);
   const uint32_t target_index = target == nullptr ? ~uint32_t{0} : target->index();
   const uint64_t ordinal = connects_to_[target_index]++;
@@ -177,6 +178,7 @@ void TcpStack::DrawConnectFaults(TcpSocket& socket) {
   socket.timeout_fault_ =
       !socket.refuse_fault_ && faults.connect_timed_out.Hits(choices.Draw(Choice::kConnect, socket.entity_, 0, 1));
   if (!socket.refuse_fault_ && !socket.timeout_fault_) return;
+  StackFaults::CountHit(socket.refuse_fault_ ? faults.hits.connect_refused : faults.hits.connect_timed_out);
   stack_.Record(TraceKind::kConnectFault, socket.id_, socket.refuse_fault_ ? 1 : 2);
 }
 
@@ -238,14 +240,17 @@ size_t TcpStack::established_connections() const {
   return count;
 }
 
-void TcpStack::ResetConnections(absl::FunctionRef<bool(Entity connection)> hits) {
+uint64_t TcpStack::ResetConnections(absl::FunctionRef<bool(Entity connection)> hits) {
+  uint64_t count = 0;
   // A reset may end another connection of the list, its other end.
   for (size_t i = 0; i < sockets_.size(); ++i) {
     TcpSocket& socket = *sockets_[i];
     if (!socket.in_use_ || !socket.can_send_data() || !hits(socket.entity_)) continue;
     stack_.Record(TraceKind::kResetFault, socket.id_);
     socket.Abort();
+    ++count;
   }
+  return count;
 }
 
 }  // namespace tandem::sim

@@ -60,8 +60,8 @@ class TcpStack {
   // --- Faults ---
 
   size_t established_connections() const;
-  // Both ends of the established connections for which `hits` says so see a reset.
-  void ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
+  // Both ends of the established connections for which `hits` says so see a reset. Returns how many there were.
+  uint64_t ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
 
  private:
   TcpSocket& NewSocket();

@@ -3,9 +3,11 @@
 #include "tandem/sim/world/fault_injector.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/log/check.h"
-#include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "tandem/core/base/random.h"
 #include "tandem/sim/machine/host_stack.h"
@@ -18,8 +20,7 @@ namespace tandem::sim {
 namespace {
 
 constexpr uint64_t kMillion = 1'000'000;
-
-bool Matches(absl::string_view pattern, const NetworkHost& stack) { return pattern == "*" || pattern == stack.name(); }
+constexpr uint64_t kNever = ~uint64_t{0};
 
 Probability Parts(uint64_t strength) { return Probability::Ratio(strength, kMillion); }
 
@@ -31,30 +32,31 @@ class FaultInjector::Fault {
   ~Fault() { Cancel(); }
 
   void Schedule() {
-    EventQueue& queue = injector_.world_.queue();
-    queue.Schedule(begin_, absl::ToInt64Nanoseconds(entry_.from));
-    queue.Schedule(end_, absl::ToInt64Nanoseconds(entry_.to));
+    if (entry_.trigger != FaultEntry::Trigger::kTime) return;
+    queue().Schedule(begin_, absl::ToInt64Nanoseconds(entry_.from));
+    queue().Schedule(end_, absl::ToInt64Nanoseconds(entry_.to));
+  }
+  // For one that has been triggered.
+  void ScheduleEnd(int64_t at_ns) { queue().Schedule(end_, at_ns); }
+  void Cancel() {
+    queue().Cancel(begin_);
+    queue().Cancel(end_);
   }
 
   const FaultEntry& entry() const { return entry_; }
   FaultKind kind() const { return entry_.kind; }
-  // It neither begins nor ends by itself any more.
-  void Cancel() {
-    EventQueue& queue = injector_.world_.queue();
-    queue.Cancel(begin_);
-    queue.Cancel(end_);
-  }
 
   bool holds() const { return holds_; }
   void set_holds(bool holds) { holds_ = holds; }
+  // Whether its trigger has not been met.
+  bool waits() const { return waits_; }
+  void set_done() { waits_ = false; }
+  // When it ends; of one that holds.
+  int64_t end_ns() const { return end_.scheduled() ? end_.time_ns() : queue().now_ns(); }
 
-  bool Hits(const NetworkHost& stack) const { return Matches(entry_.target, stack); }
-  // Whether the entry concerns packets from `from` to `to`.
-  bool Hits(const NetworkHost& from, const NetworkHost& to) const {
-    if (Matches(entry_.target, from) && Matches(entry_.other, to)) return true;
-    const bool one_way = kind() == FaultKind::kPartitionOneWay || kind() == FaultKind::kClog;
-    return !one_way && Matches(entry_.target, to) && Matches(entry_.other, from);
-  }
+  uint64_t hits() const { return hits_; }
+  void CountHit() { ++hits_; }
+  FaultEffect effect(uint64_t strength) { return {strength, &hits_}; }
 
  private:
   class BeginEvent final : public Event {
@@ -74,81 +76,75 @@ class FaultInjector::Fault {
     Fault& fault_;
   };
 
+  EventQueue& queue() const { return injector_.world_.queue(); }
+
   FaultInjector& injector_;
   const FaultEntry entry_;
   bool holds_ = false;
+  bool waits_ = true;
+  uint64_t hits_ = 0;
   BeginEvent begin_{*this};
   EndEvent end_{*this};
 };
 
-FaultInjector::FaultInjector(World& world) : world_(world) {}
-FaultInjector::~FaultInjector() = default;
+FaultInjector::FaultInjector(World& world) : world_(world) { world_.network().set_fault_source(this); }
+FaultInjector::~FaultInjector() { world_.network().set_fault_source(nullptr); }
 
 void FaultInjector::Inject(const FaultPlan& plan) {
   for (const FaultEntry& entry : plan.entries()) {
-    for (absl::string_view name : {absl::string_view(entry.target), absl::string_view(entry.other)}) {
-      CHECK(name.empty() || name == "*" || world_.FindHost(name) != nullptr)
-          << "a fault names a host that does not exist: " << entry.ToString();
+    for (absl::string_view names : {absl::string_view(entry.target), absl::string_view(entry.other)}) {
+      for (absl::string_view name : absl::StrSplit(names, ',')) {
+        CHECK(name.empty() || name == "*" || world_.FindHost(name) != nullptr)
+            << "a fault names a host that does not exist, " << name << ": " << entry.ToString();
+      }
     }
     plan_.Add(entry);
     faults_.push_back(std::make_unique<Fault>(*this, entry));
     faults_.back()->Schedule();
   }
+  world_.network().FaultsChanged();
+  for (const std::unique_ptr<Host>& host : world_.hosts()) SetCallAlarm(host->stack());
 }
+
+uint64_t FaultInjector::hits(size_t index) const { return faults_[index]->hits(); }
 
 void FaultInjector::EndAll() {
   for (const std::unique_ptr<Fault>& fault : faults_) {
     fault->Cancel();
+    fault->set_done();
     if (fault->holds()) End(*fault);
-  }
-  Network& network = world_.network();
-  for (size_t from = 0; from < network.host_count(); ++from) {
-    for (size_t to = 0; to < network.host_count(); ++to) {
-      if (from != to) network.Clog(network.host(from), network.host(to), network.now_ns());
-    }
   }
 }
 
 void FaultInjector::Begin(Fault& fault) {
   fault.set_holds(true);
+  fault.set_done();
   Record(fault, true);
-  switch (fault.kind()) {
-    case FaultKind::kLatency:
-    case FaultKind::kLoss:
-    case FaultKind::kPartition:
-    case FaultKind::kPartitionOneWay:
-    case FaultKind::kDuplicate:
-    case FaultKind::kReorder:
-      return UpdateLinks();
-    case FaultKind::kShortReads:
-    case FaultKind::kShortWrites:
-    case FaultKind::kJitter:
-    case FaultKind::kConnectRefused:
-    case FaultKind::kConnectTimedOut:
-    case FaultKind::kLookupFailed:
-    case FaultKind::kLookupSlow:
-      return UpdateStacks();
-    case FaultKind::kClog:
-      return ClogLinks(fault);
-    case FaultKind::kReset:
-      return ResetConnections(fault);
-    case FaultKind::kCrash:
-    case FaultKind::kKill:
-    case FaultKind::kPause:
-      return StopHost(fault);
-  }
-  LOG(FATAL) << "no such fault: " << static_cast<int>(fault.kind());
+  if (fault.kind() == FaultKind::kReset) return ResetConnections(fault);
+  if (StopsProcess(fault.kind())) return StopHosts(fault);
+  if (HitsLinks(fault.kind())) return world_.network().FaultsChanged();
+  UpdateStacks();
 }
 
 void FaultInjector::End(Fault& fault) {
   fault.set_holds(false);
   Record(fault, false);
-  // Clogs, resets and stopped hosts end by themselves.
+  // Hosts that are stopped go on by themselves.
   if (HitsLinks(fault.kind())) {
-    UpdateLinks();
+    world_.network().FaultsChanged();
   } else {
     UpdateStacks();
   }
+}
+
+void FaultInjector::Fire(Fault& fault) {
+  const FaultEntry& entry = fault.entry();
+  const int64_t now_ns = world_.queue().now_ns();
+  const absl::Duration now = absl::Nanoseconds(now_ns);
+  fault.set_done();
+  if (now >= entry.to) return;
+  fault.ScheduleEnd(absl::ToInt64Nanoseconds(Lasts(entry.kind) ? std::min(now + entry.lasts, entry.to) : now));
+  Begin(fault);
 }
 
 void FaultInjector::Record(const Fault& fault, bool begins) {
@@ -156,125 +152,178 @@ void FaultInjector::Record(const Fault& fault, bool begins) {
   world_.trace().Record(TraceKind::kFault, world_.queue().now_ns(), 0,
                         static_cast<uint64_t>(entry.kind) << 1 | (begins ? 1 : 0),
                         HashCombine(HashName(entry.target), HashName(entry.other)), entry.strength);
-  if (!begins && entry.to == entry.from) return;  // It happened at once.
+  if (!begins && !Lasts(entry.kind)) return;  // It happened at once.
   // Also when nobody reads it: a traced run must not allocate more than another.
   world_.trace().Note(world_.queue().now_ns(), (begins ? "fault begins: " : "fault ends: ") + entry.ToString());
 }
 
-void FaultInjector::UpdateLinks() {
-  Network& network = world_.network();
-  for (size_t from = 0; from < network.host_count(); ++from) {
-    for (size_t to = 0; to < network.host_count(); ++to) {
-      if (from != to) UpdateLink(network.host(from), network.host(to));
-    }
+FaultInjector::Fault* FaultInjector::Strongest(FaultKind kind, absl::FunctionRef<bool(const FaultEntry& entry)> hits) {
+  // A narrow link and a small packet are strong faults.
+  const bool least = kind == FaultKind::kBandwidth || kind == FaultKind::kMtu;
+  const auto strength_of = [&](const Fault& fault) {
+    if (kind == FaultKind::kClog) return static_cast<uint64_t>(fault.end_ns());
+    return least ? ~fault.entry().strength : fault.entry().strength;
+  };
+  Fault* strongest = nullptr;
+  for (const std::unique_ptr<Fault>& fault : faults_) {
+    if (!fault->holds() || fault->kind() != kind || !hits(fault->entry())) continue;
+    if (strongest == nullptr || strength_of(*fault) > strength_of(*strongest)) strongest = fault.get();
   }
+  return strongest;
 }
 
-void FaultInjector::UpdateLink(NetworkHost& from, NetworkHost& to) {
-  Network& network = world_.network();
-  const auto key = std::make_pair(from.index(), to.index());
-  bool partitioned = false;
-  int64_t added_latency_ns = 0;
-  uint64_t loss = 0;
-  uint64_t duplicate = 0;
-  uint64_t reorder = 0;
+FaultEffect FaultInjector::EffectOn(FaultKind kind, absl::FunctionRef<bool(const FaultEntry& entry)> hits) {
+  Fault* fault = Strongest(kind, hits);
+  if (fault == nullptr) return FaultEffect();
+  if (kind == FaultKind::kClog) return fault->effect(static_cast<uint64_t>(fault->end_ns()));
+  return fault->effect(StrengthMax(kind) == 0 ? 1 : fault->entry().strength);
+}
+
+// --- Links ---
+
+LinkFaults FaultInjector::FaultsOf(const NetworkHost& from, const NetworkHost& to) {
+  const auto on_link = [&](const FaultEntry& entry) { return entry.Hits(from.name(), to.name()); };
+  LinkFaults faults;
+  faults.partition = EffectOn(FaultKind::kPartition, on_link);
+  if (!faults.partition) faults.partition = EffectOn(FaultKind::kPartitionOneWay, on_link);
+  faults.mtu = EffectOn(FaultKind::kMtu, on_link);
+  faults.loss = EffectOn(FaultKind::kLoss, on_link);
+  faults.loss_burst = EffectOn(FaultKind::kLossBurst, on_link);
+  faults.latency = EffectOn(FaultKind::kLatency, on_link);
+  faults.bandwidth = EffectOn(FaultKind::kBandwidth, on_link);
+  faults.clog = EffectOn(FaultKind::kClog, on_link);
+  faults.duplicate = EffectOn(FaultKind::kSegmentDuplicate, on_link);
+  faults.reorder = EffectOn(FaultKind::kSegmentReorder, on_link);
+  faults.datagram_duplicate = EffectOn(FaultKind::kDuplicate, on_link);
+  faults.datagram_reorder = EffectOn(FaultKind::kReorder, on_link);
+  faults.any = std::any_of(faults_.begin(), faults_.end(), [&](const std::unique_ptr<Fault>& fault) {
+    return fault->holds() && on_link(fault->entry());
+  });
+  return faults;
+}
+
+uint64_t FaultInjector::NextPacketAlarm(const NetworkHost& from, const NetworkHost& to, uint64_t sent) {
+  uint64_t next = kNever;
   for (const std::unique_ptr<Fault>& fault : faults_) {
-    if (!fault->holds() || !HitsLinks(fault->kind()) || !fault->Hits(from, to)) continue;
-    if (fault->kind() == FaultKind::kPartition || fault->kind() == FaultKind::kPartitionOneWay) partitioned = true;
-    if (fault->kind() == FaultKind::kLatency) added_latency_ns += static_cast<int64_t>(fault->entry().strength);
-    if (fault->kind() == FaultKind::kLoss) loss = std::max(loss, fault->entry().strength);
-    if (fault->kind() == FaultKind::kDuplicate) duplicate = std::max(duplicate, fault->entry().strength);
-    if (fault->kind() == FaultKind::kReorder) reorder = std::max(reorder, fault->entry().strength);
+    const FaultEntry& entry = fault->entry();
+    if (!fault->waits() || entry.trigger != FaultEntry::Trigger::kPacket || entry.count <= sent) continue;
+    if (entry.Hits(from.name(), to.name())) next = std::min(next, entry.count);
   }
-  const bool impaired = added_latency_ns > 0 || loss > 0 || duplicate > 0 || reorder > 0;
+  return next;
+}
 
-  if (partitioned && link_blocked_.emplace(key, network.blocked(from, to)).second) network.Block(from, to);
-  if (const auto before = link_blocked_.find(key); !partitioned && before != link_blocked_.end()) {
-    if (!before->second) network.Unblock(from, to);
-    link_blocked_.erase(before);
+void FaultInjector::OnPacketAlarm(const NetworkHost& from, const NetworkHost& to) {
+  const uint64_t count = world_.network().PacketsSent(from, to) + 1;
+  for (const std::unique_ptr<Fault>& fault : faults_) {
+    const FaultEntry& entry = fault->entry();
+    if (!fault->waits() || entry.trigger != FaultEntry::Trigger::kPacket || entry.count != count) continue;
+    if (entry.Hits(from.name(), to.name())) Fire(*fault);
   }
+  world_.network().FaultsChanged();
+}
 
-  if (!impaired && link_conditions_.count(key) == 0) return;
-  LinkConditions conditions = link_conditions_.emplace(key, network.conditions(from, to)).first->second;
-  if (!impaired) {
-    link_conditions_.erase(key);
-  } else {
-    const LatencyDistribution added = LatencyDistribution::LongTail(added_latency_ns);
-    conditions.latency.min_ns += added.min_ns;
-    conditions.latency.median_ns += added.median_ns;
-    conditions.latency.p99_ns += added.p99_ns;
-    conditions.latency.max_ns += added.max_ns;
-    if (loss > 0) conditions.loss = Parts(loss);
-    if (duplicate > 0) conditions.datagram_duplicate = Parts(duplicate);
-    if (reorder > 0) conditions.datagram_reorder = Parts(reorder);
+// --- Hosts ---
+
+void FaultInjector::SetCallAlarm(NetworkHost& host) {
+  uint64_t next = kNever;
+  for (const std::unique_ptr<Fault>& fault : faults_) {
+    const FaultEntry& entry = fault->entry();
+    if (!fault->waits() || entry.trigger != FaultEntry::Trigger::kCall || entry.count <= host.counts().calls) continue;
+    if (entry.Hits(host.name())) next = std::min(next, entry.count);
   }
-  network.SetConditions(from, to, conditions);
+  host.set_call_alarm(next);
+}
+
+void FaultInjector::OnCallAlarm(NetworkHost& host) {
+  const uint64_t count = host.counts().calls;
+  for (const std::unique_ptr<Fault>& fault : faults_) {
+    const FaultEntry& entry = fault->entry();
+    if (!fault->waits() || entry.trigger != FaultEntry::Trigger::kCall || entry.count != count) continue;
+    if (entry.Hits(host.name())) Fire(*fault);
+  }
+  SetCallAlarm(host);
 }
 
 void FaultInjector::UpdateStacks() {
-  Network& network = world_.network();
-  for (size_t i = 0; i < network.host_count(); ++i) {
-    HostStack& stack = world_.hosts()[i]->stack();
-    const auto before = stack_faults_.find(stack.index());
-    StackFaults faults = before != stack_faults_.end() ? before->second : stack.faults();
-    bool hit = false;
-    for (const std::unique_ptr<Fault>& fault : faults_) {
-      if (!fault->holds() || HitsLinks(fault->kind()) || !fault->Hits(stack)) continue;
-      const uint64_t strength = fault->entry().strength;
-      hit = true;
-      // Of two entries of one kind the later in the plan counts.
-      if (fault->kind() == FaultKind::kShortReads) faults.short_read = Parts(strength);
-      if (fault->kind() == FaultKind::kShortWrites) faults.short_write = Parts(strength);
-      if (fault->kind() == FaultKind::kShortWrites) faults.slow_write = Parts(strength / 2);
-      if (fault->kind() == FaultKind::kJitter) faults.completion_jitter_max_ns = static_cast<int64_t>(strength);
-      if (fault->kind() == FaultKind::kConnectRefused) faults.connect_refused = Parts(strength);
-      if (fault->kind() == FaultKind::kConnectTimedOut) faults.connect_timed_out = Parts(strength);
-      if (fault->kind() == FaultKind::kLookupFailed) faults.lookup_failed = Parts(strength);
-      if (fault->kind() == FaultKind::kLookupSlow) faults.lookup_slow = Parts(strength);
-    }
-    if (!hit && before == stack_faults_.end()) continue;
-    if (hit) stack_faults_.emplace(stack.index(), stack.faults());
-    if (!hit) stack_faults_.erase(before);
-    stack.faults() = faults;
-  }
+  for (const std::unique_ptr<Host>& host : world_.hosts()) UpdateStack(*host);
 }
 
-void FaultInjector::ClogLinks(const Fault& fault) {
-  Network& network = world_.network();
-  for (size_t from = 0; from < network.host_count(); ++from) {
-    for (size_t to = 0; to < network.host_count(); ++to) {
-      if (from == to || !fault.Hits(network.host(from), network.host(to))) continue;
-      // Another clog of this link may last longer.
-      absl::Duration until = fault.entry().to;
-      for (const std::unique_ptr<Fault>& other : faults_) {
-        const bool clogs = other->holds() && other->kind() == FaultKind::kClog;
-        if (clogs && other->Hits(network.host(from), network.host(to))) until = std::max(until, other->entry().to);
-      }
-      network.Clog(network.host(from), network.host(to), absl::ToInt64Nanoseconds(until));
-    }
+void FaultInjector::UpdateStack(Host& host) {
+  HostStack& stack = host.stack();
+  const auto on_host = [&](const FaultEntry& entry) { return entry.Hits(stack.name()); };
+  const auto before = stack_faults_.find(stack.index());
+  StackFaults faults = before != stack_faults_.end() ? before->second : stack.faults();
+  bool hit = false;
+  const auto chance = [&](FaultKind kind, Probability& probability, uint64_t*& hits) {
+    const FaultEffect effect = EffectOn(kind, on_host);
+    if (!effect) return;
+    probability = Parts(effect.strength);
+    hits = effect.hits;
+    hit = true;
+  };
+  const auto delay = [&](FaultKind kind, int64_t& delay_ns, uint64_t*& hits) {
+    const FaultEffect effect = EffectOn(kind, on_host);
+    if (!effect) return;
+    delay_ns = static_cast<int64_t>(effect.strength);
+    hits = effect.hits;
+    hit = true;
+  };
+  chance(FaultKind::kShortReads, faults.short_read, faults.hits.short_read);
+  chance(FaultKind::kShortWrites, faults.short_write, faults.hits.short_write);
+  if (const FaultEffect effect = EffectOn(FaultKind::kShortWrites, on_host))
+    faults.slow_write = Parts(effect.strength / 2);
+  chance(FaultKind::kConnectRefused, faults.connect_refused, faults.hits.connect_refused);
+  chance(FaultKind::kConnectTimedOut, faults.connect_timed_out, faults.hits.connect_timed_out);
+  chance(FaultKind::kLookupFailed, faults.lookup_failed, faults.hits.lookup_failed);
+  chance(FaultKind::kLookupMissing, faults.lookup_missing, faults.hits.lookup_missing);
+  chance(FaultKind::kLookupSlow, faults.lookup_slow, faults.hits.lookup_slow);
+  delay(FaultKind::kJitter, faults.completion_jitter_max_ns, faults.hits.completion_jitter);
+  delay(FaultKind::kWorkSlow, faults.work_slow_max_ns, faults.hits.work_slow);
+  if (hit) stack_faults_.emplace(stack.index(), stack.faults());
+  if (hit || before != stack_faults_.end()) stack.faults() = faults;
+  if (!hit && before != stack_faults_.end()) stack_faults_.erase(before);
+
+  Fault* const clock = Strongest(FaultKind::kClockOffset, on_host);
+  const auto offset = clock_offsets_.find(stack.index());
+  if (clock != nullptr && offset == clock_offsets_.end()) {
+    clock_offsets_.emplace(stack.index(), host.clock_offset_ns());
+    host.StepClock(absl::Nanoseconds(static_cast<int64_t>(clock->entry().strength)));
+    if (host.alive()) clock->CountHit();
+  } else if (clock == nullptr && offset != clock_offsets_.end()) {
+    host.SetClockOffset(absl::Nanoseconds(offset->second));
+    clock_offsets_.erase(offset);
   }
 }
 
 // A connection is hit or not by what it is and what the entry is, whatever other connections there are.
-void FaultInjector::ResetConnections(const Fault& fault) {
+void FaultInjector::ResetConnections(Fault& fault) {
   const FaultEntry& entry = fault.entry();
   const uint64_t number =
-      HashCombine(HashName(entry.target), static_cast<uint64_t>(absl::ToInt64Nanoseconds(entry.from)));
+      HashCombine(HashName(entry.target), static_cast<uint64_t>(absl::ToInt64Nanoseconds(entry.from)) ^ entry.count) >>
+      3;
   const auto hits = [&](Entity connection) {
-    return Parts(entry.strength).Hits(world_.choices().Draw(Choice::kReset, connection, number >> 3));
+    return Parts(entry.strength).Hits(world_.choices().Draw(Choice::kReset, connection, number));
   };
   for (const std::unique_ptr<Host>& host : world_.hosts()) {
-    if (fault.Hits(host->stack())) host->stack().ResetConnections(hits);
+    if (!entry.Hits(host->name())) continue;
+    for (uint64_t count = host->stack().ResetConnections(hits); count > 0; --count) fault.CountHit();
   }
 }
 
-void FaultInjector::StopHost(const Fault& fault) {
-  const absl::Duration duration = fault.entry().to - fault.entry().from;
+void FaultInjector::StopHosts(Fault& fault) {
+  const int64_t end_ns = fault.end_ns();
+  const absl::Duration duration = absl::Nanoseconds(end_ns - world_.queue().now_ns());
   for (const std::unique_ptr<Host>& host : world_.hosts()) {
-    if (!fault.Hits(host->stack())) continue;
-    if (fault.kind() == FaultKind::kPause) host->Pause(duration);
-    if (fault.kind() == FaultKind::kCrash) host->CrashFor(duration);
-    if (fault.kind() == FaultKind::kKill) host->KillFor(duration);
+    if (!fault.entry().Hits(host->name())) continue;
+    // What has ended by itself can neither be killed nor stand still, and what is stopped for longer feels nothing.
+    const bool is_crash = fault.kind() == FaultKind::kCrash;
+    if (host->stopped_until_ns(/*by_crash_only=*/is_crash) >= end_ns || (!is_crash && host->has_ended())) continue;
+    fault.CountHit();
+    if (fault.kind() == FaultKind::kPause) {
+      host->Pause(duration);
+    } else {
+      host->StopAtOnceFor(is_crash ? Process::Death::kCrash : Process::Death::kKill, duration);
+    }
   }
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Carries out fault plans in a world: begins and ends each entry at its time.
+// Carries out fault plans in a world: begins and ends each entry at its time, or when what triggers it happens.
 //
-// Entries overlap. What a link or a host suffers is computed anew at each beginning and end, from what it had before
-// the first fault and from all entries that hold at this moment; so the end of one never ends another.
+// Entries overlap. What a link or a host suffers is computed from all entries that hold: of several of one kind the
+// strongest acts, and counts the hit. So the end of one never ends another, and an entry that has hit nothing may be
+// taken away without a difference.
 
 #ifndef TANDEM_SIM_WORLD_FAULT_INJECTOR_H_
 #define TANDEM_SIM_WORLD_FAULT_INJECTOR_H_
@@ -11,13 +12,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/network/link.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/network/network_host.h"
 #include "tandem/sim/time/event_queue.h"
 
 namespace tandem::sim {
@@ -25,7 +27,7 @@ namespace tandem::sim {
 class Host;
 class World;
 
-class FaultInjector {
+class FaultInjector final : private FaultSource {
  public:
   explicit FaultInjector(World& world);
   FaultInjector(const FaultInjector&) = delete;
@@ -39,6 +41,9 @@ class FaultInjector {
   void EndAll();
   // Everything that was injected.
   const FaultPlan& plan() const { return plan_; }
+  // How often the entry `index` of plan() has hit: packets that it lost or delayed, calls that it changed, processes
+  // that it stopped.
+  uint64_t hits(size_t index) const;
 
  private:
   // One entry in the world.
@@ -46,24 +51,32 @@ class FaultInjector {
 
   void Begin(Fault& fault);
   void End(Fault& fault);
+  // The trigger of `fault` has been met.
+  void Fire(Fault& fault);
   void Record(const Fault& fault, bool begins);
 
-  // Computes what links and hosts suffer, after entries of such a kind have begun or ended.
-  void UpdateLinks();
-  void UpdateStacks();
-  void UpdateLink(NetworkHost& from, NetworkHost& to);
+  // The strongest entry of this kind that holds and for which `hits` says so.
+  Fault* Strongest(FaultKind kind, absl::FunctionRef<bool(const FaultEntry& entry)> hits);
+  FaultEffect EffectOn(FaultKind kind, absl::FunctionRef<bool(const FaultEntry& entry)> hits);
 
-  void ClogLinks(const Fault& fault);
-  void ResetConnections(const Fault& fault);
-  void StopHost(const Fault& fault);
+  LinkFaults FaultsOf(const NetworkHost& from, const NetworkHost& to) override;
+  uint64_t NextPacketAlarm(const NetworkHost& from, const NetworkHost& to, uint64_t sent) override;
+  void OnPacketAlarm(const NetworkHost& from, const NetworkHost& to) override;
+  void OnCallAlarm(NetworkHost& host) override;
+
+  // Computes what hosts suffer, after entries of such a kind have begun or ended.
+  void UpdateStacks();
+  void UpdateStack(Host& host);
+  void SetCallAlarm(NetworkHost& host);
+  void ResetConnections(Fault& fault);
+  void StopHosts(Fault& fault);
 
   World& world_;
   FaultPlan plan_;
   std::vector<std::unique_ptr<Fault>> faults_;
-  // What was there before the first fault of a link (by the indices of its ends), or of a host.
-  std::map<std::pair<uint32_t, uint32_t>, LinkConditions> link_conditions_;
-  std::map<std::pair<uint32_t, uint32_t>, bool> link_blocked_;
+  // What hosts had before the first fault that they suffer.
   std::map<uint32_t, StackFaults> stack_faults_;
+  std::map<uint32_t, int64_t> clock_offsets_;
 };
 
 }  // namespace tandem::sim

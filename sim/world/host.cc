@@ -63,7 +63,7 @@ void Host::Update() {
   const bool down = crashed_ || now_ns < crashed_until_ns_;
   const bool runs = wanted_ && !down && now_ns >= killed_until_ns_;
   const bool paused = now_ns < paused_until_ns_;
-  if (down && stack_->up()) Stop(Process::Death::kCrash);
+  if (down && (stack_->up() || alive())) Stop(Process::Death::kCrash);
   if (!down && !stack_->up()) stack_->StartMachine();
   if (!runs && alive()) Stop(Process::Death::kKill);
   if (runs && !alive() && !paused) Start();
@@ -191,6 +191,15 @@ void Host::CrashFor(absl::Duration duration) {
 
 void Host::KillFor(absl::Duration duration) {
   BetweenTurns([this, duration] { Extend(&killed_until_ns_, duration); });
+}
+
+void Host::StopAtOnceFor(Process::Death death, absl::Duration duration) {
+  if (alive() && Process::Current() == process_.get()) process_->Stop(death);
+  if (death == Process::Death::kCrash) {
+    CrashFor(duration);
+  } else {
+    KillFor(duration);
+  }
 }
 
 void Host::Pause(absl::Duration duration) {

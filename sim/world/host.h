@@ -15,6 +15,7 @@
 #ifndef TANDEM_SIM_WORLD_HOST_H_
 #define TANDEM_SIM_WORLD_HOST_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -99,6 +100,15 @@ class Host final {
   // As Crash() and Kill(), for so long: then what was running starts again, and what had ended by itself does not.
   void CrashFor(absl::Duration duration);
   void KillFor(absl::Duration duration);
+  // Until when CrashFor(), or any of CrashFor(), KillFor() and Pause(), holds it; a time that is past: nothing does.
+  int64_t stopped_until_ns(bool by_crash_only) const {
+    return by_crash_only ? crashed_until_ns_ : std::max({crashed_until_ns_, killed_until_ns_, paused_until_ns_});
+  }
+  // Its process has ended by itself, and no other is to start.
+  bool has_ended() const { return status_.has_value(); }
+  // The same at this very moment, also in the middle of a turn of the process: what it has called before is out, and
+  // nothing that it does after that has an effect.
+  void StopAtOnceFor(Process::Death death, absl::Duration duration);
   // The process does not run for `duration`, nor does another start. Pauses that overlap end with the last one.
   void Pause(absl::Duration duration);
   // The power comes back, kills and pauses are over, a process that a signal has stopped goes on, and one that was

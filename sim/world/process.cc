@@ -106,6 +106,16 @@ void Process::BeginShutdown() {
   shard_->BeginShutdown();
 }
 
+void Process::Stop(Death death) {
+  shard_->Die();
+  reactor_->Stop();
+  if (death == Death::kCrash) {
+    stack_.CrashMachine();
+  } else {
+    stack_.KillProcess();
+  }
+}
+
 void Process::Die(Death death) {
   SetIdle();
   world_.queue().Cancel(wake_up_);
@@ -203,7 +213,7 @@ bool Process::TakeTurns(int limit) {
   return true;
 }
 
-// False when the world has failed.
+// False when the process can take no other.
 bool Process::TakeTurn() {
   CountTurn();
   last_turn_ns_ = world_.queue().now_ns();
@@ -211,6 +221,7 @@ bool Process::TakeTurn() {
                         shard_->timers().size());
   if (!world_.CountTurn(*this)) return false;
   CHECK(shard_->Turn(Instant::InfinitePast()));
+  if (reactor_->abandoned()) return false;  // Stopped in the middle of it.
   if (shard_->main_ended() && !shutting_down_) BeginShutdown();
   if (give_up_ == Instant::InfiniteFuture()) give_up_ = shard_->cancelled_at() + kGrace;
   // Its awaits take no time: without this it would fill the grace time of the world with turns for minutes.
@@ -225,7 +236,7 @@ bool Process::TakeTurn() {
 }
 
 void Process::OnIdle() {
-  if (world_.failed()) return;
+  if (world_.failed() || reactor_->abandoned()) return;
   if (shutting_down_ && shard_->drained()) return host_.OnProcessEnd();
   ArmWakeUp();
 }

@@ -39,6 +39,8 @@ using HostMain = std::function<Task<absl::Status>()>;
 
 class Process final : public TurnTaker, private HostWaker, private TaskObserver {
  public:
+  enum class Death { kCrash, kKill };
+
   ~Process() override;
 
   // The process whose turn it is, or whose blocking work runs: tells a program where it runs. Null between turns and
@@ -60,7 +62,6 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   friend class Host;
   friend class World;
 
-  enum class Death { kCrash, kKill };
   class InTurn;
   // The next timer of the process may be due.
   class WakeUpEvent final : public Event {
@@ -77,6 +78,8 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   // Calls `main`, which outlives the process, and starts what it makes.
   void Start(const HostMain& main);
 
+  // In the middle of a turn: the rest of it has no effect. To be followed by Die() when the turn is over.
+  void Stop(Death death);
   // Destroys everything without letting it do anything more.
   void Die(Death death);
   // It stands still, or goes on. Two reasons may hold at once.

@@ -19,6 +19,15 @@ namespace {
 
 World* current_world = nullptr;
 
+ScheduleKind ScheduleOf(const WorldOptions& options) {
+  if (options.scenario() != nullptr && !options.scenario()->schedule.empty()) {
+    const std::optional<ScheduleKind> kind = ParseSchedule(options.scenario()->schedule);
+    CHECK(kind.has_value()) << "there is no schedule " << options.scenario()->schedule;
+    return *kind;
+  }
+  return options.schedule().value_or(ChooseSchedule(options.seed()));
+}
+
 bool IsHostName(absl::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(),
                                       [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
@@ -44,7 +53,7 @@ class World::Callback final : public Event, public ListLink<CallbackTag> {
 World::World(const WorldOptions& options)
     : options_(options),
       choices_(options.seed()),
-      schedule_(options.schedule().value_or(ChooseSchedule(options.seed()))),
+      schedule_(ScheduleOf(options)),
       hooks_{this,          &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom,
              &World::Sleep, &World::HostName,   &World::ProcessId} {
   CHECK(current_world == nullptr) << "there is one world at a time";
@@ -54,9 +63,12 @@ World::World(const WorldOptions& options)
   trace_.set_sink(options_.trace_sink());
   network_ = std::make_unique<Network>(queue_, trace_, choices_);
   injector_ = std::make_unique<FaultInjector>(*this);
+  if (options_.scenario() == nullptr) return;
+  for (const Calm& calm : options_.scenario()->calms) choices_.AddCalm(calm);
 }
 
 World::~World() {
+  if (rehearsal_.has_value() && rehearsal_->is_copy()) rehearsal_->End(CountWork());
   injector_.reset();
   for (const std::unique_ptr<Host>& host : hosts_) {
     host->Abandon();
@@ -147,6 +159,67 @@ std::string World::DescribeTasks() const {
   std::string text;
   for (const std::unique_ptr<Host>& host : hosts_) text += host->DescribeTasks();
   return text;
+}
+
+// --- Faults ---
+
+void World::Inject(const Faults& faults) {
+  CHECK(running_ == nullptr) << "a task injects faults: use a FaultPlan";
+  if (options_.scenario() != nullptr) return InjectScenario();
+  if (!rehearsal_.has_value() && Rehearsal::allowed()) {
+    rehearsal_.emplace();
+    LeaveWorld();  // It takes a process, and that one is the machine's.
+    rehearsal_->Begin();
+    EnterWorld(hooks_);
+  }
+  if (rehearsal_.has_value() && rehearsal_->is_copy()) {
+    trace_.set_sink(nullptr);
+    return;
+  }
+  const Workload* const workload =
+      rehearsal_.has_value() && rehearsal_->workload().has_value() ? &*rehearsal_->workload() : nullptr;
+  const Faults asked = workload == nullptr ? faults : faults.Applicable(*workload);
+  for (size_t kind = 0; kind < kFaultKindCount; ++kind) {
+    if (asked.Has(static_cast<FaultKind>(kind))) asked_.With(static_cast<FaultKind>(kind));
+  }
+  injector_->Inject(faults.Generate(choices_, HostNames(), workload));
+}
+
+void World::Inject(const FaultPlan& plan) {
+  if (options_.scenario() != nullptr) return InjectScenario();
+  injector_->Inject(plan);
+}
+
+void World::InjectScenario() {
+  if (std::exchange(scenario_injected_, true)) return;
+  injector_->Inject(options_.scenario()->faults);
+}
+
+Scenario World::scenario() const {
+  Scenario scenario;
+  scenario.seed = seed();
+  scenario.schedule = std::string(ScheduleName(schedule_));
+  scenario.faults = fault_plan();
+  scenario.calms = choices_.calms();
+  return scenario;
+}
+
+Workload World::CountWork() {
+  Workload workload;
+  workload.end_ns = queue_.now_ns();
+  for (size_t from = 0; from < network_->host_count(); ++from) {
+    const NetworkHost& host = network_->host(from);
+    const HostCounts& counts = host.counts();
+    workload.hosts[host.name()] = {counts.calls, counts.connects, counts.lookups, counts.works};
+    for (size_t to = 0; to < network_->host_count(); ++to) {
+      if (from == to) continue;
+      const Link* link = host.FindLink(network_->host(to));
+      if (link == nullptr || link->sent() == 0) continue;
+      workload.links[{host.name(), network_->host(to).name()}] = {link->sent(), link->datagrams_sent(),
+                                                                  link->largest_sent()};
+    }
+  }
+  return workload;
 }
 
 // --- The interposed clocks and randomness ---

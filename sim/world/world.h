@@ -40,6 +40,8 @@
 #include "tandem/core/base/random.h"
 #include "tandem/core/io/address.h"
 #include "tandem/sim/faults/faults.h"
+#include "tandem/sim/faults/scenario.h"
+#include "tandem/sim/faults/workload.h"
 #include "tandem/sim/network/names.h"
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/process/interpose/interpose.h"
@@ -51,6 +53,7 @@
 #include "tandem/sim/world/fault_injector.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/process.h"
+#include "tandem/sim/world/rehearsal.h"
 
 namespace tandem::sim {
 
@@ -76,6 +79,13 @@ class WorldOptions {
     schedule_ = kind;
     return *this;
   }
+  // What happens instead of what the test injects: its schedule, faults and calm lines. Null: what the test and the
+  // seed say. Must outlive the world.
+  const Scenario* scenario() const { return scenario_; }
+  WorldOptions& set_scenario(const Scenario* scenario) {
+    scenario_ = scenario;
+    return *this;
+  }
   // Sees every record of the trace; null for none. Must outlive the world.
   TraceSink* trace_sink() const { return trace_sink_; }
   WorldOptions& set_trace_sink(TraceSink* sink) {
@@ -87,6 +97,7 @@ class WorldOptions {
   uint64_t seed_ = 1;
   uint64_t max_events_ = 10'000'000'000;
   std::optional<ScheduleKind> schedule_;
+  const Scenario* scenario_ = nullptr;
   TraceSink* trace_sink_ = nullptr;
 };
 
@@ -190,12 +201,19 @@ class World {
 
   // --- Faults ---
 
-  // Draws a plan for the hosts that were added so far, and carries it out. Times count from the start of the world.
-  void Inject(const Faults& faults) { Inject(faults.Generate(seed(), HostNames())); }
+  // Draws a plan for the hosts that were added so far, and carries it out. Times count from the start of the world. In
+  // a simulation test the rest of the test is rehearsed first, and the plan is aimed at what it does.
+  void Inject(const Faults& faults);
   // Carries out `plan`. CHECKs that it names hosts that exist.
-  void Inject(const FaultPlan& plan) { injector_->Inject(plan); }
+  void Inject(const FaultPlan& plan);
   // Everything that was injected: print it with a failure.
   const FaultPlan& fault_plan() const { return injector_->plan(); }
+  // How often the entry `index` of fault_plan() has hit.
+  uint64_t fault_hits(size_t index) const { return injector_->hits(index); }
+  // The kinds that Inject() could have drawn.
+  const Faults& asked_faults() const { return asked_; }
+  // All that can be taken away from this run.
+  Scenario scenario() const;
 
   // --- By name, at once. ---
   //
@@ -251,6 +269,9 @@ class World {
   // Calls `change` for each pair of different hosts, one of `from` and one of `to`.
   void ForEachLink(const std::vector<Host*>& from, const std::vector<Host*>& to,
                    void (Network::*change)(NetworkHost& from, NetworkHost& to));
+  // What the hosts and links have done so far.
+  Workload CountWork();
+  void InjectScenario();
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
   void Run(int64_t until_ns, absl::FunctionRef<bool()> done);
   // Runs until `done()`; `what` says what has not happened where the result is an error.
@@ -282,6 +303,9 @@ class World {
   std::unique_ptr<Network> network_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::unique_ptr<FaultInjector> injector_;
+  std::optional<Rehearsal> rehearsal_;
+  Faults asked_ = Faults::None();
+  bool scenario_injected_ = false;
   IntrusiveList<Callback, CallbackTag> callbacks_;  // Owned.
   std::map<std::string, RandomStream> streams_;
   Process* running_ = nullptr;  // Whose turn it is, or whose blocking work runs.

@@ -99,6 +99,19 @@ SIM_TEST(Broken, LosesReplies) {
   EXPECT_EQ(replies, 20) << "at " << (world.Now() - Instant()) << ", " << world.random("test").Below(1000);
 }
 
+SIM_TEST(Broken, HasManyFaults) {
+  int replies = 0;
+  world.AddHost("server", [] { return Serve<Echo>(); });
+  sim::Host& client = world.AddHost("client", [&replies] { return AskOften(&replies); });
+  std::string plan;
+  for (int packet = 1; packet <= 30; ++packet) {
+    absl::StrAppend(&plan, "latency client server at packet ", packet, " for 0.000001s strength 1\n");
+  }
+  world.Inject(*sim::FaultPlan::Parse(plan));
+  EXPECT_TRUE(world.RunUntilDone(client, kTimeLimit).ok());
+  ADD_FAILURE() << "to see the faults";
+}
+
 Task<absl::Status> Expects(bool bad) {
   const absl::Status yielded = co_await Yield();
   EXPECT_EQ(bad ? 2 : 1, 1);
@@ -162,7 +175,10 @@ Task<absl::Status> SendDatagrams(std::string peer) {
 SIM_TEST(Broken, SendsDatagrams) {
   sim::Host& host = world.AddHost("host", [] { return SendDatagrams("other"); });
   world.AddHost("other", [] { return Serve<Echo>(); });
-  world.Inject(sim::Faults::Network().Always().AtMost(1));
+  world.Inject(*sim::FaultPlan::Parse(
+      "duplicate * * from 0s to 60s strength 1000000\nreorder * * from 0s to 60s strength 1000000\n"
+      "lookup-failed host from 0s to 60s strength 1000000\n"
+      "lookup-slow host from 0s to 60s strength 1000000\nreset host from 30s strength 1000000\n"));
   EXPECT_TRUE(world.RunFor(absl::Minutes(2)).ok());
   EXPECT_TRUE(host.status()->ok()) << *host.status();
   ADD_FAILURE() << "to see the faults";

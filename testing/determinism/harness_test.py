@@ -173,20 +173,20 @@ class Replay(unittest.TestCase):
         self.assertGreater(len({run.digests[seed] for seed in run.failures}), len(run.failures) // 2)
         for seed, failure in run.failures.items():
             again = self.check_replay(seed, failure, run.digests[seed])
-            self.assertRegex(again.output, r"the faults of this seed until its end, .*:\n\w+")
+            self.assertRegex(again.output, r"the scenario of this seed until its end, .*:\nseed \d+\nschedule \w+\n\w+")
         # All is said about the smallest alone: the same message and the same output many times hide what differs.
         smallest = min(run.failures)
-        self.assertIn("the faults of this seed", run.failures[smallest].text)
+        self.assertIn("the scenario of this seed", run.failures[smallest].text)
         brief = [seed for seed, failure in run.failures.items() if failure.text.count("\n") == 1]
         self.assertEqual(sorted(brief + [smallest]), sorted(run.failures))
 
     def test_no_faults_are_shown_where_a_seed_fails_without(self):
         run = BROKEN.run("--gtest_filter=Broken.FailsWhateverTheNetworkDoes", "--seeds=40", "--keep_going")
         self.assertEqual(len(run.failures), 40)
-        self.assertNotIn("the faults of this seed", run.output)
+        self.assertNotIn("the scenario of this seed", run.output)
         self.assertEqual(len([seed for seed in run.failures if "whatever the network does" in run.failures[seed].text]), 1)
         alone = [BROKEN.replay(run.failures[seed].replay).output for seed in sorted(run.failures)[:8]]
-        self.assertTrue(any("the faults of this seed" in output for output in alone))
+        self.assertTrue(any("the scenario of this seed" in output for output in alone))
 
     def test_faults_that_had_nothing_to_hit_are_not_shown(self):
         datagrams_and_lookups = r"(?m)^(duplicate|reorder|lookup-failed|lookup-slow) "
@@ -195,16 +195,18 @@ class Replay(unittest.TestCase):
             self.assertNotRegex(BROKEN.replay(failure.replay).output, datagrams_and_lookups)
         run = BROKEN.run("--gtest_filter=Broken.SendsDatagrams", "--seed=1")
         self.assertEqual(len(set(re.findall(datagrams_and_lookups, run.output))), 4, run.output)
+        self.assertNotIn("\nreset ", run.output)
+        self.assertIn("# 1 more have hit nothing", run.output)
 
     def test_a_screen_of_faults_and_all_of_them_for_one_seed(self):
-        run = BROKEN.run("--gtest_filter=Broken.LosesReplies", "--seeds=40", "--keep_going")
+        run = BROKEN.run("--gtest_filter=Broken.HasManyFaults", "--seeds=2")
         smallest = min(run.failures)
-        faults = run.failures[smallest].text.split("the faults of this seed", 1)[1].split("\n---\n", 1)[0]
-        self.assertLess(len(faults.splitlines()), 25)
+        faults = run.failures[smallest].text.split("the scenario of this seed", 1)[1].split("\n---\n", 1)[0]
+        self.assertLess(len(faults.splitlines()), 27)
         more = re.search(r"\.\.\. and (\d+) more", faults)
         self.assertTrue(more, faults)
         again = BROKEN.replay(run.failures[smallest].replay)
-        all_faults = again.output.split("the faults of this seed", 1)[1].split("\n\n", 1)[0]
+        all_faults = again.output.split("the scenario of this seed", 1)[1].split("\n\n", 1)[0]
         self.assertEqual(len(all_faults.splitlines()), len(faults.splitlines()) - 1 + int(more.group(1)))
 
     def test_fail_fast_stops_at_the_first(self):
@@ -232,6 +234,45 @@ class Replay(unittest.TestCase):
         run = BROKEN.run("--gtest_filter=Broken.Deadlocks:Broken.Exits", "--seeds=%d" % SEEDS)
         self.assertIn("--gtest_filter=Broken.Deadlocks --seed=%d\n" % BAD_SEED, run.output)
         self.assertIn("--gtest_filter=Broken.Exits --seed=%d\n" % BAD_SEED, run.output)
+
+
+class Scenario(unittest.TestCase):
+    """--scenario: what a failing seed prints is run instead of what it draws."""
+
+    def scenario_of(self, run, seed):
+        text = run.failures[seed].text if seed in run.failures else run.output
+        return text.split("as --scenario=FILE takes it:\n", 1)[1].split("\n\n", 1)[0].split("\n---", 1)[0]
+
+    def run_scenario(self, text, *flags):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write(text + "\n")
+            file.flush()
+            return BROKEN.run("--gtest_filter=Broken.LosesReplies", "--scenario=" + file.name, *flags)
+
+    def failing(self):
+        run = BROKEN.run("--gtest_filter=Broken.LosesReplies", "--seeds=40", "--keep_going")
+        seed = min(run.failures)
+        again = BROKEN.replay(run.failures[seed].replay)
+        return seed, again.output.split("as --scenario=FILE takes it:\n", 1)[1].split("\n\n", 1)[0]
+
+    def test_what_a_failure_prints_fails_again(self):
+        seed, scenario = self.failing()
+        run = self.run_scenario(scenario)
+        self.assertEqual(run.exit_code, 1, run.output)
+        self.assertIn("[sim] seed %d\n" % seed, run.output)
+
+    def test_without_its_faults_it_passes(self):
+        seed, _ = self.failing()
+        self.assertEqual(self.run_scenario("seed %d\nschedule fifo" % seed).exit_code, 0)
+
+    def test_wrong_files(self):
+        for text, message in [("crush a from 0s to 1s", "no such kind of fault"), ("schedule fifo", "no seed line")]:
+            run = self.run_scenario(text)
+            self.assertEqual(run.exit_code, 2)
+            self.assertIn(message, run.output)
+        run = BROKEN.run("--scenario=/does/not/exist")
+        self.assertEqual(run.exit_code, 2)
+        self.assertIn("cannot be read", run.output)
 
 
 class Log(unittest.TestCase):
@@ -269,7 +310,7 @@ class Trace(unittest.TestCase):
         self.assertRegex(output, r"(?m)^ +0\.750000000  -  +fault begins: pause other from 0\.75s to 2s$")
         self.assertRegex(output, r"(?m)^ +0\.750000000  host +LogAtThreeQuarters broken_program\.cc:\d+ +resumes$")
         self.assertRegex(output, r"(?m)^I 0\.750000000 host/LogAtThreeQuarters .*three quarters of a second$")
-        self.assertRegex(output, r"(?m)^the faults of this seed until its end, 0\.750000000 s:\npause other from 0\.75s to 2s$")
+        self.assertRegex(output, r"(?m)^the scenario of this seed until its end, 0\.750000000 s, .*:\nseed 1\nschedule \w+\npause other from 0\.75s to 2s  # hit 1 time$")
         self.assertRegex(output, r"(?m)^  at 0\.750000000 s of virtual time, outside of any host$")
 
     def test_a_message_from_its_write_to_its_read(self):

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/sim/faults/workload.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gtest/gtest.h"
+
+namespace tandem::sim {
+namespace {
+
+Workload Sample() {
+  Workload workload;
+  workload.end_ns = 1'234'567;
+  workload.hosts["server"] = {10, 0, 3, 4};
+  workload.hosts["client"] = {7, 2, 0, 0};
+  workload.links[{"client", "server"}] = {100, 20, 1460};
+  workload.links[{"server", "client"}] = {90, 0, 0};
+  return workload;
+}
+
+TEST(WorkloadTest, TextParsesBack) {
+  for (const Workload& workload : {Workload(), Sample()}) {
+    const absl::StatusOr<Workload> parsed = Workload::Parse(workload.ToString());
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(*parsed, workload);
+  }
+}
+
+TEST(WorkloadTest, EveryCutIsNoticed) {
+  const std::string text = Sample().ToString();
+  for (size_t size = 0; size < text.size(); ++size) {
+    EXPECT_FALSE(Workload::Parse(text.substr(0, size)).ok()) << text.substr(0, size);
+  }
+}
+
+TEST(WorkloadTest, WrongLinesAreQuoted) {
+  for (const char* line : {"host a calls 1", "link a b packets x datagrams 0", "end", "nothing"}) {
+    const absl::Status status = Workload::Parse(std::string(line) + "\nend 1\n").status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(status.message().find(line), std::string::npos) << status;
+  }
+}
+
+}  // namespace
+}  // namespace tandem::sim
