@@ -6,10 +6,6 @@
 // world: packets that arrive, timers, turns of hosts. On a machine that has other work, the round trips for a second of
 // processor time tell more than those for a second.
 
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <array>
 #include <cinttypes>
 #include <cstdint>
@@ -42,14 +38,6 @@ namespace {
 
 constexpr size_t kMessageBytes = 64;
 constexpr uint16_t kPort = 7;
-
-// What this process has used of the processor, which other processes do not change as they change the real time. By the
-// system call, since the function would tell the time of the world.
-int64_t CpuTime() {
-  timespec time = {};
-  CHECK_EQ(syscall(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &time), 0);
-  return time.tv_sec * int64_t{1'000'000'000} + time.tv_nsec;
-}
 
 Task<void> Echo(TcpStream stream) {
   std::array<char, kMessageBytes> message;
@@ -99,12 +87,12 @@ void Run(int64_t pairs, double seconds) {
 
   const uint64_t round_trips_before = round_trips;
   const uint64_t events_before = world.events();
-  const int64_t cpu_before_ns = CpuTime();
+  const int64_t cpu_before_ns = sim::RealProcessorTime();
   const int64_t start_ns = sim::RealNow();
   const int64_t stop_ns = start_ns + static_cast<int64_t>(seconds * 1e9);
   while (sim::RealNow() < stop_ns) CHECK_OK(world.RunFor(absl::Milliseconds(10)));
   const double elapsed = static_cast<double>(sim::RealNow() - start_ns) * 1e-9;
-  const double cpu_seconds = static_cast<double>(CpuTime() - cpu_before_ns) * 1e-9;
+  const double cpu_seconds = static_cast<double>(sim::RealProcessorTime() - cpu_before_ns) * 1e-9;
   const auto round_trips_done = static_cast<double>(round_trips - round_trips_before);
 
   std::printf("{\"pairs\": %" PRId64 ", \"seconds\": %.3f, \"round_trips\": %" PRIu64

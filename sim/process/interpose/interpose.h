@@ -59,6 +59,8 @@ void LeaveWorld();
 
 // The machine's monotonic clock, in every mode: for benchmarks and wall limits, never for anything that a run shows.
 int64_t RealNow();
+// What the process has used of the processor so far, likewise; in nanoseconds.
+int64_t RealProcessorTime();
 
 // How many calls of a function that the world serves were intercepted so far. CHECKs that there is such a function.
 uint64_t InterposedCallCountForTest(const char* name);

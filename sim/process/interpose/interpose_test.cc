@@ -350,6 +350,16 @@ TEST(InterposeModeTest, RealNowIsRealInAWorld) {
   EXPECT_GE(RealNow(), first);
 }
 
+TEST(InterposeModeTest, ProcessorTimeIsRealInAWorld) {
+  FakeWorld world;
+
+  const int64_t first = RealProcessorTime();
+
+  EXPECT_GT(first, 0);
+  while (RealProcessorTime() == first) {
+  }
+}
+
 TEST(InterposeModeTest, TimeBeforeTheEpochHasNonNegativeNanoseconds) {
   WorldHooks hooks{nullptr, [](void*) -> int64_t { return -1; }, [](void*) -> int64_t { return 0; },
                    [](void*) -> uint64_t { return 0; }};

@@ -204,6 +204,12 @@ int64_t RealNow() {
   return interpose::FromTimespec(now);
 }
 
+int64_t RealProcessorTime() {
+  timespec time{};
+  interpose::AskMachine(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &time);
+  return interpose::FromTimespec(time);
+}
+
 uint64_t InterposedCallCountForTest(const char* name) {
   size_t index = 0;
   while (index < static_cast<size_t>(interpose::Served::kCount) && strcmp(interpose::kServedNames[index], name) != 0) {
