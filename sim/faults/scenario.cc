@@ -29,8 +29,9 @@ absl::Status ParseLine(absl::string_view line, Scenario& scenario) {
   }
   if (absl::StartsWith(line, "calm")) {
     absl::StatusOr<Calm> calm = Calm::Parse(line);
-    if (calm.ok()) scenario.calms.push_back(*std::move(calm));
-    return calm.status();
+    if (!calm.ok()) return calm.status();
+    scenario.calms.push_back(*std::move(calm));
+    return absl::OkStatus();
   }
   absl::StatusOr<FaultPlan> plan = FaultPlan::Parse(line);
   if (!plan.ok()) return plan.status();

@@ -55,6 +55,12 @@ Task<absl::Status> Send(Sender* log) {
   co_return co_await Sleep(absl::Seconds(100));
 }
 
+Task<absl::Status> SendLater(Sender* log) {
+  const absl::Status slept = co_await Sleep(absl::Seconds(3));
+  if (!slept.ok()) co_return slept;
+  co_return co_await Send(log);
+}
+
 Task<absl::Status> Receive(Sender* log) {
   absl::StatusOr<tandem::UdpSocket> socket = tandem::UdpSocket::Bind(SocketAddress::AnyIpv4(kPort));
   if (!socket.ok()) co_return socket.status();
@@ -147,11 +153,7 @@ TEST(TriggerTest, ItDoesNotBeginAfterItsLatestTime) {
   Sender log;
   World world(Options(1));
   world.AddHost("receiver", [&] { return Receive(&log); });
-  Host& sender = world.AddHost("sender", [&]() -> Task<absl::Status> {
-    const absl::Status slept = co_await Sleep(absl::Seconds(3));
-    if (!slept.ok()) co_return slept;
-    co_return co_await Send(&log);
-  });
+  Host& sender = world.AddHost("sender", [&] { return SendLater(&log); });
   world.Inject(*FaultPlan::Parse("kill sender at call 3 for 1s before 2s"));
   EXPECT_TRUE(world.RunFor(absl::Seconds(6)).ok());
   EXPECT_TRUE(sender.alive());

@@ -822,6 +822,12 @@ Task<void> ReleaseAfter(absl::Duration delay, bool* released) {
   *released = true;
 }
 
+Task<absl::Status> HoldBack(bool* released, absl::Duration* waited) {
+  Spawn(CountUntilReleased, released, waited);
+  Spawn(ReleaseAfter, absl::Milliseconds(1), released);
+  co_return co_await Sleep(absl::Seconds(1));
+}
+
 // Two loops of Yield(), of which one waits for the time and one for the other.
 TEST(WorldTest, ATaskThatIsHeldBackDoesNotStopTheTime) {
   for (ScheduleKind kind : {ScheduleKind::kFifo, ScheduleKind::kRandom, ScheduleKind::kPct, ScheduleKind::kPos,
@@ -830,11 +836,7 @@ TEST(WorldTest, ATaskThatIsHeldBackDoesNotStopTheTime) {
       World world(WorldOptions().set_seed(seed).set_schedule(kind));
       bool released = false;
       absl::Duration waited = absl::InfiniteDuration();
-      Host& host = world.AddHost("host", [&]() -> Task<absl::Status> {
-        Spawn(CountUntilReleased, &released, &waited);
-        Spawn(ReleaseAfter, absl::Milliseconds(1), &released);
-        co_return co_await Sleep(absl::Seconds(1));
-      });
+      Host& host = world.AddHost("host", [&] { return HoldBack(&released, &waited); });
       const absl::Status status = world.RunUntilDone(host, absl::Minutes(1));
       EXPECT_TRUE(status.ok()) << ScheduleName(kind) << " " << seed << ": " << status;
       EXPECT_LT(waited, absl::Milliseconds(3)) << ScheduleName(kind) << " " << seed;

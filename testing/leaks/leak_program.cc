@@ -264,6 +264,7 @@ LEAK(Fork, {
   return Number(child);
 });
 LEAK(Vfork, {
+  // NOLINTNEXTLINE(bugprone-unsafe-functions): it is refused.
   const pid_t child = vfork();
   if (child == 0) _exit(0);
   return Number(child);
