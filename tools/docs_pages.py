@@ -11,7 +11,8 @@ A block of commands is fenced as `sh`, and the comment on the line above it says
 
 The blocks of a page are run in order, by one shell with `set -e`, in an empty folder outside of the checkout, which
 `$TANDEM` names. A `text` block below `<!-- prints -->` has to be in what the last block before it printed, line by
-line; `...` stands for any part of a line, and alone for any number of lines.
+line; `...` stands for any part of a line, and alone for any number of lines. Below `<!-- prints: in any order -->` each
+line has to be there.
 """
 
 import glob
@@ -44,6 +45,12 @@ class Block:
         self.code = code
         self.options = options
         self.prints = None
+        self.in_any_order = False
+
+    def is_printed(self, output):
+        """Whether `output` has what the block has to print."""
+        parts = self.prints.strip("\n").split("\n") if self.in_any_order else [self.prints]
+        return all(occurs(part, output) for part in parts)
 
 
 def parse(text):
@@ -106,9 +113,10 @@ def _add(blocks, line, language, above, code):
             raise PageError(line, "what is printed is a block of text")
         if not blocks or blocks[-1].prints is not None:
             raise PageError(line, "no block of commands before it that prints this")
-        if detail:
-            raise PageError(line, "<!-- prints --> has no more to say")
+        if detail not in (None, "in any order"):
+            raise PageError(line, "<!-- prints --> has no more to say than: in any order")
         blocks[-1].prints = "\n".join(code)
+        blocks[-1].in_any_order = detail is not None
     elif kind:
         raise PageError(line, "<!-- %s --> is for blocks of sh" % kind)
 
@@ -250,9 +258,9 @@ class Runner:
         if block.prints is None:
             return
         if "in the background" in block.options:
-            while not occurs(block.prints, read(output)) and not os.path.exists(base + ".ended") and time.monotonic() < deadline:
+            while not block.is_printed(read(output)) and not os.path.exists(base + ".ended") and time.monotonic() < deadline:
                 time.sleep(0.1)
-        if not occurs(block.prints, read(output)):
+        if not block.is_printed(read(output)):
             raise PageError(block.line, "did not print what the page says:\n" + block.prints, read(output))
 
 

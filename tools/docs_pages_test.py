@@ -56,6 +56,7 @@ class ParseTest(unittest.TestCase):
         self.assert_refused(block("<!-- prints -->", "one", "text"), 2, "no block of commands")
         self.assert_refused(block("<!-- run -->", "echo one") + block("<!-- prints -->", "one", "cpp"), 6, "block of text")
         self.assert_refused(block("<!-- run -->", "echo one") + 2 * block("<!-- prints -->", "one", "text"), 10, "no block of commands")
+        self.assert_refused(block("<!-- run -->", "echo one") + block("<!-- prints: twice -->", "one", "text"), 6, "no more to say")
         self.assert_refused(block("<!-- run: quickly -->", "echo one"), 2, "unknown: quickly")
         self.assert_refused(block("<!-- run: in the background -->", "echo one"), 2, "what it prints")
         self.assert_refused("<!-- run -->\n```sh\necho one\n", 2, "does not end")
@@ -136,6 +137,9 @@ class RunTest(unittest.TestCase):
     def test_what_it_prints(self):
         self.assert_fails(2, "did not print what the page says:\none", "^two$", block("<!-- run -->", "echo two"),
                           block("<!-- prints -->", "one", "text"))
+        self.run_page(block("<!-- run -->", "echo one; echo two"), block("<!-- prints: in any order -->", "two\none", "text"))
+        self.assert_fails(2, "did not print what the page says:\none\nthree", "^one\ntwo$", block("<!-- run -->", "echo one; echo two"),
+                          block("<!-- prints: in any order -->", "one\nthree", "text"))
         self.run_page(block("<!-- run -->", "echo to standard error >&2"), block("<!-- prints -->", "to standard error", "text"))
 
     def test_the_background_goes_on_until_the_page_ends(self):
