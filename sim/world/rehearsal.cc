@@ -17,7 +17,8 @@
 namespace tandem::sim {
 namespace {
 
-constinit void (*g_mute)() = nullptr;
+using Mute = void (*)();
+constinit Mute g_mute = nullptr;
 
 std::string ReadAll(int descriptor) {
   std::string text;
