@@ -8,12 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <ostream>
 #include <set>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +21,7 @@
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "tandem/sim/process/interpose/interpose.h"
+#include "tandem/sim/testing/document.h"
 
 // Each function by another name, without its type: some have none in the headers.
 #define TANDEM_SERVED(symbol, family, how) extern "C" void tandem_test_##symbol() asm(#symbol);
@@ -137,26 +135,11 @@ TEST(SystemCallDeathTest, RefusedOnesFailByName) {
 
 // --- The document ---
 
-constexpr absl::string_view kBegin = "<!-- begin: made of sim/process/interpose/symbols.inc by table_test -->\n";
-constexpr absl::string_view kEnd = "<!-- end -->\n";
-
 TEST(CallTableTest, TheDocumentHasTheTable) {
-  const char* const runfiles = std::getenv("TEST_SRCDIR");
-  const char* const workspace = std::getenv("TEST_WORKSPACE");
-  ASSERT_TRUE(runfiles != nullptr && workspace != nullptr);
-  std::ifstream file(absl::StrCat(runfiles, "/", workspace, "/docs/simulation.md"));
-  std::stringstream content;
-  content << file.rdbuf();
-  const std::string text = content.str();
-
-  const size_t begin = text.find(kBegin);
-  const size_t end = text.find(kEnd, begin);
-
-  ASSERT_NE(begin, std::string::npos);
-  ASSERT_NE(end, std::string::npos);
-  const std::string table = text.substr(begin + kBegin.size(), end - begin - kBegin.size());
-  EXPECT_EQ(table, CallTableAsMarkdown()) << "docs/simulation.md should have between its marks:\n"
-                                          << CallTableAsMarkdown();
+  EXPECT_EQ(MarkedPartOf("docs/simulation.md", "made of sim/process/interpose/symbols.inc by table_test"),
+            CallTableAsMarkdown())
+      << "docs/simulation.md should have between its marks:\n"
+      << CallTableAsMarkdown();
 }
 
 }  // namespace
