@@ -16,6 +16,7 @@
 #include "tandem/core/base/instant.h"             // IWYU pragma: export
 #include "tandem/core/base/random.h"              // IWYU pragma: export
 #include "tandem/core/base/result.h"              // IWYU pragma: export
+#include "tandem/core/base/site.h"                // IWYU pragma: export
 #include "tandem/core/base/version.h"             // IWYU pragma: export
 #include "tandem/core/io/address.h"               // IWYU pragma: export
 #include "tandem/core/io/buffer.h"                // IWYU pragma: export

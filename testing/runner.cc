@@ -35,6 +35,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/faults/scenario.h"
@@ -43,13 +45,16 @@
 #include "tandem/sim/world/rehearsal.h"
 #include "tandem/testing/expectation_context.h"
 #include "tandem/testing/runner_build.h"
-#include "tandem/testing/runner_divergence.h"
 #include "tandem/testing/runner_faults.h"
 #include "tandem/testing/runner_flags.h"
+#include "tandem/testing/runner_hand_offs.h"
 #include "tandem/testing/runner_output.h"
 #include "tandem/testing/runner_pool.h"
 #include "tandem/testing/runner_protocol.h"
 #include "tandem/testing/runner_registry.h"
+#include "tandem/testing/runner_report.h"
+#include "tandem/testing/runner_shrunk_failure.h"
+#include "tandem/testing/runner_twins.h"
 #include "tandem/testing/runner_zygote.h"
 
 namespace tandem::testing {
@@ -71,9 +76,17 @@ uint32_t ProcessorCount() {
   return static_cast<uint32_t>(CPU_COUNT(&set));
 }
 
-std::string DigestText(const ResultRecord& result) {
-  return absl::StrFormat("%016x%016x", result.digest_high, result.digest_low);
+std::string DigestText(const SeedProgress& progress) {
+  return absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
 }
+
+// A scenario that runs before the seeds.
+struct Regression {
+  std::string file;
+  std::string text;
+  std::string test;  // Empty: all.
+  uint64_t seed;
+};
 
 // --- The run of a binary --------------------------------------------------------------------------------------------
 
@@ -83,11 +96,14 @@ struct Run {
   Shard shard;
   std::string program;
   uint32_t test_count = 0;
-  std::string scenario;      // The text of --scenario.
-  int trace_fd = -1;         // Of --trace, or the first memory file of --check_determinism.
-  int second_trace_fd = -1;  // Of the second run of --check_determinism.
+  std::string scenario;       // The text of --scenario.
+  std::string scenario_test;  // The test that it names; empty: any.
+  std::optional<uint64_t> scenario_seed;
+  bool pinned = false;  // The file of --pin is written.
+  std::vector<Regression> regressions;
+  int trace_fd = -1;  // Of --trace, or of the first runs of twins.
   std::unique_ptr<SeedPool> pool;
-  std::unique_ptr<SeedPool> second_pool;  // Of --check_determinism: disturbed.
+  std::unique_ptr<Twins> twins;  // Of --check_determinism, where a seed runs twice.
 };
 
 Run* g_run = nullptr;
@@ -100,7 +116,8 @@ int64_t WallLimitNs(const RunnerFlags& flags) {
 }
 
 Detail DetailOf(const RunnerFlags& flags) {
-  return {flags.seed.has_value() ? 1u : 0u, flags.stderr_threshold, flags.min_log_level, flags.verbosity};
+  return {flags.seed.has_value() ? 1u : 0u, flags.check_isolation ? 1u : 0u, flags.stderr_threshold,
+          flags.min_log_level, flags.verbosity};
 }
 
 SeedPool::Options PoolOptions(const Run& run, int trace_fd) {
@@ -113,20 +130,18 @@ SeedPool::Options PoolOptions(const Run& run, int trace_fd) {
   options.wall_limit_ns = WallLimitNs(run.flags);
   options.detail = DetailOf(run.flags);
   options.echo_output = run.flags.seed.has_value();
-  options.scenario = run.scenario;
   return options;
 }
 
 absl::Status OpenTraces(Run& run) {
-  if (run.flags.check_determinism) {
-    run.trace_fd = memfd_create("trace-1", MFD_CLOEXEC);
-    run.second_trace_fd = memfd_create("trace-2", MFD_CLOEXEC);
-    if (run.trace_fd < 0 || run.second_trace_fd < 0) return absl::ErrnoToStatus(errno, "memfd_create");
-  } else if (run.flags.trace == "-") {
+  if (run.flags.trace == "-") {
     run.trace_fd = STDOUT_FILENO;
   } else if (!run.flags.trace.empty()) {
     run.trace_fd = open(run.flags.trace.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (run.trace_fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("--trace=", run.flags.trace));
+  } else if (run.flags.check_determinism != CheckedSeeds::kNone) {
+    run.trace_fd = OpenTwinTrace("trace-1");
+    if (run.trace_fd < 0) return absl::ErrnoToStatus(errno, "memfd_create");
   }
   return absl::OkStatus();
 }
@@ -140,20 +155,19 @@ absl::Status StartPools(Run& run) {
   if (!pool.ok()) return pool.status();
   run.pool = *std::move(pool);
   if (!run.pool->has_fixed_addresses()) fputs("[sim] ASLR on: only portable programs replay exactly\n", stderr);
-  if (run.flags.check_determinism) {
-    // What a program must not depend on is other than before.
-    SeedPool::Options options = PoolOptions(run, run.second_trace_fd);
-    options.disturb = true;
-    options.randomize_addresses = run.flags.aslr || run.flags.portable;
-    pool = SeedPool::Start(options);
-    if (!pool.ok()) return pool.status();
-    run.second_pool = *std::move(pool);
-  }
+  return absl::OkStatus();
+}
+
+absl::Status StartTwins(Run& run) {
+  if (run.twins != nullptr) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<Twins>> twins = Twins::Start(PoolOptions(run, run.trace_fd), run.flags.portable);
+  if (!twins.ok()) return twins.status();
+  run.twins = *std::move(twins);
   return absl::OkStatus();
 }
 
 // The command that runs one seed of `test` again.
-std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed) {
+std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed, bool twice) {
   const std::string target = Environment("TEST_TARGET");
   const bool bazel = !target.empty();
   const absl::string_view prefix = bazel ? " --test_arg=" : " ";
@@ -161,12 +175,14 @@ std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed
   if (run.test_count > 1) {
     absl::StrAppend(&command, bazel ? " --test_filter=" : " --gtest_filter=", test.suite, ".", test.name);
   }
-  absl::StrAppend(&command, prefix, "--seed=", seed);
+  if (!run.flags.scenario.empty()) absl::StrAppend(&command, prefix, "--scenario=", run.flags.scenario);
+  if (run.scenario_seed != seed) absl::StrAppend(&command, prefix, "--seed=", seed);
   if (run.flags.max_events != kDefaultMaxEvents) {
     absl::StrAppend(&command, prefix, "--max_events=", run.flags.max_events);
   }
   if (run.flags.wall_limit_s != 0) absl::StrAppend(&command, prefix, "--wall_limit_s=", run.flags.wall_limit_s);
-  if (run.flags.check_determinism) absl::StrAppend(&command, prefix, "--check_determinism");
+  if (twice) absl::StrAppend(&command, prefix, "--check_determinism");
+  if (run.flags.check_isolation) absl::StrAppend(&command, prefix, "--check_isolation");
   if (run.flags.aslr) absl::StrAppend(&command, prefix, "--aslr");
   if (run.flags.portable && !bazel) absl::StrAppend(&command, prefix, "--portable");
   return command;
@@ -184,38 +200,60 @@ void MuteHere() {
 
 class TestRun {
  public:
-  TestRun(Run& run, const SimTestCase& test, uint32_t index) : run_(run), test_(test), index_(index) {}
+  TestRun(Run& run, const SimTestCase& test, uint32_t index)
+      : run_(run), test_(test), name_(absl::StrCat(test.suite, ".", test.name)), index_(index) {}
 
   void Execute();
 
  private:
   void ExecuteHere();
   SeedOptions HereOptions() const;
+  // What the caller's flags say of it.
+  SeedRun RunOf(uint64_t seed, TraceKind trace, bool details) const;
   // Runs `seeds` in `pool` and hands over each outcome as it comes. Stops early after too many failures.
   void RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds, const std::function<void(SeedOutcome)>& handle);
   void HandleFirst(SeedOutcome outcome);
   void HandleSecond(SeedOutcome outcome);
+  void RunTwins();
   void FailDiffering();
   void Fail(SeedOutcome outcome);
   void ReportFailures();
+  ShrunkFailure Shrink(const SeedOutcome& failure) const;
+  std::string Pin(const SeedOutcome& failure, const std::string& scenario) const;
+  std::string ReportFolder(uint64_t seed) const;
+  std::string Explain(const SeedOutcome& failure, const std::string& scenario) const;
   void PrintDigests();
   void ShowProgress(uint64_t ended);
   void PrintSummary();
   void PrintFaultTable();
-  std::string FindDivergence(uint64_t seed);
+  // Whether `seed` failed because its two runs differ, or the caller asks for two runs of each.
+  bool IsReplayedTwice(uint64_t seed) const {
+    return run_.flags.check_determinism == CheckedSeeds::kAll ||
+           std::any_of(differing_.begin(), differing_.end(), [seed](const SeedOutcome& o) { return o.seed == seed; });
+  }
+  bool HasTwin(uint64_t seed) const { return std::binary_search(twice_.begin(), twice_.end(), seed); }
+  bool IsThisTest(absl::string_view name) const { return name.empty() || name == name_; }
+  void RunRegressions();
+  std::string ScenarioCommand(const std::string& file) const;
 
   Run& run_;
   const SimTestCase& test_;
+  const std::string name_;
   const uint32_t index_;
   std::vector<uint64_t> seeds_;
+  std::vector<uint64_t> twice_;                     // Those that run twice, sorted.
   std::map<uint64_t, SeedOutcome> first_outcomes_;  // By seed; only while somebody still needs them.
   size_t digests_printed_ = 0;
   uint64_t passed_ = 0;
   uint64_t skipped_ = 0;
   uint64_t failed_ = 0;
+  uint64_t ran_twice_ = 0;
   std::vector<SeedOutcome> failures_;  // The one to look at first, then the others in a line each.
   std::string skip_message_;
   FaultTable fault_table_;
+  NewHandOffs hand_offs_;
+  uint64_t operations_ = 0;  // Of a sweep, the most.
+  uint64_t regressions_ = 0;
   std::vector<SeedOutcome> differing_;  // The second runs that were not as the first.
   int64_t start_ns_ = sim::RealNow();
   int64_t next_progress_ns_ = start_ns_;
@@ -250,42 +288,77 @@ void TestRun::ExecuteHere() {
   if (result.failed) ADD_FAILURE_AT(test_.file, test_.line) << result.message;
   if (run_.flags.print_digest) {
     printf("seed %ju digest %016jx%016jx\n", static_cast<uintmax_t>(*run_.flags.seed),
-           static_cast<uintmax_t>(result.digest_high), static_cast<uintmax_t>(result.digest_low));
+           static_cast<uintmax_t>(result.progress.digest_high), static_cast<uintmax_t>(result.progress.digest_low));
   }
 }
 
 SeedOptions TestRun::HereOptions() const {
   SeedOptions options;
   options.seed = *run_.flags.seed;
+  options.test = name_;
   options.max_events = run_.flags.max_events;
   options.trace_fd = run_.trace_fd;
   options.scenario = run_.scenario;
+  options.isolation = run_.flags.check_isolation;
   options.all_faults = true;
   return options;
 }
 
 void TestRun::Execute() {
+  if (!IsThisTest(run_.scenario_test)) GTEST_SKIP() << "the scenario is of " << run_.scenario_test;
   if (run_.flags.here) return ExecuteHere();
   const absl::Status started = StartPools(run_);
   if (!started.ok()) {
     ADD_FAILURE_AT(test_.file, test_.line) << "cannot start the seeds: " << started;
     return;
   }
+  RunRegressions();
   seeds_ = SeedsOfShard(run_.flags, run_.shard);
+  twice_ = SeedsWithTwin(seeds_, run_.flags);
+  std::sort(twice_.begin(), twice_.end());
   if (run_.flags.seed.has_value() && !seeds_.empty()) printf("[sim] seed %ju\n", static_cast<uintmax_t>(seeds_[0]));
   fflush(stdout);
   RunSeeds(*run_.pool, seeds_, [this](SeedOutcome outcome) { HandleFirst(std::move(outcome)); });
-  if (run_.flags.check_determinism) {
-    std::vector<uint64_t> again;
-    again.reserve(first_outcomes_.size());
-    for (const auto& [seed, outcome] : first_outcomes_) again.push_back(seed);
-    RunSeeds(*run_.second_pool, again, [this](SeedOutcome outcome) { HandleSecond(std::move(outcome)); });
-    FailDiffering();
-  }
+  RunTwins();
   ReportFailures();
   PrintSummary();
   PrintFaultTable();
   if (skipped_ > 0 && passed_ + failed_ == 0) GTEST_SKIP() << skip_message_;
+}
+
+// Those of the first shard.
+void TestRun::RunRegressions() {
+  if (run_.flags.seed.has_value() || run_.shard.index != 0) return;
+  for (const Regression& regression : run_.regressions) {
+    if (!IsThisTest(regression.test)) continue;
+    SeedRun run = RunOf(regression.seed, TraceKind::kNone, /*details=*/false);
+    run.scenario = regression.text;
+    const SeedOutcome outcome = run_.pool->RunAlone(run);
+    ++regressions_;
+    if (!outcome.failed) continue;
+    ADD_FAILURE_AT(test_.file, test_.line) << "the regression " << regression.file << " (seed " << regression.seed
+                                           << ") failed: " << outcome.message << "--- what it printed:\n"
+                                           << outcome.output << "---\nreplay: " << ScenarioCommand(regression.file);
+  }
+}
+
+SeedRun TestRun::RunOf(uint64_t seed, TraceKind trace, bool details) const {
+  SeedRun run;
+  run.test = index_;
+  run.seed = seed;
+  run.max_events = run_.flags.max_events;
+  run.trace = trace;
+  run.details = details;
+  run.scenario = run_.scenario;
+  return run;
+}
+
+// The command that runs the scenario of `file` again.
+std::string TestRun::ScenarioCommand(const std::string& file) const {
+  const std::string target = Environment("TEST_TARGET");
+  if (target.empty()) return absl::StrCat(run_.program, " --gtest_filter=", name_, " --scenario=", file);
+  return absl::StrCat("bazel test ", target, BuildConfigFlags(), " --test_filter=", name_,
+                      " --test_arg=--scenario=", file);
 }
 
 void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
@@ -298,7 +371,8 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
   const auto enough = [this, most] { return failed_ >= most && !run_.flags.keep_going; };
   while ((begun < seeds.size() && !enough()) || ended < begun) {
     while (pool.HasFreeSlot() && begun < seeds.size() && !enough()) {
-      pool.Begin(index_, seeds[begun++], run_.flags.max_events, trace);
+      const uint64_t seed = seeds[begun++];
+      pool.Begin(RunOf(seed, trace, /*details=*/HasTwin(seed)));
     }
     std::optional<SeedOutcome> outcome = pool.Next(kTurnNs);
     if (outcome.has_value()) {
@@ -311,6 +385,10 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
 
 void TestRun::HandleFirst(SeedOutcome outcome) {
   fault_table_.Add(outcome.result.fault_counts);
+  operations_ = std::max(operations_, outcome.result.operations);
+  // The seeds of a shard are as far apart as there are shards.
+  hand_offs_.Add((outcome.seed - seeds_.front()) / run_.shard.count, outcome.seed,
+                 std::exchange(outcome.hand_offs, {}));
   if (outcome.failed) {
     ++failed_;
     Fail(outcome);
@@ -320,19 +398,33 @@ void TestRun::HandleFirst(SeedOutcome outcome) {
   } else {
     ++passed_;
   }
-  if (!run_.flags.print_digest && !run_.flags.check_determinism) return;
+  if (!run_.flags.print_digest && !HasTwin(outcome.seed)) return;
   outcome.output.clear();
   const uint64_t seed = outcome.seed;
   first_outcomes_.emplace(seed, std::move(outcome));
   if (run_.flags.print_digest) PrintDigests();
 }
 
+// Runs the seeds that have a twin again, those that have run.
+void TestRun::RunTwins() {
+  std::vector<uint64_t> again;
+  for (const uint64_t seed : twice_) {
+    if (first_outcomes_.contains(seed)) again.push_back(seed);
+  }
+  if (again.empty()) return;
+  const absl::Status started = StartTwins(run_);
+  if (!started.ok()) {
+    ADD_FAILURE_AT(test_.file, test_.line) << "cannot run seeds twice: " << started;
+    return;
+  }
+  RunSeeds(run_.twins->pool(), again, [this](SeedOutcome outcome) { HandleSecond(std::move(outcome)); });
+  FailDiffering();
+}
+
 void TestRun::HandleSecond(SeedOutcome outcome) {
+  ++ran_twice_;
   const SeedOutcome& first = first_outcomes_.at(outcome.seed);
-  const bool equal = first.failed == outcome.failed && first.result.digest_high == outcome.result.digest_high &&
-                     first.result.digest_low == outcome.result.digest_low &&
-                     first.result.events == outcome.result.events;
-  if (equal) return;
+  if (AreTwins(first, outcome)) return;
   if (!first.failed) {
     --(first.skipped ? skipped_ : passed_);
     ++failed_;
@@ -346,16 +438,21 @@ void TestRun::FailDiffering() {
             [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
   for (SeedOutcome& outcome : differing_) {
     const SeedOutcome& first = first_outcomes_.at(outcome.seed);
-    const std::string where = &outcome == &differing_.front() ? FindDivergence(outcome.seed) : "";
-    outcome.message = absl::StrCat("two runs of the seed differ: digest ", DigestText(first.result), " after ",
-                                   first.result.events, " events, and ", DigestText(outcome.result), " after ",
-                                   outcome.result.events, "\n", where, outcome.message);
+    std::string where;
+    if (&outcome == &differing_.front()) {
+      where = run_.twins->FindDivergence(*run_.pool, RunOf(outcome.seed, TraceKind::kRecords, /*details=*/true));
+    }
+    outcome.message = absl::StrCat(DescribeDifference(first, outcome), where, outcome.message);
+    outcome.differs = true;
+    std::erase_if(failures_, [&](const SeedOutcome& failure) { return failure.seed == outcome.seed; });
     Fail(std::move(outcome));
   }
 }
 
-// The seed to look at first: one that fails without faults, else the smallest. Of a crash nobody knows its faults.
+// The seed to look at first: one that does not do the same again, else one that fails without faults, else the
+// smallest. Of a crash nobody knows its faults.
 bool IsBefore(const SeedOutcome& a, const SeedOutcome& b) {
+  if (a.differs != b.differs) return a.differs;
   const bool plain_a = a.ended && a.result.faults == 0;
   const bool plain_b = b.ended && b.result.faults == 0;
   return plain_a != plain_b ? plain_a : a.seed < b.seed;
@@ -379,17 +476,82 @@ void TestRun::Fail(SeedOutcome outcome) {
 void TestRun::ReportFailures() {
   if (failures_.empty()) return;
   SeedOutcome& shown = failures_.front();
+  const ShrunkFailure shrunk = Shrink(shown);
+  const std::string pinned = Pin(shown, shrunk.scenario);
   if (!shown.output.empty() && !run_.flags.seed.has_value()) {
     absl::StrAppend(&shown.message, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(shown.output),
                     "\n---\n");
   }
+  absl::StrAppend(&shown.message, shrunk.text, pinned, Explain(shown, shrunk.scenario));
   std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
   std::sort(failures_.begin(), failures_.end() - 1,
             [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
   for (const SeedOutcome& failure : failures_) {
-    ADD_FAILURE_AT(test_.file, test_.line) << "seed " << failure.seed << " failed: " << failure.message
-                                           << "replay: " << ReplayCommand(run_, test_, failure.seed);
+    ADD_FAILURE_AT(test_.file, test_.line)
+        << "seed " << failure.seed << " failed: " << failure.message
+        << "replay: " << ReplayCommand(run_, test_, failure.seed, IsReplayedTwice(failure.seed));
   }
+}
+
+// What is left of the scenario of `failure`.
+ShrunkFailure TestRun::Shrink(const SeedOutcome& failure) const {
+  constexpr uint64_t kDefaultSeconds = 10;
+  const bool by_default = !run_.flags.seed.has_value() || !run_.flags.pin.empty();
+  const uint64_t seconds = run_.flags.shrink_s.value_or(by_default ? kDefaultSeconds : 0);
+  if (seconds == 0 || failure.differs || failure.stopped) return {};
+  SeedPool::Options options = PoolOptions(run_, -1);
+  options.slots = 1;
+  options.echo_output = false;
+  options.wall_limit_ns = std::min(options.wall_limit_ns, (kSanitized ? 20 : 2) * kNsPerSecond);
+  const absl::StatusOr<std::unique_ptr<SeedPool>> pool = SeedPool::Start(options);
+  if (!pool.ok()) return {"", absl::StrCat("not shrunk: ", pool.status().ToString(), "\n")};
+  const SeedRun run = RunOf(failure.seed, TraceKind::kNone, /*details=*/false);
+  return ShrinkFailure(**pool, run, failure, static_cast<int64_t>(seconds) * kNsPerSecond);
+}
+
+// A relative name is one where the caller is, or of an output of the test.
+std::string PlaceOf(const std::string& file) {
+  if (file.front() == '/') return file;
+  for (const char* const folder : {"BUILD_WORKING_DIRECTORY", "TEST_UNDECLARED_OUTPUTS_DIR"}) {
+    if (const std::string place = Environment(folder); !place.empty()) return absl::StrCat(place, "/", file);
+  }
+  return file;
+}
+
+// Writes the file of --pin, with what failed as a remark; returns what became of it.
+std::string TestRun::Pin(const SeedOutcome& failure, const std::string& scenario) const {
+  if (run_.flags.pin.empty()) return "";
+  if (scenario.empty()) return absl::StrCat("nothing is written to ", run_.flags.pin, ": there is no scenario\n");
+  if (std::exchange(run_.pinned, true)) {
+    return absl::StrCat("nothing is written to ", run_.flags.pin, ": it has the failure of another test\n");
+  }
+  const std::string place = PlaceOf(run_.flags.pin);
+  std::string remark = failure.message.substr(0, failure.message.find('\n'));
+  std::replace_if(remark.begin(), remark.end(), absl::ascii_iscntrl, '?');  // A scenario is a text.
+  std::ofstream file(place);
+  file << "# " << remark << "\n" << scenario;
+  file.close();
+  return file ? absl::StrCat("written to ", place, "\n") : absl::StrCat(place, " cannot be written\n");
+}
+
+// Where the files of a report go, a folder for each test and seed; empty: nowhere.
+std::string TestRun::ReportFolder(uint64_t seed) const {
+  const std::string outputs =
+      run_.flags.out.empty() ? Environment("TEST_UNDECLARED_OUTPUTS_DIR") : PlaceOf(run_.flags.out);
+  return outputs.empty() ? "" : absl::StrCat(outputs, "/", name_, "-seed-", seed);
+}
+
+// What led to `failure`, of the run with `scenario`; empty: with its own.
+std::string TestRun::Explain(const SeedOutcome& failure, const std::string& scenario) const {
+  if (!run_.flags.report || failure.differs || failure.stopped) return "";
+  FailureToExplain what;
+  what.test = name_;
+  what.run = RunOf(failure.seed, TraceKind::kNone, /*details=*/false);
+  if (!scenario.empty()) what.run.scenario = scenario;
+  what.folder = ReportFolder(failure.seed);
+  what.replay = run_.flags.out.empty() ? ReplayCommand(run_, test_, failure.seed, /*twice=*/false)
+                                       : ScenarioCommand(absl::StrCat(what.folder, "/scenario.txt"));
+  return ExplainFailure(PoolOptions(run_, -1), what);
 }
 
 // In the order of the seeds, each as soon as all before it are there.
@@ -397,8 +559,9 @@ void TestRun::PrintDigests() {
   while (digests_printed_ < seeds_.size()) {
     const auto found = first_outcomes_.find(seeds_[digests_printed_]);
     if (found == first_outcomes_.end()) break;
-    printf("seed %ju digest %s\n", static_cast<uintmax_t>(found->first), DigestText(found->second.result).c_str());
-    if (!run_.flags.check_determinism) first_outcomes_.erase(found);
+    printf("seed %ju digest %s\n", static_cast<uintmax_t>(found->first),
+           DigestText(found->second.result.progress).c_str());
+    if (!HasTwin(found->first)) first_outcomes_.erase(found);
     ++digests_printed_;
   }
   fflush(stdout);
@@ -421,6 +584,9 @@ void TestRun::PrintSummary() {
   std::string line = absl::StrCat("[sim] ", test_.suite, ".", test_.name, ": ", ran, ran == 1 ? " seed, " : " seeds, ",
                                   failed_, " failed");
   if (skipped_ > 0) absl::StrAppend(&line, ", ", skipped_, " skipped");
+  if (ran_twice_ > 0) absl::StrAppend(&line, ", ", ran_twice_, " run twice");
+  if (operations_ > 0) absl::StrAppend(&line, ", each of ", operations_, " operations failed in turn");
+  if (regressions_ > 0) absl::StrAppend(&line, "; ", regressions_, regressions_ == 1 ? " regression" : " regressions");
   if (ran < seeds_.size()) {
     absl::StrAppend(&line, "; ", seeds_.size() - ran, " not run after ", failed_,
                     failed_ == 1 ? " failure" : " failures", run_.flags.fail_fast ? "" : " (--keep_going runs all)");
@@ -435,56 +601,13 @@ void TestRun::PrintSummary() {
 // A kind that was asked for and has hit nothing in many seeds tests nothing.
 void TestRun::PrintFaultTable() {
   if (run_.flags.seed.has_value()) return;
+  fputs(hand_offs_.ToString().c_str(), stdout);
   fputs(fault_table_.ToString().c_str(), stdout);
   fflush(stdout);
   const std::string missing = fault_table_.KindsWithoutHit();
   if (failures_.empty() && !missing.empty()) {
     ADD_FAILURE_AT(test_.file, test_.line) << "faults that were asked for have hit nothing: " << missing;
   }
-}
-
-// --- The first divergence -------------------------------------------------------------------------------------------
-
-// The content of a trace in memory.
-class MappedTrace {
- public:
-  explicit MappedTrace(int fd) {
-    struct stat info;
-    if (fstat(fd, &info) != 0 || info.st_size == 0) return;
-    void* data = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data != MAP_FAILED) text_ = absl::string_view(static_cast<char*>(data), static_cast<size_t>(info.st_size));
-  }
-  ~MappedTrace() {
-    if (!text_.empty()) munmap(const_cast<char*>(text_.data()), text_.size());
-  }
-  MappedTrace(const MappedTrace&) = delete;
-  MappedTrace& operator=(const MappedTrace&) = delete;
-
-  absl::string_view text() const { return text_; }
-
- private:
-  absl::string_view text_;
-};
-
-void RunTraced(SeedPool& pool, int trace_fd, uint32_t test, uint64_t seed, uint64_t max_events) {
-  CHECK_EQ(ftruncate(trace_fd, 0), 0);
-  CHECK_EQ(lseek(trace_fd, 0, SEEK_SET), 0);
-  pool.Begin(test, seed, max_events, TraceKind::kRecords);
-  while (!pool.Next(kNsPerSecond).has_value()) {
-  }
-}
-
-// Runs the seed twice more, with traces. What differs only now and then may need a few attempts.
-std::string TestRun::FindDivergence(uint64_t seed) {
-  constexpr int kAttempts = 5;
-  for (int i = 0; i < kAttempts; ++i) {
-    RunTraced(*run_.pool, run_.trace_fd, index_, seed, run_.flags.max_events);
-    RunTraced(*run_.second_pool, run_.second_trace_fd, index_, seed, run_.flags.max_events);
-    const std::string where =
-        DescribeDivergence(MappedTrace(run_.trace_fd).text(), MappedTrace(run_.second_trace_fd).text());
-    if (!where.empty()) return where;
-  }
-  return absl::StrCat("(the traces of ", kAttempts, " more pairs of runs are equal)\n");
 }
 
 // --- main() ---------------------------------------------------------------------------------------------------------
@@ -548,33 +671,83 @@ absl::Status AllowDescriptors() {
       absl::StrCat("a simulation test needs ", kNeeded, " open files, and \"ulimit -n\" allows ", limit.rlim_max));
 }
 
+std::string TestNames() {
+  std::string names = "; there are:";
+  for (const SimTestCase* test = FirstSimTest(); test != nullptr; test = test->next) {
+    absl::StrAppend(&names, "\n  ", test->suite, ".", test->name);
+  }
+  return names;
+}
+
 // gtest is content when a filter selects nothing; whoever replays a seed is not.
 absl::Status CheckFilter(const std::string& filter) {
   const ::testing::UnitTest& tests = *::testing::UnitTest::GetInstance();
   if (tests.test_to_run_count() > 0 || tests.total_test_count() == 0) return absl::OkStatus();
-  std::string names;
+  return absl::NotFoundError(absl::StrCat("no test is called ", filter, TestNames()));
+}
+
+bool IsTest(absl::string_view name) {
   for (const SimTestCase* test = FirstSimTest(); test != nullptr; test = test->next) {
-    absl::StrAppend(&names, "\n  ", test->suite, ".", test->name);
+    if (name == absl::StrCat(test->suite, ".", test->name)) return true;
   }
-  return absl::NotFoundError(absl::StrCat("no test is called ", filter, "; there are:", names));
+  return false;
+}
+
+// A scenario of a test that was given another name would be passed over in silence.
+absl::StatusOr<sim::Scenario> ReadScenarioFile(absl::string_view flag, const std::string& name, std::string* text) {
+  const std::string prefix = absl::StrCat("--", flag, "=", name, ": ");
+  std::ifstream file(name);
+  std::ostringstream content;
+  if (file.peek() != std::ifstream::traits_type::eof()) content << file.rdbuf();
+  if (!file.is_open() || file.bad()) return absl::NotFoundError(absl::StrCat(prefix, "cannot be read"));
+  *text = content.str().empty() ? "#" : content.str();  // Not nothing: an empty scenario has no faults.
+  absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(*text);
+  if (!scenario.ok()) return absl::InvalidArgumentError(absl::StrCat(prefix, scenario.status().message()));
+  if (!scenario->test.empty() && !IsTest(scenario->test)) {
+    return absl::NotFoundError(absl::StrCat(prefix, "there is no test ", scenario->test, TestNames()));
+  }
+  return scenario;
 }
 
 // Reads the file of --scenario; the seed in it is the one to run, unless --seed says otherwise.
 absl::Status ReadScenario(Run& run) {
   if (run.flags.scenario.empty()) return absl::OkStatus();
-  std::ifstream file(run.flags.scenario);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) return absl::NotFoundError(absl::StrCat("--scenario=", run.flags.scenario, ": cannot be read"));
-  const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(text.str());
+  const absl::StatusOr<sim::Scenario> scenario = ReadScenarioFile("scenario", run.flags.scenario, &run.scenario);
   if (!scenario.ok()) return scenario.status();
+  run.scenario_test = scenario->test;
+  run.scenario_seed = scenario->seed;
   if (!run.flags.seed.has_value()) run.flags.seed = scenario->seed;
   if (!run.flags.seed.has_value()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--scenario=", run.flags.scenario, " has no seed line: give --seed"));
   }
-  run.scenario = text.str().empty() ? "#" : text.str();  // Not nothing: an empty scenario has no faults.
   return absl::OkStatus();
+}
+
+absl::Status ReadRegressions(Run& run) {
+  for (const std::string& name : run.flags.regressions) {
+    Regression regression;
+    regression.file = name;
+    const absl::StatusOr<sim::Scenario> scenario = ReadScenarioFile("regression", name, &regression.text);
+    if (!scenario.ok()) return scenario.status();
+    if (!scenario->seed.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("--regression=", name, ": it has no seed line"));
+    }
+    regression.test = scenario->test;
+    regression.seed = *scenario->seed;
+    run.regressions.push_back(std::move(regression));
+  }
+  return absl::OkStatus();
+}
+
+// What --seeds_from means, said so that it can be done again on another day.
+void ChooseSeedStart(RunnerFlags& flags) {
+  if (flags.seeds_from.empty()) return;
+  const std::string date = absl::FormatTime("%Y-%m-%d", absl::Now(), absl::UTCTimeZone());
+  flags.seed_start = SeedStartFrom(flags.seeds_from, date);
+  printf("[sim] seeds from %s: --seed_start=%ju\n",
+         flags.seeds_from == "date" ? date.c_str() : flags.seeds_from.c_str(),
+         static_cast<uintmax_t>(flags.seed_start));
 }
 
 int UsageError(const absl::Status& status) {
@@ -600,6 +773,8 @@ int RunTests(int argc, char** argv) {
   if (!flags.ok()) return UsageError(flags.status());
   run.flags = *flags;
   if (const absl::Status read = ReadScenario(run); !read.ok()) return UsageError(read);
+  if (const absl::Status read = ReadRegressions(run); !read.ok()) return UsageError(read);
+  ChooseSeedStart(run.flags);
   if (run.flags.fail_fast) GTEST_FLAG_SET(fail_fast, true);
 
   g_run = &run;
@@ -610,7 +785,7 @@ int RunTests(int argc, char** argv) {
   if (selected.ok()) return result;
   const int usage_error = UsageError(selected);
   // Bazel gives its --test_filter to all tests that it runs, most of which have nothing by that name.
-  return filter == Environment("TESTBRIDGE_TEST_ONLY") ? result : usage_error;
+  return !filter.empty() && filter == Environment("TESTBRIDGE_TEST_ONLY") ? result : usage_error;
 }
 
 }  // namespace

@@ -15,7 +15,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 
@@ -36,18 +38,41 @@ struct SeedOptions {
   uint64_t max_events = 0;     // 0: as the test says.
   int trace_fd = -1;           // Where to write the trace, one event per line; -1 for no trace.
   bool trace_records = false;  // Whether the trace is for comparing two runs rather than for people.
+  bool recording = false;      // Whether it is a recording for a report (sim/report/recorder.h) instead.
+  uint64_t record_from = 0;    // Of a recording: the event of the world that it begins with.
+  bool details = false;        // Whether there is a fine digest, with what happens between the events.
+  // The trace is this record of it alone, with the stack that led there, and the process ends with it.
+  std::optional<uint64_t> stack_at;
+  std::string test;            // "Suite.Name".
   absl::string_view scenario;  // What happens instead of what the seed and the test say; empty: nothing instead.
+  bool isolation = false;      // Whether a global variable that connects hosts is a failure.
   bool all_faults = false;     // Whether a failure shows its whole plan of faults, or a screen of it.
+};
+
+// What two runs of a seed are compared by.
+struct SeedProgress {
+  uint64_t digest_high = 0;
+  uint64_t digest_low = 0;
+  uint64_t fine_digest_high = 0;  // Zero without SeedOptions::details.
+  uint64_t fine_digest_low = 0;
+  uint64_t events = 0;
+
+  friend bool operator==(const SeedProgress&, const SeedProgress&) = default;
 };
 
 struct SeedResult {
   bool failed = false;
   std::string message;  // Why it failed. Failed gtest expectations are collected without it.
-  uint64_t digest_high = 0;
-  uint64_t digest_low = 0;
-  uint64_t events = 0;
+  std::string place;    // Of that: what is the same whenever the same goes wrong.
+  SeedProgress progress;
   uint64_t faults = 0;  // Of its plan, those that have hit something.
   FaultCounts fault_counts;
+  uint64_t operations = 0;  // Of a sweep: how many there were to fail. 0: it was none.
+  // Of a seed that failed: its scenario, without the faults that have hit nothing.
+  std::string scenario;
+  std::string steps;  // Of its random workloads, as a scenario may skip them: "writer/op 25", a line each.
+  // What of the program ran after what: numbers of a table, in order (sim/world/hand_offs.h).
+  std::vector<uint16_t> hand_offs;
 };
 
 // One simulation test. Lives as long as the process (a static variable), because the list of tests runs through it:
@@ -63,6 +88,16 @@ struct SimTestCase {
 
 // Adds `test_case` to the tests of this binary, before main(). Returns true, for use in an initialiser.
 bool RegisterSimTest(SimTestCase* test_case);
+
+// Calls `witness` for each expectation of the running seed that fails, with "file:line", which may be empty, and why.
+// Null: nobody wants to know.
+void SetFailureWitness(void (*witness)(absl::string_view place, absl::string_view why));
+
+// Says how to ask how far the running seed has come; called in a signal handler, when it crashes, or at an exit().
+// Null: nobody knows.
+void SetSeedProgress(SeedProgress (*progress)());
+// What was set.
+SeedProgress CurrentSeedProgress();
 
 // The main() of a binary with simulation tests; returns its exit status. `--help` lists the flags.
 int SimTestMain(int argc, char** argv);

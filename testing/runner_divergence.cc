@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -26,17 +28,31 @@ absl::string_view LineAt(absl::string_view text, size_t start) {
   return text.substr(start, text.find('\n', start) - start);
 }
 
+// The number behind "  #".
+std::optional<uint64_t> RecordOf(absl::string_view line) {
+  constexpr absl::string_view kMark = "  #";
+  const size_t mark = line.rfind(kMark);
+  if (mark == absl::string_view::npos) return std::nullopt;
+  line.remove_prefix(mark + kMark.size());
+  uint64_t number = 0;
+  if (!absl::SimpleAtoi(line.substr(0, line.find(' ')), &number)) return std::nullopt;
+  return number;
+}
+
 }  // namespace
 
-std::string DescribeDivergence(absl::string_view first, absl::string_view second) {
+Divergence FindFirstDifference(absl::string_view first, absl::string_view second) {
   const auto parting = std::mismatch(first.begin(), first.end(), second.begin(), second.end());
-  if (parting.first == first.end() && parting.second == second.end()) return "";
+  if (parting.first == first.end() && parting.second == second.end()) return {};
   const size_t line = LineStart(first, static_cast<size_t>(parting.first - first.begin()));
   const int64_t number = 1 + std::count(first.begin(), first.begin() + static_cast<ptrdiff_t>(line), '\n');
   size_t context = line;
   for (int i = 0; i < kContextLines && context > 0; ++i) context = LineStart(first, context - 1);
-  return absl::StrCat("the traces part at line ", number, ":\n", first.substr(context, line - context),
-                      "run 1: ", LineAt(first, line), "\nrun 2: ", LineAt(second, line), "\n");
+  std::optional<uint64_t> record = RecordOf(LineAt(first, line));
+  if (!record.has_value()) record = RecordOf(LineAt(second, line));
+  return {absl::StrCat("the traces part at line ", number, ":\n", first.substr(context, line - context),
+                       "run 1: ", LineAt(first, line), "\nrun 2: ", LineAt(second, line), "\n"),
+          record};
 }
 
 }  // namespace tandem::testing

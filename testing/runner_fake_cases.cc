@@ -34,20 +34,21 @@ uint64_t Mix(uint64_t digest, uint64_t value) { return (digest ^ value) * 0x1000
 
 SeedResult DigestOfAddresses(uint64_t start) {
   SeedResult result;
-  result.digest_high = start;
+  result.progress.digest_high = start;
   std::vector<std::unique_ptr<std::string>> strings;
   absl::flat_hash_map<std::string, int> table;
   for (int i = 0; i < 100; ++i) {
     strings.push_back(std::make_unique<std::string>(absl::StrCat("a string that lives on the heap ", i)));
-    result.digest_high = Mix(result.digest_high, reinterpret_cast<uintptr_t>(strings.back()->data()));
+    result.progress.digest_high = Mix(result.progress.digest_high, reinterpret_cast<uintptr_t>(strings.back()->data()));
     table[*strings.back()] = i;
   }
-  for (const auto& [key, value] : table) result.digest_low = Mix(result.digest_low, static_cast<uint64_t>(value));
+  for (const auto& [key, value] : table)
+    result.progress.digest_low = Mix(result.progress.digest_low, static_cast<uint64_t>(value));
   const int file = open("/dev/null", O_RDONLY);
-  result.digest_low = Mix(result.digest_low, static_cast<uint64_t>(file));
-  result.digest_low = Mix(result.digest_low, reinterpret_cast<uintptr_t>(&file));  // On the stack.
+  result.progress.digest_low = Mix(result.progress.digest_low, static_cast<uint64_t>(file));
+  result.progress.digest_low = Mix(result.progress.digest_low, reinterpret_cast<uintptr_t>(&file));  // On the stack.
   close(file);
-  result.events = 100;
+  result.progress.events = 100;
   return result;
 }
 
@@ -147,10 +148,30 @@ FAKE_CASE(Skips) {
 // The time of day leaks in on purpose, past the interposer.
 FAKE_CASE(DependsOnTheMachine) {
   SeedResult result;
-  result.digest_low = static_cast<uint64_t>(sim::RealNow());
+  result.progress.digest_low = static_cast<uint64_t>(sim::RealNow());
   if (options.trace_fd >= 0) {
-    dprintf(options.trace_fd, "first\nsecond\nthird %ju\nfourth\n", static_cast<uintmax_t>(result.digest_low));
+    dprintf(options.trace_fd, "first\nsecond\nthird %ju\nfourth\n", static_cast<uintmax_t>(result.progress.digest_low));
   }
+  return result;
+}
+
+FAKE_CASE(FailsUnderAScenario) {
+  EXPECT_TRUE(options.scenario.empty()) << options.test << " under " << options.scenario;
+  return SeedResult();
+}
+
+FAKE_CASE(FailsWithFaultCounts) {
+  SeedResult result;
+  result.failed = true;
+  result.fault_counts.entries[0] = 1;
+  result.fault_counts.hits[0] = 7;
+  return result;
+}
+
+FAKE_CASE(ShowsFiveHandOffsAndSweeps) {
+  SeedResult result;
+  result.hand_offs = {static_cast<uint16_t>(options.seed % 5), 9};
+  result.operations = options.seed;
   return result;
 }
 

@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "tandem/core/base/random.h"
 #include "tandem/testing/runner_protocol.h"
 
 namespace tandem::testing {
@@ -35,7 +36,8 @@ struct FlagEntry {
   const char* name;
   const char* value_name;  // nullptr for a switch.
   const char* help;
-  std::variant<uint64_t*, std::optional<uint64_t>*, int*, bool*, std::string*> target;
+  std::variant<uint64_t*, std::optional<uint64_t>*, int*, bool*, std::string*, CheckedSeeds*, std::vector<std::string>*>
+      target;
   uint64_t number_min = 0;  // Of a number.
   uint64_t number_max = kAnyNumber;
 };
@@ -48,18 +50,31 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
       {"default_seeds", "N", "as --seeds, if neither --seeds nor TANDEM_SEEDS says otherwise", &parsed.default_seeds, 0,
        kMaxSeeds},
       {"seed_start", "S", "the first seed (1)", &flags.seed_start},
+      {"seeds_from", "TEXT", "seeds that come from a text: the name of a commit, or date for that of today",
+       &flags.seeds_from},
       {"max_events", "N", "a seed with more events has failed as a livelock (as the test says)", &flags.max_events, 1},
       {"wall_limit_s", "S", "a seed that takes longer in real time has failed (60; 600 under a sanitizer)",
        &flags.wall_limit_s, 1, 1'000'000},
       {"jobs", "N", "seeds that run at the same time (one per processor)", &flags.jobs, 1, kMaxSlots},
-      {"check_determinism", nullptr, "run each seed twice and show where two runs part", &flags.check_determinism},
+      {"check_determinism", "SEEDS",
+       "run seeds twice and show where two runs part: none, some (default), a twentieth, or all, as without a value",
+       &flags.check_determinism},
+      {"check_isolation", nullptr, "fail for a global variable that connects hosts: slower, and with other addresses",
+       &flags.check_isolation},
       {"print_digest", nullptr, "print the digest of each seed", &flags.print_digest},
-      {"trace", "FILE", "with --seed: write the trace to FILE, or to standard output for -", &flags.trace},
-      {"scenario", "FILE",
-       "run one seed with the schedule, faults and calm lines of FILE instead of those that it draws", &flags.scenario},
+      {"trace", "FILE", "with --seed or --scenario: write the trace to FILE, or to standard output for -",
+       &flags.trace},
+      {"scenario", "FILE", "run one seed with what the lines of FILE say instead of what it draws", &flags.scenario},
+      {"regression", "FILE", "run the scenario of FILE first; any number of them", &flags.regressions},
+      {"shrink", "S", "seconds to spend on making the first failure's scenario small; 0: none (10, with --seed 0)",
+       &flags.shrink_s, 0, 86'400},
+      {"pin", "FILE",
+       "write what is left of the failure's scenario to FILE: one of regressions = [...] of the sim_test", &flags.pin},
+      {"report", nullptr, "show what led to the first failure, of a recorded run of it (true)", &flags.report},
+      {"out", "FOLDER", "write the files of the report below it (a Bazel test: to its outputs)", &flags.out},
       {"keep_going", nullptr, "do not stop after 10 failed seeds", &flags.keep_going},
       {"fail_fast", nullptr, "stop after the first failed seed", &flags.fail_fast},
-      {"here", nullptr, "with --seed: run it in this process, for a debugger", &flags.here},
+      {"here", nullptr, "with --seed or --scenario: run it in this process, for a debugger", &flags.here},
       {"stderrthreshold", "N", "show LOG() from this severity on: 0 INFO (default), 1 WARNING, 2 ERROR, 3 FATAL",
        &flags.stderr_threshold, 0, 3},
       {"minloglevel", "N", "do not even make LOG() lines below this severity (0)", &flags.min_log_level, 0, 3},
@@ -90,6 +105,13 @@ bool ParseNumber(absl::string_view text, uint64_t min, uint64_t max, uint64_t* n
   return absl::SimpleAtoi(text, number) && *number >= min && *number <= max;
 }
 
+bool ParseCheckedSeeds(absl::string_view text, CheckedSeeds* seeds) {
+  if (text == "none") *seeds = CheckedSeeds::kNone;
+  if (text == "some") *seeds = CheckedSeeds::kSome;
+  if (text == "all") *seeds = CheckedSeeds::kAll;
+  return text == "none" || text == "some" || text == "all";
+}
+
 std::string NumberText(uint64_t min, uint64_t max) {
   return absl::StrCat("a whole number from ", min, " to ", max == kAnyNumber ? "2^64-1" : absl::StrCat(max));
 }
@@ -100,12 +122,20 @@ absl::Status Set(const FlagEntry& entry, std::optional<absl::string_view> value)
     if (!value.has_value()) **target = true;
     return absl::OkStatus();
   }
-  if (!value.has_value()) {
+  if (CheckedSeeds* const* target = std::get_if<CheckedSeeds*>(&entry.target)) {
+    const bool known = ParseCheckedSeeds(value.value_or("all"), *target);
+    return known ? absl::OkStatus() : BadValue(entry, *value, "none, some or all");
+  }
+  if (!value.has_value() || value->empty()) {  // As of a variable of the shell that is not set.
     return absl::InvalidArgumentError(
         absl::StrCat("--", entry.name, " needs a value: --", entry.name, "=", entry.value_name));
   }
   if (std::string* const* target = std::get_if<std::string*>(&entry.target)) {
     **target = std::string(*value);
+    return absl::OkStatus();
+  }
+  if (std::vector<std::string>* const* target = std::get_if<std::vector<std::string>*>(&entry.target)) {
+    (*target)->emplace_back(*value);
     return absl::OkStatus();
   }
   uint64_t number = 0;
@@ -135,22 +165,38 @@ absl::Status ParseArgument(const std::vector<FlagEntry>& entries, absl::string_v
 }
 
 absl::Status CheckTogether(const RunnerFlags& flags) {
-  if (flags.seeds == 0 && !flags.seed.has_value()) {
+  const bool single = flags.seed.has_value() || !flags.scenario.empty();
+  if (flags.seeds == 0 && !single) {
     return absl::InvalidArgumentError("0 seeds would test nothing: give --seeds=N (or TANDEM_SEEDS=N) with N from 1");
   }
-  if (!flags.trace.empty() && !flags.seed.has_value()) {
-    return absl::InvalidArgumentError("--trace needs --seed: the traces of several seeds would mix");
+  if (!flags.seeds_from.empty() && single) {
+    return absl::InvalidArgumentError("--seeds_from and --seed or --scenario exclude each other");
   }
-  if (flags.here && !flags.seed.has_value()) {
-    return absl::InvalidArgumentError("--here needs --seed: each seed has a process of its own otherwise");
+  if (!flags.trace.empty() && !single) {
+    return absl::InvalidArgumentError("--trace needs --seed or --scenario: the traces of several seeds would mix");
   }
-  if (flags.here && flags.check_determinism) {
+  if (flags.here && !single) {
+    return absl::InvalidArgumentError(
+        "--here needs --seed or --scenario: each seed has a process of its own otherwise");
+  }
+  if (flags.here && (!flags.pin.empty() || flags.shrink_s.has_value())) {
+    return absl::InvalidArgumentError(
+        "--here and --shrink or --pin exclude each other: to shrink takes many processes");
+  }
+  if (flags.here && !flags.out.empty()) {
+    return absl::InvalidArgumentError("--here and --out exclude each other: a report is made of another run");
+  }
+  if (!flags.report && !flags.out.empty()) {
+    return absl::InvalidArgumentError("--out and --report=false exclude each other");
+  }
+  const bool all_twice = flags.check_determinism == CheckedSeeds::kAll;
+  if (flags.here && all_twice) {
     return absl::InvalidArgumentError("--here and --check_determinism exclude each other: one process runs one seed");
   }
   if (flags.fail_fast && flags.keep_going) {
     return absl::InvalidArgumentError("--fail_fast and --keep_going exclude each other");
   }
-  if (!flags.trace.empty() && flags.check_determinism) {
+  if (!flags.trace.empty() && all_twice) {
     return absl::InvalidArgumentError("--trace and --check_determinism exclude each other: both use the trace");
   }
   return absl::OkStatus();
@@ -180,6 +226,12 @@ absl::StatusOr<RunnerFlags> ParseRunnerFlags(const std::vector<std::string>& arg
 std::string RunnerFlagsHelp() {
   ParsedFlags parsed;
   return Help(Entries(parsed));
+}
+
+uint64_t SeedStartFrom(absl::string_view text, absl::string_view date) {
+  uint64_t number = 0;
+  if (absl::SimpleAtoi(text, &number)) return number;
+  return HashName(text == "date" ? date : text) >> 16;  // Short enough to be read.
 }
 
 std::vector<uint64_t> SeedsOfShard(const RunnerFlags& flags, const Shard& shard) {

@@ -19,6 +19,13 @@ namespace tandem::testing {
 // As the test says.
 inline constexpr uint64_t kDefaultMaxEvents = 0;
 
+// Which seeds run twice, to compare the two runs.
+enum class CheckedSeeds {
+  kNone,
+  kSome,  // A twentieth, at least one.
+  kAll,
+};
+
 struct RunnerFlags {
   std::optional<uint64_t> seed;
   uint64_t seeds = 100;
@@ -26,7 +33,8 @@ struct RunnerFlags {
   uint64_t max_events = kDefaultMaxEvents;
   uint64_t jobs = 0;          // 0: one per processor.
   uint64_t wall_limit_s = 0;  // 0: 60, or 600 under a sanitizer.
-  bool check_determinism = false;
+  CheckedSeeds check_determinism = CheckedSeeds::kSome;
+  bool check_isolation = false;
   bool print_digest = false;
   bool keep_going = false;
   bool fail_fast = false;
@@ -37,13 +45,19 @@ struct RunnerFlags {
   bool aslr = false;
   bool portable = false;
   bool help = false;
+  std::optional<uint64_t> shrink_s;  // None: 10 for the first failure of several seeds.
+  std::string pin;
+  bool report = true;
+  std::string out;
   std::string trace;
   std::string scenario;
+  std::string seeds_from;
+  std::vector<std::string> regressions;
 };
 
 // Parses the arguments without the program's name and without gtest's flags. Where a flag is repeated the last one
-// wins. `seeds_variable` is the value of TANDEM_SEEDS, empty if there is none: it is stronger than --default_seeds and
-// weaker than --seeds.
+// wins, but for --regression. `seeds_variable` is the value of TANDEM_SEEDS, empty if there is none: it is stronger
+// than --default_seeds and weaker than --seeds.
 //
 // Errors:
 //   kInvalidArgument  An unknown flag (the text lists the known ones) or a bad value.
@@ -52,6 +66,10 @@ absl::StatusOr<RunnerFlags> ParseRunnerFlags(const std::vector<std::string>& arg
 
 // One line per flag.
 std::string RunnerFlagsHelp();
+
+// The first seed of --seeds_from=`text`: a number is itself; "date" stands for `date`, the day as text, and anything
+// else, as the name of a commit, for itself: the same text gives the same seeds.
+uint64_t SeedStartFrom(absl::string_view text, absl::string_view date);
 
 // The part of the seeds that one of Bazel's shards runs.
 struct Shard {

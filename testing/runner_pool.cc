@@ -88,10 +88,27 @@ void ParseReport(absl::string_view report, SeedOutcome& outcome) {
         outcome.skipped = true;
         absl::StrAppend(&outcome.message, payload, "\n");
         break;
+      case RecordKind::kPlace:
+        if (outcome.place.empty()) outcome.place = std::string(payload);
+        break;
+      case RecordKind::kScenario:
+        outcome.scenario = std::string(payload);
+        break;
+      case RecordKind::kSteps:
+        outcome.steps = std::string(payload);
+        break;
+      case RecordKind::kHandOffs:
+        outcome.hand_offs.resize(payload.size() / sizeof(uint16_t));
+        if (!payload.empty())
+          memcpy(outcome.hand_offs.data(), payload.data(), outcome.hand_offs.size() * sizeof(uint16_t));
+        break;
       case RecordKind::kResult:
         if (payload.size() != sizeof(outcome.result)) break;
         memcpy(&outcome.result, payload.data(), sizeof(outcome.result));
         outcome.ended = true;
+        break;
+      case RecordKind::kProgress:
+        if (payload.size() == sizeof(SeedProgress)) memcpy(&outcome.result.progress, payload.data(), payload.size());
         break;
     }
   }
@@ -111,10 +128,10 @@ absl::string_view WhyItDoesNotEnd(absl::string_view output) {
 }
 
 // What the seed left in its folder (runner_seed.cc makes it).
-void RemoveSeedFolder(uint64_t seed) {
+void RemoveSeedFolder(uint64_t seed, bool disturbed) {
   const char* const folder = getenv("TEST_TMPDIR");
   if (folder == nullptr) return;
-  const std::string path = absl::StrCat(folder, "/", kSeedFolder, seed);
+  const std::string path = absl::StrCat(folder, "/", disturbed ? kDisturbedFolder : kSeedFolder, seed);
   std::error_code ignored;  // What cannot be removed has done no harm yet.
   std::filesystem::remove_all(path, ignored);
   std::filesystem::remove_all(path + kRehearsalFolder, ignored);
@@ -162,14 +179,8 @@ void SeedPool::CloseDescriptors() {
   for (Slot& slot : slots_) {
     close_one(slot.report_fd);
     close_one(slot.output_fd);
+    close_one(slot.scenario_fd);
   }
-}
-
-// A file with the text of the scenario, empty without one.
-int SeedPool::OpenScenario() const {
-  const int file = memfd_create("scenario", MFD_CLOEXEC);
-  if (file >= 0) WriteFully(file, options_.scenario.data(), options_.scenario.size());
-  return file;
 }
 
 absl::Status SeedPool::StartZygote() {
@@ -186,7 +197,7 @@ absl::Status SeedPool::StartZygote() {
   event_fd_ = events->read_fd;
   SetNonBlocking(event_fd_);
   const int trace = options_.trace_fd >= 0 ? dup(options_.trace_fd) : open("/dev/null", O_WRONLY | O_CLOEXEC);
-  clean.descriptors = {commands->read_fd, events->write_fd, trace, OpenScenario()};
+  clean.descriptors = {commands->read_fd, events->write_fd, trace};
   for (Slot& slot : slots_) {
     absl::StatusOr<Pipe> report = MakePipe();
     if (!report.ok()) return report.status();
@@ -194,10 +205,13 @@ absl::Status SeedPool::StartZygote() {
     if (!output.ok()) return output.status();
     slot.report_fd = report->read_fd;
     slot.output_fd = output->read_fd;
+    slot.scenario_fd = memfd_create("scenario", MFD_CLOEXEC);
+    if (slot.scenario_fd < 0) return absl::ErrnoToStatus(errno, "memfd_create");
     SetNonBlocking(slot.report_fd);
     SetNonBlocking(slot.output_fd);
     clean.descriptors.push_back(report->write_fd);
     clean.descriptors.push_back(output->write_fd);
+    clean.descriptors.push_back(dup(slot.scenario_fd));
   }
   absl::StatusOr<pid_t> zygote = sim::StartCleanProcess(clean);
   for (const int fd : clean.descriptors) close(fd);
@@ -229,7 +243,7 @@ bool SeedPool::Send(const Command& command) {
   return write(command_fd_, &command, sizeof(command)) == static_cast<ssize_t>(sizeof(command));
 }
 
-void SeedPool::Begin(uint32_t test, uint64_t seed, uint64_t max_events, TraceKind trace) {
+void SeedPool::Begin(const SeedRun& run) {
   CHECK(HasFreeSlot());
   uint32_t index = 0;
   while (slots_[index].taken) ++index;
@@ -239,11 +253,15 @@ void SeedPool::Begin(uint32_t test, uint64_t seed, uint64_t max_events, TraceKin
   slot.command = Command{};
   slot.command.kind = CommandKind::kRun;
   slot.command.slot = index;
-  slot.command.test = test;
-  slot.command.seed = seed;
-  slot.command.max_events = max_events;
-  slot.command.trace = trace;
+  slot.command.test = run.test;
+  slot.command.seed = run.seed;
+  slot.command.max_events = run.max_events;
+  slot.command.trace = run.trace;
+  slot.command.details = run.details ? 1 : 0;
+  slot.command.stack_at = run.stack_at;
+  slot.command.record_from = run.record_from;
   slot.command.detail = options_.detail;
+  slot.scenario = run.scenario;
   if (alive_) {
     StartSlot(index);
   } else {
@@ -255,6 +273,10 @@ void SeedPool::StartSlot(uint32_t index) {
   Slot& slot = slots_[index];
   slot.stops = 0;
   slot.start_ns = sim::RealNow();
+  // The child maps it.
+  CHECK_EQ(ftruncate(slot.scenario_fd, 0), 0);
+  CHECK_EQ(lseek(slot.scenario_fd, 0, SEEK_SET), 0);
+  WriteFully(slot.scenario_fd, slot.scenario.data(), slot.scenario.size());
   slot.started = Send(slot.command);
 }
 
@@ -272,6 +294,13 @@ std::optional<SeedOutcome> SeedPool::Next(int64_t timeout_ns) {
   SeedOutcome outcome = std::move(ended_.back());
   ended_.pop_back();
   return outcome;
+}
+
+SeedOutcome SeedPool::RunAlone(const SeedRun& run) {
+  Begin(run);
+  std::optional<SeedOutcome> outcome;
+  while (!outcome.has_value()) outcome = Next(kNsPerSecond);
+  return *std::move(outcome);
 }
 
 // Waits for any descriptor, until the time is up or the next seed is late.
@@ -348,6 +377,7 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
   outcome.output = slot.output.Take();
   std::string end = death;
   if (slot.stops > 0) {
+    outcome.stopped = true;
     end = absl::StrCat("no end after ", options_.wall_limit_ns / kNsPerMs,
                        " ms of real time, stopped: ", WhyItDoesNotEnd(outcome.output));
   } else if (end.empty() && !outcome.ended) {
@@ -357,7 +387,8 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
     outcome.failed = true;
     absl::StrAppend(&outcome.message, end, "\n");
   }
-  RemoveSeedFolder(outcome.seed);
+  outcome.death = std::move(end);
+  RemoveSeedFolder(outcome.seed, options_.disturb);
   slot.report.clear();
   slot.taken = false;
   slot.started = false;
@@ -378,7 +409,7 @@ void SeedPool::ZygoteDied() {
     Slot& slot = slots_[i];
     if (slot.started && started == 1) EndSlot(i, death);
     if (!slot.taken) continue;
-    RemoveSeedFolder(slot.command.seed);
+    RemoveSeedFolder(slot.command.seed, options_.disturb);
     slot.started = false;
     slot.report.clear();
     slot.output.Take();

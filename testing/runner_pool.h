@@ -23,10 +23,29 @@ struct SeedOutcome {
   uint64_t seed = 0;
   bool failed = false;
   bool skipped = false;
-  bool ended = false;   // By itself: there is a result.
-  std::string message;  // Why it failed or was skipped.
-  std::string output;   // What it printed: the beginning and the end, if it was much.
+  bool ended = false;    // By itself: there is a result.
+  bool stopped = false;  // It did not end, and was stopped wherever it was.
+  bool differs = false;  // From another run of the seed.
+  std::string death;     // How it ended if not by itself: by a signal, or an exit.
+  std::string message;   // Why it failed or was skipped.
+  std::string output;    // What it printed: the beginning and the end, if it was much.
   ResultRecord result{};
+  std::string place;     // Where it has failed first, and by which error; empty where nobody has said so.
+  std::string scenario;  // SeedResult::scenario, of seeds that failed and ended.
+  std::string steps;     // SeedResult::steps, likewise.
+  std::vector<uint16_t> hand_offs;
+};
+
+// What to run.
+struct SeedRun {
+  uint32_t test = 0;
+  uint64_t seed = 1;
+  uint64_t max_events = 0;
+  TraceKind trace = TraceKind::kNone;
+  bool details = false;  // As SeedOptions::details.
+  uint64_t stack_at = kNoStack;
+  uint64_t record_from = 0;  // As SeedOptions::record_from.
+  std::string scenario;      // What happens instead of what the seed draws; empty: nothing instead.
 };
 
 // Keeps the beginning and the end of a text of any length.
@@ -50,8 +69,7 @@ class SeedPool {
   struct Options {
     uint32_t slots = 1;
     bool randomize_addresses = false;
-    bool disturb = false;       // Another environment, and other bytes in memory that nobody has written.
-    std::string scenario;       // Of every seed; empty: none.
+    bool disturb = false;       // What a program must not depend on is other than it would be.
     int trace_fd = -1;          // Where traced seeds write.
     int64_t wall_limit_ns = 0;  // Of each seed, in real time.
     Detail detail;
@@ -68,18 +86,23 @@ class SeedPool {
   bool HasFreeSlot() const { return suspects_.empty() && taken_ < slots_.size(); }
 
   // Starts a seed in a free slot (CHECK).
-  void Begin(uint32_t test, uint64_t seed, uint64_t max_events, TraceKind trace);
+  void Begin(const SeedRun& run);
 
   // Waits until a running seed ends, and returns what became of it; nothing when `timeout_ns` passed before.
   std::optional<SeedOutcome> Next(int64_t timeout_ns);
+
+  // Runs a seed to its end. REQUIRES that no other runs.
+  SeedOutcome RunAlone(const SeedRun& run);
 
  private:
   struct Slot {
     int report_fd = -1;
     int output_fd = -1;
+    int scenario_fd = -1;
     bool taken = false;    // By a seed that has not ended,
     bool started = false;  // that the zygote was told to run,
-    Command command{};     // in these words.
+    Command command{};     // in these words,
+    std::string scenario;  // with this scenario.
     int64_t start_ns = 0;
     int stops = 0;  // How often it was asked to stop.
     std::string report;
@@ -89,7 +112,6 @@ class SeedPool {
   explicit SeedPool(const Options& options) : options_(options), slots_(options.slots) {}
 
   // Starts a zygote, with pipes of its own: what an earlier one's children wrote is lost.
-  int OpenScenario() const;
   absl::Status StartZygote();
   absl::Status AwaitReady();
   void CloseDescriptors();

@@ -3,8 +3,8 @@
 // What parent, zygote and children say to each other, and over which descriptors.
 //
 // The parent sends Commands to the zygote and receives Events. A running seed has a slot, and each slot two pipes from
-// its children to the parent: one for Records, one for what the child prints. Messages are below PIPE_BUF or have one
-// writer, so none is torn.
+// its children to the parent, one for Records, one for what the child prints, and a file with the scenario of the seed.
+// Messages are below PIPE_BUF or have one writer, so none is torn.
 
 #ifndef TANDEM_TESTING_RUNNER_PROTOCOL_H_
 #define TANDEM_TESTING_RUNNER_PROTOCOL_H_
@@ -23,9 +23,9 @@ inline constexpr uint32_t kMaxSlots = 64;
 inline constexpr int kCommandDescriptor = sim::kFirstCleanDescriptor;
 inline constexpr int kEventDescriptor = kCommandDescriptor + 1;
 inline constexpr int kTraceDescriptor = kCommandDescriptor + 2;
-inline constexpr int kScenarioDescriptor = kCommandDescriptor + 3;  // A file with the text of --scenario.
-constexpr int ReportDescriptor(uint32_t slot) { return kCommandDescriptor + 4 + 2 * static_cast<int>(slot); }
+constexpr int ReportDescriptor(uint32_t slot) { return kCommandDescriptor + 3 + 3 * static_cast<int>(slot); }
 constexpr int OutputDescriptor(uint32_t slot) { return ReportDescriptor(slot) + 1; }
+constexpr int ScenarioDescriptor(uint32_t slot) { return ReportDescriptor(slot) + 2; }
 
 // The descriptors of a child, which are the same in every slot. 3 and up are free for the test.
 inline constexpr int kChildReportDescriptor = ReportDescriptor(kMaxSlots);
@@ -34,18 +34,27 @@ inline constexpr int kChildTraceDescriptor = kChildReportDescriptor + 1;
 // The configuration of a zygote whose seeds are disturbed (sim::CleanProcessOptions); that of others is empty.
 inline constexpr char kDisturbedConfiguration[] = "disturbed";
 
-// Each seed has a folder of its own, of this name and its number, below the caller's TEST_TMPDIR.
+// Each seed has a folder of its own, of this name and its number, below the caller's TEST_TMPDIR. The second is that of
+// a disturbed seed: as long, since no address may change by it.
 inline constexpr char kSeedFolder[] = "seed-";
+inline constexpr char kDisturbedFolder[] = "twin-";
+static_assert(sizeof(kSeedFolder) == sizeof(kDisturbedFolder));
 // What the name of the folder of its rehearsal has in addition.
 inline constexpr char kRehearsalFolder[] = "-rehearsal";
 
 enum class CommandKind : uint32_t { kRun, kSignal };
 
-enum class TraceKind : uint32_t { kNone, kEvents, kRecords };
+enum class TraceKind : uint32_t {
+  kNone,
+  kEvents,     // For people.
+  kRecords,    // For comparing two runs.
+  kRecording,  // For a report (sim/report/recorder.h).
+};
 
-// How much of a seed is shown.
+// How much of a seed is looked at and shown.
 struct Detail {
   uint32_t all_faults = 0;       // Of a failure: 0 shows a screen of its faults.
+  uint32_t isolation = 0;        // As SeedOptions::isolation.
   int32_t stderr_threshold = 0;  // Of LOG(), as the flags by these names.
   int32_t min_log_level = 0;
   int32_t verbosity = 0;
@@ -59,8 +68,13 @@ struct Command {
   uint64_t seed;
   uint64_t max_events;
   TraceKind trace;
+  uint32_t details;      // As SeedOptions::details.
+  uint64_t stack_at;     // As SeedOptions::stack_at; kNoStack: nowhere.
+  uint64_t record_from;  // As SeedOptions::record_from.
   Detail detail;
 };
+
+inline constexpr uint64_t kNoStack = ~uint64_t{0};
 
 enum class EventKind : uint32_t {
   kReady,       // `value` is the sim::AddressLayout.
@@ -75,9 +89,14 @@ struct Event {
 };
 
 enum class RecordKind : uint32_t {
-  kFailure,  // Text. Any number of them.
-  kSkip,     // Text.
-  kResult,   // A ResultRecord, once, at the end.
+  kFailure,   // Text. Any number of them.
+  kPlace,     // Text: where it has failed, and by which error. The first counts.
+  kScenario,  // Text, once, of a seed that failed: SeedResult::scenario.
+  kSteps,     // Text, likewise: SeedResult::steps.
+  kSkip,      // Text.
+  kHandOffs,  // SeedResult::hand_offs, once.
+  kResult,    // A ResultRecord, once, at the end.
+  kProgress,  // A SeedProgress, in place of a result: the seed crashes or exits.
 };
 
 struct RecordHeader {
@@ -86,10 +105,9 @@ struct RecordHeader {
 };
 
 struct ResultRecord {
-  uint64_t digest_high;
-  uint64_t digest_low;
-  uint64_t events;
+  SeedProgress progress;
   uint64_t faults;
+  uint64_t operations;
   FaultCounts fault_counts;
 };
 

@@ -12,6 +12,10 @@ namespace {
 
 constinit SimTestCase* g_first = nullptr;
 constinit SimTestCase* g_last = nullptr;
+using Progress = SeedProgress (*)();
+constinit Progress g_progress = nullptr;
+using FailureWitness = void (*)(absl::string_view place, absl::string_view why);
+constinit FailureWitness g_witness = nullptr;
 
 }  // namespace
 
@@ -30,5 +34,15 @@ const SimTestCase& SimTestAt(uint32_t index) {
   CHECK(test_case != nullptr);
   return *test_case;
 }
+
+void SetFailureWitness(void (*witness)(absl::string_view place, absl::string_view why)) { g_witness = witness; }
+
+void TellFailureWitness(absl::string_view place, absl::string_view why) {
+  if (g_witness != nullptr) g_witness(place, why);
+}
+
+void SetSeedProgress(SeedProgress (*progress)()) { g_progress = progress; }
+
+SeedProgress CurrentSeedProgress() { return g_progress == nullptr ? SeedProgress() : g_progress(); }
 
 }  // namespace tandem::testing

@@ -17,6 +17,9 @@ const SimTestCase* FirstSimTest();
 // Returns the test at `index`, which must exist (CHECK).
 const SimTestCase& SimTestAt(uint32_t index);
 
+// Calls what SetFailureWitness() was given.
+void TellFailureWitness(absl::string_view place, absl::string_view why);
+
 }  // namespace tandem::testing
 
 #endif  // TANDEM_TESTING_RUNNER_REGISTRY_H_

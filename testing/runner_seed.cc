@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include "absl/log/check.h"
 #include "absl/log/globals.h"
 #include "absl/log/initialize.h"
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -80,6 +82,26 @@ void SendRecord(RecordKind kind, absl::string_view payload) {
   if (!sent) _exit(1);  // Nobody listens.
 }
 
+// For a seed that crashes or exits: how far it has come.
+void SendProgress() {
+  const SeedProgress progress = CurrentSeedProgress();
+  SendRecord(RecordKind::kProgress, absl::string_view(reinterpret_cast<const char*>(&progress), sizeof(progress)));
+}
+
+// The name of the first error in `message`: "DEADLINE_EXCEEDED". An expectation that all is well fails in many ways.
+absl::string_view ErrorIn(absl::string_view message) {
+  size_t first = absl::string_view::npos;
+  absl::string_view error;
+  for (int code = 1; code <= static_cast<int>(absl::StatusCode::kUnauthenticated); ++code) {
+    const std::string name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
+    const size_t at = message.find(name);
+    if (at >= first) continue;
+    first = at;
+    error = message.substr(at, name.size());
+  }
+  return error;
+}
+
 // Reports each failed expectation at once: a later crash must not take it along.
 class ReportingListener : public ::testing::EmptyTestEventListener {
  public:
@@ -89,8 +111,10 @@ class ReportingListener : public ::testing::EmptyTestEventListener {
     if (++reports_ > kMaxReports) return;
     const std::string place =
         part.file_name() == nullptr ? "" : absl::StrCat(ProjectPath(part.file_name()), ":", part.line_number(), ": ");
+    if (part.failed()) SendRecord(RecordKind::kPlace, absl::StrCat(place, ErrorIn(part.message())));
     // FAIL() and ADD_FAILURE() say on a line of its own what everybody knows here.
     const absl::string_view message = absl::StripPrefix(part.message(), "Failed\n");
+    if (part.failed()) TellFailureWitness(absl::StripSuffix(place, ": "), message);
     std::string text = absl::StrCat(place, message);
     if (part.failed()) {
       absl::StrAppend(&text, "\n");
@@ -110,12 +134,12 @@ void ListenToExpectations() {
   listeners.Append(new ReportingListener);  // Owned by the list.
 }
 
-// The content of --scenario; mapped, since what is allocated depends on it.
-void ReadScenario() {
+// The scenario of the seed; mapped, since what is allocated depends on it.
+void ReadScenario(uint32_t slot) {
   struct stat info;
-  if (fstat(kScenarioDescriptor, &info) != 0 || info.st_size == 0) return;
+  if (fstat(ScenarioDescriptor(slot), &info) != 0 || info.st_size == 0) return;
   const auto size = static_cast<size_t>(info.st_size);
-  const void* const text = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, kScenarioDescriptor, 0);
+  const void* const text = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, ScenarioDescriptor(slot), 0);
   if (text == MAP_FAILED) _exit(1);
   g_scenario = absl::string_view(static_cast<const char*>(text), size);
 }
@@ -125,7 +149,7 @@ void ArrangeDescriptors(const Command& command) {
                         dup2(OutputDescriptor(command.slot), 1) >= 0 && dup2(1, 2) >= 0 &&
                         (command.trace == TraceKind::kNone || dup2(kTraceDescriptor, kChildTraceDescriptor) >= 0);
   if (!arranged) _exit(1);
-  ReadScenario();
+  ReadScenario(command.slot);
   for (int fd = 3; fd < kChildReportDescriptor; ++fd) close(fd);
 }
 
@@ -135,20 +159,35 @@ void ReportCrashes() {
     for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) ::signal(signal, SIG_DFL);
   }
   InstallCrashReport();
+  SetCrashWitness(&SendProgress);
+  atexit(&SendProgress);  // A seed that comes to its end leaves by _exit().
 }
 
 // The seed's own folder takes the place of the one that all have. Allocates nothing: the length of its name must not
 // move an address.
-void EnterFolder(uint64_t seed) {
+void EnterFolder(uint64_t seed, bool disturbed) {
   const char* const outside = getenv("TEST_TMPDIR");
   if (outside == nullptr) return;
   char* const variable = g_folder_variable;
-  snprintf(variable, sizeof(g_folder_variable), "%s%s/%s%ju", kFolderVariable, outside, kSeedFolder,
-           static_cast<uintmax_t>(seed));
+  snprintf(variable, sizeof(g_folder_variable), "%s%s/%s%ju", kFolderVariable, outside,
+           disturbed ? kDisturbedFolder : kSeedFolder, static_cast<uintmax_t>(seed));
   if (mkdir(variable + strlen(kFolderVariable), 0777) != 0 && errno != EEXIST) return;  // Not there, or not ours.
   for (char** slot = environ; *slot != nullptr; ++slot) {
     if (strncmp(*slot, kFolderVariable, strlen(kFolderVariable)) == 0) *slot = variable;
   }
+}
+
+// From now on it runs on one processor, another one for each slot: of those that there are, from the last.
+void ChooseProcessor(uint32_t slot) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+  auto before = static_cast<int>(slot % static_cast<uint32_t>(CPU_COUNT(&allowed)));
+  int chosen = CPU_SETSIZE - 1;
+  while (!CPU_ISSET(chosen, &allowed) || before-- > 0) --chosen;
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET(chosen, &only);
+  sched_setaffinity(0, sizeof(only), &only);
 }
 
 // Leaves bytes where variables without a value will be.
@@ -164,11 +203,27 @@ void RunSeed(const Command& command) {
   options.max_events = command.max_events;
   options.trace_fd = command.trace != TraceKind::kNone ? kChildTraceDescriptor : -1;
   options.trace_records = command.trace == TraceKind::kRecords;
+  options.recording = command.trace == TraceKind::kRecording;
+  options.record_from = command.record_from;
+  options.details = command.details != 0;
+  if (command.stack_at != kNoStack) options.stack_at = command.stack_at;
   options.scenario = g_scenario;
+  options.isolation = command.detail.isolation != 0;
   options.all_faults = command.detail.all_faults != 0;
-  const SeedResult result = SimTestAt(command.test).run(options);
-  if (result.failed) SendRecord(RecordKind::kFailure, result.message);
-  const ResultRecord record{result.digest_high, result.digest_low, result.events, result.faults, result.fault_counts};
+  const SimTestCase& test = SimTestAt(command.test);
+  options.test = absl::StrCat(test.suite, ".", test.name);
+  const SeedResult result = test.run(options);
+  if (result.failed) {
+    SendRecord(RecordKind::kPlace, result.place);
+    SendRecord(RecordKind::kFailure, result.message);
+  }
+  if (!result.scenario.empty()) {
+    SendRecord(RecordKind::kScenario, result.scenario);
+    SendRecord(RecordKind::kSteps, result.steps);
+  }
+  SendRecord(RecordKind::kHandOffs, absl::string_view(reinterpret_cast<const char*>(result.hand_offs.data()),
+                                                      result.hand_offs.size() * sizeof(uint16_t)));
+  const ResultRecord record{result.progress, result.faults, result.operations, result.fault_counts};
   SendRecord(RecordKind::kResult, absl::string_view(reinterpret_cast<const char*>(&record), sizeof(record)));
 }
 
@@ -183,12 +238,13 @@ void InitializeSeedLog(const Detail& detail) {
 
 void RunSeedAndExit(const Command& command, bool disturbed) {
   ArrangeDescriptors(command);
+  if (disturbed) ChooseProcessor(command.slot);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);  // A core of each failing seed would cost seconds and fill the disk.
   InitializeSeedLog(command.detail);
   ReportCrashes();
   ListenToExpectations();
-  EnterFolder(command.seed);
+  EnterFolder(command.seed, disturbed);
   sim::Rehearsal::Allow(&Mute);
   sim::TrapSystemCalls(sim::TrapScope::kSeed);
   if (disturbed) PaintStack();

@@ -187,6 +187,13 @@ TEST(RunnerTest, CheckDeterminismPassesWhatIsDeterministic) {
   EXPECT_EQ(finished.exit_code, 0) << finished.output;
 }
 
+TEST(RunnerTest, ATwentiethOfTheSeedsRunsTwice) {
+  EXPECT_THAT(RunCase("Passes", "--seeds=41").output, HasSubstr("41 seeds, 0 failed, 3 run twice"));
+  EXPECT_THAT(RunCase("Passes", "--seeds=41 --check_determinism=none").output, Not(HasSubstr("twice")));
+  EXPECT_THAT(RunCase("Passes", "--seeds=41 --check_determinism=all").output, HasSubstr("41 run twice"));
+  EXPECT_THAT(RunCase("Passes", "--seed=41").output, Not(HasSubstr("twice")));
+}
+
 TEST(RunnerTest, CheckDeterminismFindsOrderByAddress) {
   const Finished finished = RunCase("Passes", "--seeds=5 --check_determinism --aslr");
 
@@ -347,6 +354,120 @@ TEST(RunnerTest, ReplayLineOutsideBazelReproducesTheFailure) {
   EXPECT_EQ(WEXITSTATUS(pclose(pipe)), 1);
 }
 
+// --- Where seeds come from
+// --------------------------------------------------------------------------------------------
+
+TEST(RunnerTest, SeedsComeFromATextAndTheNumberIsSaid) {
+  const Finished finished = RunCase("Passes", "--seeds_from=6a5732e --seeds=2 --print_digest");
+  const std::vector<std::string> lines = DigestLines(finished.output);
+
+  EXPECT_EQ(finished.exit_code, 0);
+  ASSERT_EQ(lines.size(), 2u);
+  const std::string first = std::vector<std::string>(absl::StrSplit(lines[0], ' '))[1];
+  EXPECT_THAT(finished.output, HasSubstr(absl::StrCat("[sim] seeds from 6a5732e: --seed_start=", first, "\n")));
+  EXPECT_EQ(DigestLines(RunCase("Passes", absl::StrCat("--seeds=2 --print_digest --seed_start=", first)).output),
+            lines);
+  EXPECT_NE(DigestLines(RunCase("Passes", "--seeds_from=6a5732f --seeds=2 --print_digest").output), lines);
+}
+
+TEST(RunnerTest, SeedsComeFromTheDateOrANumber) {
+  EXPECT_THAT(RunCase("Passes", "--seeds_from=date --seeds=2").output,
+              ContainsRegex("seeds from 20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]: --seed_start=[0-9]+\n"));
+  EXPECT_THAT(RunCase("Passes", "--seeds_from=40 --seeds=2 --print_digest").output, HasSubstr("seed 40 digest"));
+  EXPECT_EQ(RunCase("Passes", "--seeds_from=40 --seed=2").exit_code, 2);
+}
+
+// --- Regressions
+// ------------------------------------------------------------------------------------------------------
+
+std::string WriteScenario(const std::string& name, const std::string& text) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/", name);
+  FILE* file = fopen(path.c_str(), "w");
+  EXPECT_NE(file, nullptr);
+  fputs(text.c_str(), file);
+  fclose(file);
+  return path;
+}
+
+TEST(RunnerTest, RegressionsRunBeforeTheSeeds) {
+  const std::string file = WriteScenario("ours.scenario", "seed 7\ntest Fake.FailsUnderAScenario\n");
+  const std::string other = WriteScenario("other.scenario", "seed 8\ntest Fake.Passes\n");
+  const std::string flags =
+      absl::StrCat("--seeds=3 --check_determinism=none --regression=", other, " --regression=", file);
+  const Finished finished = RunCase("FailsUnderAScenario", flags);
+
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, HasSubstr(absl::StrCat("the regression ", file, " (seed 7) failed: ")));
+  EXPECT_THAT(finished.output, HasSubstr("Fake.FailsUnderAScenario under seed 7\ntest Fake.FailsUnderAScenario"));
+  EXPECT_THAT(finished.output, HasSubstr(absl::StrCat("--gtest_filter=Fake.FailsUnderAScenario --scenario=", file)));
+  EXPECT_THAT(finished.output, HasSubstr("3 seeds, 0 failed; 1 regression"));
+  EXPECT_THAT(finished.output, Not(HasSubstr("seed 8")));
+  EXPECT_EQ(RunCase("FailsUnderAScenario", "--seeds=3").exit_code, 0);
+  EXPECT_EQ(RunCase("FailsUnderAScenario", flags, "TEST_SHARD_INDEX=1 TEST_TOTAL_SHARDS=2").exit_code, 0);
+}
+
+TEST(RunnerTest, AScenarioOfAnotherTestIsNotRun) {
+  const std::string file = WriteScenario("another.scenario", "seed 8\ntest Fake.Passes\n");
+  const Finished finished = RunCase("FailsUnderAScenario", absl::StrCat("--scenario=", file));
+
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, HasSubstr("the scenario is of Fake.Passes"));
+}
+
+TEST(RunnerTest, AScenarioIsASeed) {
+  const std::string flag = absl::StrCat("--scenario=", WriteScenario("alone.scenario", "seed 8\n"));
+  const std::string replay = "replay: .*--gtest_filter=Fake.FailsUnderAScenario ";
+
+  EXPECT_THAT(RunCase("FailsUnderAScenario", flag).output, ContainsRegex(absl::StrCat(replay, flag, "\n")));
+  EXPECT_THAT(RunCase("FailsUnderAScenario", absl::StrCat(flag, " --seed=9")).output,
+              ContainsRegex(absl::StrCat(replay, flag, " --seed=9\n")));
+  EXPECT_THAT(RunCase("Passes", absl::StrCat(flag, " --trace=-")).output, HasSubstr("trace of seed 8"));
+  EXPECT_THAT(RunCase("FailsUnderAScenario", absl::StrCat(flag, " --here")).output, HasSubstr("under seed 8"));
+  EXPECT_THAT(RunCase("Passes", absl::StrCat(flag, " --seeds_from=date")).output, HasSubstr("exclude each other"));
+}
+
+// As after a change of the test's name.
+TEST(RunnerTest, AScenarioOfATestThatIsNotThereIsAnError) {
+  const std::string file = WriteScenario("gone.scenario", "seed 8\ntest Fake.Gone\n");
+  for (const char* flag : {"--scenario=", "--regression="}) {
+    const Finished finished = RunCase("Passes", absl::StrCat("--seeds=1 ", flag, file));
+    EXPECT_EQ(finished.exit_code, 2);
+    EXPECT_THAT(finished.output, HasSubstr(absl::StrCat(flag, file, ": there is no test Fake.Gone; there are:\n")));
+  }
+}
+
+TEST(RunnerTest, ARegressionThatIsNoneIsAnError) {
+  const auto output_of = [](const std::string& file) {
+    const Finished finished = RunCase("Passes", absl::StrCat("--seeds=1 --regression=", file));
+    EXPECT_EQ(finished.exit_code, 2);
+    return finished.output;
+  };
+  EXPECT_THAT(output_of("/does/not/exist"), HasSubstr("--regression=/does/not/exist: cannot be read"));
+  EXPECT_THAT(output_of("/"), HasSubstr("--regression=/: cannot be read"));
+  EXPECT_THAT(output_of(WriteScenario("seedless.scenario", "schedule pct\n")), HasSubstr("it has no seed line"));
+  EXPECT_THAT(output_of(WriteScenario("wrong.scenario", "seed x\n")),
+              HasSubstr("wrong.scenario: \"seed x\": not a seed"));
+}
+
+// --- What a run says about all of its seeds
+// ---------------------------------------------------------------------------
+
+TEST(RunnerTest, TheTableOfFaultsIsPrintedAfterAnEarlyStop) {
+  for (const char* flags : {"--seeds=1000", "--seeds=1000 --fail_fast"}) {
+    const Finished finished = RunCase("FailsWithFaultCounts", flags);
+    EXPECT_EQ(finished.exit_code, 1);
+    EXPECT_THAT(finished.output, HasSubstr(" not run after ")) << flags;
+    EXPECT_THAT(finished.output, ContainsRegex("faults:\n.*[0-9]+ entries, hit in [0-9]+ of [0-9]+ seeds")) << flags;
+  }
+}
+
+TEST(RunnerTest, SaysWhenTheLastNewHandOffWasSeenAndHowManyOperationsWereSwept) {
+  const Finished finished = RunCase("ShowsFiveHandOffsAndSweeps", "--seeds=30 --jobs=4 --check_determinism=none");
+
+  EXPECT_THAT(finished.output, HasSubstr("[sim] hand-offs between tasks: 6, the last new one at seed 5\n"));
+  EXPECT_THAT(finished.output, HasSubstr("30 seeds, 0 failed, each of 30 operations failed in turn"));
+}
+
 TEST(RunnerTest, UnknownFlagIsAnErrorThatListsTheFlags) {
   const Finished finished = RunCase("Passes", "--sedes=3");
 
@@ -358,12 +479,14 @@ TEST(RunnerTest, UnknownFlagIsAnErrorThatListsTheFlags) {
 TEST(RunnerTest, BadValuesAreErrors) {
   EXPECT_THAT(RunCase("Passes", "--seeds=many").output, HasSubstr("--seeds=many: expected a whole number"));
   EXPECT_THAT(RunCase("Passes", "--seed").output, HasSubstr("--seed needs a value"));
+  EXPECT_THAT(RunCase("Passes", "--scenario=").output, HasSubstr("--scenario needs a value"));
   EXPECT_THAT(RunCase("Passes", "--trace=-").output, HasSubstr("--trace needs --seed"));
   EXPECT_EQ(RunCase("Passes", "--seeds=1", "TANDEM_SEEDS=x").exit_code, 2);
   EXPECT_THAT(RunCase("Passes", "--seeds=99999999999999").output, HasSubstr("a whole number from 0 to 10000000"));
   EXPECT_THAT(RunCase("Passes", "--max_events=0").output, HasSubstr("a whole number from 1 to 2^64-1"));
   EXPECT_THAT(RunCase("Passes", "--wall_limit_s=99999999999").output, HasSubstr("a whole number from 1 to 1000000"));
   EXPECT_THAT(RunCase("Passes", "--jobs=0").output, HasSubstr("a whole number from 1 to 64"));
+  EXPECT_THAT(RunCase("Passes", "--check_determinism=often").output, HasSubstr("expected none, some or all"));
 }
 
 TEST(RunnerTest, AFilterThatSelectsNothingIsAnErrorThatListsTheTests) {
@@ -372,6 +495,7 @@ TEST(RunnerTest, AFilterThatSelectsNothingIsAnErrorThatListsTheTests) {
   EXPECT_EQ(finished.exit_code, 2);
   EXPECT_THAT(finished.output, HasSubstr("no test is called Fake.Pases; there are:\n"));
   EXPECT_THAT(finished.output, HasSubstr("\n  Fake.Passes\n"));
+  EXPECT_EQ(RunCase("Passes", "--gtest_filter= --seed=1").exit_code, 2);
 }
 
 TEST(RunnerTest, ABazelFilterThatSelectsNothingIsNoError) {

@@ -11,9 +11,14 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -22,11 +27,15 @@
 #include "tandem/core/async/exception_trace.h"
 #include "tandem/core/async/executor.h"
 #include "tandem/core/base/instant.h"
+#include "tandem/core/crash/crash_report.h"
 #include "tandem/core/runtime/shard.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/network/network.h"
+#include "tandem/sim/process/isolation/globals.h"
+#include "tandem/sim/process/isolation/isolation.h"
 #include "tandem/sim/report/log_lines.h"
+#include "tandem/sim/report/recorder.h"
 #include "tandem/sim/report/trace_text.h"
 #include "tandem/sim/time/virtual_time.h"
 #include "tandem/sim/trace/trace.h"
@@ -50,6 +59,82 @@ class DescriptorTrace final : public sim::TraceText {
   const int fd_;
 };
 
+// What happens from some event of the world on, for a report.
+class DescriptorRecorder final : public sim::Recorder {
+ public:
+  DescriptorRecorder(int fd, uint64_t from) : fd_(fd), from_(from) {}
+
+  void OnAbout(const sim::TraceAbout& about) override {
+    if (Records()) Recorder::OnAbout(about);
+  }
+  void OnRecord(const sim::TraceRecord& record, const sim::TraceDigest& digest) override {
+    if (Records()) Recorder::OnRecord(record, digest);
+  }
+  void OnLog(const sim::LoggedLine& line) override {
+    if (Records()) Recorder::OnLog(line);
+  }
+
+ private:
+  // Remarks are always written: a fault that began long ago may still be there.
+  bool Records() const { return sim::World::Current() == nullptr || sim::World::Current()->events() >= from_; }
+  void Write(absl::string_view bytes) override { WriteFully(fd_, bytes.data(), bytes.size()); }
+
+  const int fd_;
+  const uint64_t from_;
+};
+
+// While it lives, the recorder is told of the first expectation that fails.
+class FailureWitness {
+ public:
+  explicit FailureWitness(sim::Recorder& recorder) {
+    recorder_ = &recorder;
+    SetFailureWitness([](absl::string_view place, absl::string_view why) {
+      const sim::World* const world = sim::World::Current();
+      if (world == nullptr || std::exchange(told_, true)) return;
+      const sim::Host* const host = world->running_host();
+      recorder_->OnFailure(world->Now().nanoseconds(), host == nullptr ? sim::kNoTraceHost : host->index(),
+                           place.substr(place.rfind('/') + 1), why);
+    });
+  }
+  ~FailureWitness() { SetFailureWitness(nullptr); }
+  FailureWitness(const FailureWitness&) = delete;
+  FailureWitness& operator=(const FailureWitness&) = delete;
+
+ private:
+  static inline sim::Recorder* recorder_ = nullptr;
+  static inline bool told_ = false;
+};
+
+// Of the trace, one record, and the stack that led to it; then the process ends.
+class StackTrace final : public sim::TraceText {
+ public:
+  StackTrace(int fd, uint64_t at) : TraceText(Detail::kRecords), fd_(fd), at_(at) {}
+
+  void OnRecord(const sim::TraceRecord& record, const sim::TraceDigest& digest) override {
+    if (record.ordinal != at_) return;
+    TraceText::OnRecord(record, digest);
+    constexpr absl::string_view kOfTheTrace[] = {"testing/sim_test.cc", "sim/trace/", "sim/report/",
+                                                 "sim/world/world.cc", "sim/world/process.cc"};
+    WriteStack([this](absl::string_view text) { Write(text); }, kOfTheTrace);
+    _exit(0);
+  }
+
+ private:
+  void Write(absl::string_view text) override { WriteFully(fd_, text.data(), text.size()); }
+
+  const int fd_;
+  const uint64_t at_;
+};
+
+// For a seed that crashes. Uses no heap.
+SeedProgress ProgressOfWorld() {
+  const sim::World* const world = sim::World::Current();
+  if (world == nullptr) return {};
+  const sim::TraceDigest digest = world->digest();
+  const sim::TraceDigest fine = world->trace_details() ? world->fine_digest() : sim::TraceDigest();
+  return {digest.high, digest.low, fine.high, fine.low, world->events()};
+}
+
 // What is longer hides the rest of a failure.
 constexpr size_t kFaultsOnAScreen = 20;
 
@@ -69,9 +154,41 @@ FaultCounts CountHits(const sim::World& world) {
   return counts;
 }
 
-// Returns how many entries of the plan have hit something, and prints them when `print` is set: without the others the
-// run is the same.
-uint64_t CountFaults(const sim::World& world, bool print, bool all) {
+// The scenario without its faults, and with no more lines about hosts than a screen has.
+std::string ScenarioText(const sim::World& world, const SeedOptions& options) {
+  sim::Scenario scenario = world.scenario();
+  scenario.test = options.test;
+  scenario.faults = sim::FaultPlan();
+  std::string remark;
+  for (auto* times : {&scenario.starts, &scenario.clocks}) {
+    if (times->size() <= kFaultsOnAScreen || options.all_faults) continue;
+    remark = "# ... and when hosts start and what their clocks show: the seed alone shows all\n";
+    times->clear();
+  }
+  return scenario.ToString() + remark;
+}
+
+// The whole scenario, without the faults that have hit nothing: without them the run is the same.
+std::string EffectiveScenario(const sim::World& world, const SeedOptions& options) {
+  sim::Scenario scenario = world.scenario();
+  scenario.test = options.test;
+  scenario.faults = sim::FaultPlan();
+  for (size_t i = 0; i < world.fault_plan().entries().size(); ++i) {
+    if (world.fault_hits(i) > 0) scenario.faults.Add(world.fault_plan().entries()[i]);
+  }
+  return scenario.ToString();
+}
+
+std::string WorkloadSteps(const sim::World& world) {
+  std::string text;
+  for (const auto& [what, steps] : world.workload_steps()) absl::StrAppend(&text, what, " ", steps, "\n");
+  return text;
+}
+
+// Returns how many entries of the plan have hit something, and prints them with the rest of the scenario when `print`
+// is set: without the others the run is the same.
+uint64_t CountFaults(const sim::World& world, const SeedOptions& options, bool print) {
+  const bool all = options.all_faults;
   const std::vector<sim::FaultEntry>& entries = world.fault_plan().entries();
   std::string plan;
   uint64_t count = 0;
@@ -81,16 +198,17 @@ uint64_t CountFaults(const sim::World& world, bool print, bool all) {
     if (++count > kFaultsOnAScreen && !all) continue;
     absl::StrAppend(&plan, entries[i].ToString(), "  # hit ", hits, hits == 1 ? " time\n" : " times\n");
   }
-  if (!print || entries.empty()) return count;
+  const sim::Scenario scenario = world.scenario();
+  const bool plain = entries.empty() && scenario.knobs.empty() && scenario.failures.empty() && scenario.calms.empty() &&
+                     scenario.skips.empty();
+  if (!print || plain) return count;
   if (count > kFaultsOnAScreen && !all) {
     absl::StrAppend(&plan, "# ... and ", count - kFaultsOnAScreen, " more: the seed alone shows all\n");
   }
   if (count < entries.size()) absl::StrAppend(&plan, "# ", entries.size() - count, " more have hit nothing\n");
-  sim::Scenario scenario = world.scenario();
-  scenario.faults = sim::FaultPlan();
   const sim::VirtualTimeText end(world.Now().nanoseconds());
   std::fprintf(stderr, "the scenario of this seed until its end, %s s, as --scenario=FILE takes it:\n%s%s\n",
-               std::string(end.view()).c_str(), scenario.ToString().c_str(), plan.c_str());
+               std::string(end.view()).c_str(), ScenarioText(world, options).c_str(), plan.c_str());
   return count;
 }
 
@@ -140,34 +258,67 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
                       absl::FunctionRef<void(sim::World& world)> body) {
   DescriptorTrace trace(options.trace_fd,
                         options.trace_records ? sim::TraceText::Detail::kRecords : sim::TraceText::Detail::kEvents);
-  world_options.set_seed(options.seed);
+  world_options.set_seed(options.seed).set_keeps_hand_offs(true);
   if (options.max_events != 0) world_options.set_max_events(options.max_events);
-  if (options.trace_fd >= 0) world_options.set_trace_sink(&trace);
+  StackTrace stack(options.trace_fd, options.stack_at.value_or(0));
+  DescriptorRecorder recorder(options.trace_fd, options.record_from);
+  std::optional<FailureWitness> witness;
+  if (options.stack_at.has_value()) {
+    world_options.set_trace_sink(&stack);
+  } else if (options.recording) {
+    world_options.set_trace_sink(&recorder);
+    witness.emplace(recorder);
+  } else if (options.trace_fd >= 0) {
+    world_options.set_trace_sink(&trace);
+  }
+  world_options.set_trace_details(options.details);
+  std::optional<sim::Isolation> isolation;
+  if (options.isolation) {
+    absl::StatusOr<std::vector<sim::GlobalVariable>> variables = sim::ProgramGlobals();
+    if (!variables.ok()) ADD_FAILURE() << "--check_isolation: " << variables.status();
+    isolation.emplace(variables.value_or(std::vector<sim::GlobalVariable>()),
+                      [](absl::string_view finding) { ADD_FAILURE_AT(nullptr, -1) << finding; });
+    world_options.set_isolation(&*isolation);
+  }
+  SetSeedProgress(&ProgressOfWorld);
   sim::Scenario scenario;
   if (!options.scenario.empty()) {
     scenario = *sim::Scenario::Parse(options.scenario);  // The parent has looked at it.
     world_options.set_scenario(&scenario);
   }
   sim::World world(world_options);
-  const sim::LogLines log([&world] {
-    const sim::Host* const host = world.running_host();
-    return sim::LogLines::Where{world.Now().nanoseconds(), host == nullptr ? "" : absl::string_view(host->name())};
-  });
+  const sim::LogLines log(
+      [&world] {
+        const sim::Host* const host = world.running_host();
+        sim::LogLines::Where where{world.Now().nanoseconds(), ""};
+        if (host != nullptr) where = {where.time_ns, host->name(), host->index()};
+        return where;
+      },
+      options.recording ? &recorder : nullptr);
 
   SeedResult result;
   result.message = TextOfException(world, body);
   result.failed = !result.message.empty();
+  if (result.failed) result.place = "an exception left a program or the test";
   if (!world.failure().ok() && !IsReported(world.failure().message())) {
     result.failed = true;
+    if (result.place.empty()) result.place = absl::StatusCodeToString(world.failure().code());
     absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
   }
   const bool failed = result.failed || ::testing::Test::HasFailure();
-  result.faults = CountFaults(world, /*print=*/failed, options.all_faults);
+  result.faults = CountFaults(world, options, /*print=*/failed);
   result.fault_counts = CountHits(world);
-  const sim::TraceDigest digest = world.digest();
-  result.digest_high = digest.high;
-  result.digest_low = digest.low;
-  result.events = world.events();
+  if (failed) {
+    result.scenario = EffectiveScenario(world, options);
+    result.steps = WorkloadSteps(world);
+  }
+  if (options.recording) {
+    for (size_t i = 0; i < world.fault_plan().entries().size(); ++i) {
+      recorder.OnHits(world.fault_plan().entries()[i].ToString(), world.fault_hits(i));
+    }
+  }
+  result.progress = ProgressOfWorld();
+  result.hand_offs = world.hand_offs().Seen();
   return result;
 }
 

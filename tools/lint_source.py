@@ -105,12 +105,12 @@ ALLOWED = {
     ("core/runtime/post_test.cc", "thread"): "shows what a call of Post() on another thread holds",
     ("core/sync/own_shard_test.cc", "thread"): "shows what a thread without a shard is told",
     ("sim/process/interpose/random.cc", "floating point"): "serves drand48(), whose numbers are floating point",
-    ("sim/world/world_test.cc", "clock"): "shows that a world serves the interposed clocks",
+    ("sim/world/tests/world_test.cc", "clock"): "shows that a world serves the interposed clocks",
     ("sim/plain/plain_reactor_test.cc", "clock"): "shows that a plain main's world serves the interposed clocks",
     ("sim/plain/plain_reactor_test.cc", "sleep"): "shows that blocking work may sleep in a plain main's world",
     ("sim/world/rehearsal.cc", "thread"): "a copy of the process rehearses the run",
-    ("sim/world/offload_test.cc", "clock"): "shows that blocking work sees the time of its host",
-    ("sim/world/offload_test.cc", "sleep"): "shows that blocking work may sleep",
+    ("sim/world/tests/offload_test.cc", "clock"): "shows that blocking work sees the time of its host",
+    ("sim/world/tests/offload_test.cc", "sleep"): "shows that blocking work may sleep",
 }
 
 # A rule, what breaks it, what to do instead. Where a name has one meaning only, the name is enough, so that an alias or a

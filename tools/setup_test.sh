@@ -6,7 +6,8 @@
 
 set -uo pipefail
 
-work=$(mktemp -d "$TEST_TMPDIR/setup.XXXXXX")
+# Without a folder, the commands below would take the place of those of the machine.
+work=$(mktemp -d "${TEST_TMPDIR:?run it with bazel test}/setup.XXXXXX") || exit
 mkdir -p "$work"/checkout/tools "$work"/bin
 cp "$(realpath "$TEST_SRCDIR/$TEST_WORKSPACE/tools/setup")" "$work/checkout/tools/setup"
 failed=0

@@ -19,96 +19,92 @@ namespace {
 constexpr int kItems = 4;
 constexpr int kAttempts = 2;
 
+// The queue is between the head, which thieves move, and the tail, which is the owner's.
 class StealProgram : public Program {
  public:
+  explicit StealProgram(int thieves = 1) : thieves_(thieves) {}
+  void Start() override {
+    for (int i = 0; i < thieves_; ++i) Spawn(&StealProgram::StealAll, this);
+    Spawn(&StealProgram::Own, this);
+  }
   void AtEnd() override {
     for (int count : taken_) Check(count == 1);
   }
 
  protected:
-  virtual Task<void> Push(int item) = 0;
-  // False when there was none.
-  virtual Task<bool> Pop() = 0;
-  void Take(int item) { ++taken_[static_cast<size_t>(item)]; }
-
+  virtual Task<void> Push(int item) {
+    const int tail = co_await tail_.Load();
+    Put(tail, item);
+    co_await tail_.Store(tail + 1);
+  }
+  // Takes the last item, if there is one.
+  virtual Task<void> Pop() = 0;
+  // Tries once to take the first.
+  virtual Task<void> Steal() = 0;
   // Pushes two and pops one, and pops the others at the end.
-  Task<void> Own() {
+  virtual Task<void> Own() {
     for (int i = 0; i < kItems; i += 2) {
       co_await Push(i);
       co_await Push(i + 1);
-      static_cast<void>(co_await Pop());
+      co_await Pop();
     }
-    for (int i = 0; i < kItems / 2; ++i) static_cast<void>(co_await Pop());
-  }
-  // Pushes all and pops all.
-  Task<void> OwnAll() {
-    for (int i = 0; i < kItems; ++i) co_await Push(i);
-    for (int i = 0; i < kItems; ++i) static_cast<void>(co_await Pop());
+    for (int i = 0; i < kItems / 2; ++i) co_await Pop();
   }
 
+  void Put(int place, int item) { items_[static_cast<size_t>(place)] = item; }
+  void Take(int place) { ++taken_[static_cast<size_t>(items_[static_cast<size_t>(place)])]; }
+
+  Shared<int> head_;
+  Shared<int> tail_;
+
  private:
+  Task<void> StealAll() {
+    for (int i = 0; i < kAttempts; ++i) co_await Steal();
+  }
+
+  const int thieves_;
+  std::array<int, kItems + 1> items_ = {};
   std::array<int, kItems> taken_ = {};
 };
 
 // Both look before they claim, so that owner and thief may take the same last item.
 class WorkStealQueue final : public StealProgram {
- public:
-  void Start() override {
-    Spawn(&WorkStealQueue::Steal, this);
-    Spawn(&WorkStealQueue::Own, this);
-  }
-
  private:
-  Task<void> Push(int item) override {
-    const int tail = co_await tail_.Load();
-    items_[static_cast<size_t>(tail)] = item;
-    co_await tail_.Store(tail + 1);
-  }
-  Task<bool> Pop() override {
+  Task<void> Pop() override {
     const int tail = co_await tail_.Load() - 1;
     const int head = co_await head_.Load();
     if (head <= tail) {
       co_await tail_.Store(tail);
-      Take(items_[static_cast<size_t>(tail)]);
-      co_return true;
+      Take(tail);
+      co_return;
     }
     co_await lock_.Acquire();
     const int head_now = co_await head_.Load();
-    const bool any = head_now <= tail;
-    if (any) {
+    if (head_now <= tail) {
       co_await tail_.Store(tail);
-      Take(items_[static_cast<size_t>(tail)]);
+      Take(tail);
     }
     lock_.Release();
-    co_return any;
   }
-  Task<void> Steal() {
-    for (int i = 0; i < kAttempts; ++i) {
-      co_await lock_.Acquire();
-      const int head = co_await head_.Load();
-      const int tail = co_await tail_.Load();
-      if (head < tail) {
-        co_await head_.Store(head + 1);
-        Take(items_[static_cast<size_t>(head)]);
-      }
-      lock_.Release();
+  Task<void> Steal() override {
+    co_await lock_.Acquire();
+    const int head = co_await head_.Load();
+    const int tail = co_await tail_.Load();
+    if (head < tail) {
+      co_await head_.Store(head + 1);
+      Take(head);
     }
+    lock_.Release();
   }
 
   Lock lock_;
-  Shared<int> head_;
-  Shared<int> tail_;
-  std::array<int, kItems + 1> items_ = {};
 };
 
 // Both claim before they look, and where they meet use a lock that is tried: who finds it taken gives up, and with it
 // an item that it was to push or pop. The queue has room for one item at first, so that pushes need the lock as well.
 class TryLockQueue : public StealProgram {
  public:
-  void Start() override {
-    Spawn(&TryLockQueue::Steal, this);
-    Spawn(&TryLockQueue::Own, this);
-  }
+  explicit TryLockQueue(int thieves = 1) : StealProgram(thieves) {}
 
  protected:
   Task<void> Push(int item) override {
@@ -121,11 +117,11 @@ class TryLockQueue : public StealProgram {
       room_ = 2 * room_ + 1;
       tail = co_await tail_.Load();
     }
-    items_[static_cast<size_t>(tail)] = item;
+    Put(tail, item);
     co_await tail_.Store(tail + 1);
     if (!has_room) co_await lock_.Store(0);
   }
-  Task<bool> Pop() override {
+  Task<void> Pop() override {
     const int tail = co_await tail_.Load() - 1;
     co_await tail_.Store(tail);
     const int head = co_await head_.Load();
@@ -133,83 +129,62 @@ class TryLockQueue : public StealProgram {
     if (!any) {
       co_await tail_.Store(tail + 1);
       const int locked = co_await lock_.CompareExchange(0, 1);
-      if (locked != 0) co_return false;
+      if (locked != 0) co_return;
       const int head_now = co_await head_.Load();
       any = head_now <= tail;
       if (any) co_await tail_.Store(tail);
       co_await lock_.Store(0);
     }
-    if (any) Take(items_[static_cast<size_t>(tail)]);
-    co_return any;
+    if (any) Take(tail);
   }
-  Task<void> Steal() {
-    for (int i = 0; i < kAttempts; ++i) {
-      const int locked = co_await lock_.CompareExchange(0, 1);
-      if (locked != 0) continue;
-      const int head = co_await head_.Load();
-      co_await head_.Store(head + 1);
-      const int tail = co_await tail_.Load();
-      if (head < tail) {
-        Take(items_[static_cast<size_t>(head)]);
-      } else {
-        co_await head_.Store(head);
-      }
-      co_await lock_.Store(0);
+  Task<void> Steal() override {
+    const int locked = co_await lock_.CompareExchange(0, 1);
+    if (locked != 0) co_return;
+    const int head = co_await head_.Load();
+    co_await head_.Store(head + 1);
+    const int tail = co_await tail_.Load();
+    if (head < tail) {
+      Take(head);
+    } else {
+      co_await head_.Store(head);
     }
+    co_await lock_.Store(0);
   }
 
  private:
   int room_ = 1;  // The owner's.
   Shared<int> lock_;
-  Shared<int> head_;
-  Shared<int> tail_;
-  std::array<int, kItems + 1> items_ = {};
 };
 
 // The same with two thieves, and an owner that pushes everything first.
 class TwoThieves final : public TryLockQueue {
  public:
-  void Start() override {
-    for (int i = 0; i < 2; ++i) Spawn(&TwoThieves::Steal, this);
-    Spawn(&TwoThieves::OwnAll, this);
+  TwoThieves() : TryLockQueue(2) {}
+
+ private:
+  Task<void> Own() override {
+    for (int i = 0; i < kItems; ++i) co_await Push(i);
+    for (int i = 0; i < kItems; ++i) co_await Pop();
   }
 };
 
 // Without a lock: a thief claims by compare-exchange, but the owner takes the last item without one.
 class InterlockedQueue final : public StealProgram {
- public:
-  void Start() override {
-    Spawn(&InterlockedQueue::Steal, this);
-    Spawn(&InterlockedQueue::Own, this);
-  }
-
  private:
-  Task<void> Push(int item) override {
-    const int tail = co_await tail_.Load();
-    items_[static_cast<size_t>(tail)] = item;
-    co_await tail_.Store(tail + 1);
-  }
-  Task<bool> Pop() override {
+  Task<void> Pop() override {
     const int head = co_await head_.Load();
     const int tail = co_await tail_.Load() - 1;
-    if (head > tail) co_return false;
+    if (head > tail) co_return;
     co_await tail_.Store(tail);
-    Take(items_[static_cast<size_t>(tail)]);
-    co_return true;
+    Take(tail);
   }
-  Task<void> Steal() {
-    for (int i = 0; i < kAttempts; ++i) {
-      const int head = co_await head_.Load();
-      const int tail = co_await tail_.Load();
-      if (head >= tail) continue;
-      const int before = co_await head_.CompareExchange(head, head + 1);
-      if (before == head) Take(items_[static_cast<size_t>(head)]);
-    }
+  Task<void> Steal() override {
+    const int head = co_await head_.Load();
+    const int tail = co_await tail_.Load();
+    if (head >= tail) co_return;
+    const int before = co_await head_.CompareExchange(head, head + 1);
+    if (before == head) Take(head);
   }
-
-  Shared<int> head_;
-  Shared<int> tail_;
-  std::array<int, kItems + 1> items_ = {};
 };
 
 }  // namespace

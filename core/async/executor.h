@@ -101,6 +101,8 @@ class SchedulePolicy {
 // Told which task goes on. Production has none.
 class TaskObserver {
  public:
+  // `task` has something to do, and will go on when its turn comes.
+  virtual void OnReady(const TaskContext& task) = 0;
   // The running task has been taken from the ready queue.
   virtual void OnResume() = 0;
 
@@ -157,6 +159,9 @@ class Executor {
       ready_tail_->next_ready_ = &promise;
     }
     ready_tail_ = &promise;
+    if (task_observer_ != nullptr) [[unlikely]] {
+      task_observer_->OnReady(*promise.task);
+    }
   }
   // The coroutine that runs as soon as the running one has suspended or ended. REQUIRES that none is set.
   void SetNext(std::coroutine_handle<> coroutine) {

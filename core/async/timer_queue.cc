@@ -13,6 +13,9 @@ void TimerQueue::Arm(Timer& timer, Instant deadline) {
   heap_.push_back(nullptr);
   Place(heap_.size() - 1, &timer);
   SiftUp(heap_.size() - 1);
+  if (observer_ != nullptr) [[unlikely]] {
+    observer_->OnArm(deadline);
+  }
 }
 
 void TimerQueue::Disarm(Timer& timer) {
@@ -32,6 +35,9 @@ void TimerQueue::FireUntil(Instant now) {
   while (!heap_.empty() && heap_[0]->deadline_ <= now && heap_[0]->order_ < armed_before) {
     Timer& timer = *heap_[0];
     Disarm(timer);
+    if (observer_ != nullptr) [[unlikely]] {
+      observer_->OnFire(timer.deadline_);
+    }
     timer.OnTimer();
   }
 }

@@ -42,6 +42,16 @@ class Timer {
   size_t index_ = kNotArmed;
 };
 
+// Told of each timer. Production has none.
+class TimerObserver {
+ public:
+  virtual void OnArm(Instant deadline) = 0;
+  virtual void OnFire(Instant deadline) = 0;
+
+ protected:
+  ~TimerObserver() = default;
+};
+
 class TimerQueue {
  public:
   TimerQueue() = default;
@@ -59,6 +69,8 @@ class TimerQueue {
   // The earliest deadline, InfiniteFuture() when nothing is armed.
   Instant next_deadline() const { return heap_.empty() ? Instant::InfiniteFuture() : heap_[0]->deadline_; }
   size_t size() const { return heap_.size(); }
+  // `observer` outlives the queue or is replaced by null.
+  void set_observer(TimerObserver* observer) { observer_ = observer; }
 
  private:
   static constexpr size_t kArity = 4;
@@ -75,6 +87,7 @@ class TimerQueue {
 
   std::vector<Timer*> heap_;
   uint64_t next_order_ = 0;
+  TimerObserver* observer_ = nullptr;
 };
 
 }  // namespace tandem

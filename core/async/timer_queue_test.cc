@@ -45,6 +45,26 @@ TEST(TimerQueueTest, FiresInOrderOfDeadlineThenOfArming) {
   EXPECT_FALSE(a.armed());
 }
 
+TEST(TimerQueueTest, AnObserverSeesWhatIsArmedAndWhatIsDue) {
+  class Observer final : public TimerObserver {
+   public:
+    void OnArm(Instant deadline) override { seen.push_back(deadline.nanoseconds()); }
+    void OnFire(Instant deadline) override { seen.push_back(-deadline.nanoseconds()); }
+    std::vector<int64_t> seen;
+  };
+  Observer observer;
+  TimerQueue queue;
+  queue.set_observer(&observer);
+  TestTimer a([] {}), b([] {}), c([] {});
+  queue.Arm(b, At(20));
+  queue.Arm(a, At(10));
+  queue.Arm(c, At(15));
+  queue.Disarm(c);
+  queue.FireUntil(At(20));
+
+  EXPECT_EQ(observer.seen, (std::vector<int64_t>{20, 10, 15, -10, -20}));
+}
+
 TEST(TimerQueueTest, IsNeverEarly) {
   TimerQueue queue;
   int fired = 0;

@@ -13,6 +13,7 @@
 #define TANDEM_CORE_BASE_RANDOM_H_
 
 #include <cstdint>
+#include <type_traits>
 
 #include "absl/log/check.h"
 #include "absl/strings/string_view.h"
@@ -74,6 +75,15 @@ class Probability {
   bool always_ = false;
 };
 
+namespace internal {
+
+// Told of number `n` of a stream, at each draw. For a simulation that compares two runs.
+using StreamObserver = void (*)(uint64_t key, uint64_t n, uint64_t value);
+// Null: nobody.
+inline constinit StreamObserver on_stream_draw = nullptr;
+
+}  // namespace internal
+
 // One named stream of numbers. Copying copies the position too.
 class RandomStream {
  public:
@@ -83,7 +93,14 @@ class RandomStream {
   constexpr RandomStream Child(uint64_t name) const { return RandomStream(HashCombine(key_, name)); }
 
   // The next number, uniform over all 64-bit values.
-  constexpr uint64_t Next() { return HashCombine(key_, n_++); }
+  constexpr uint64_t Next() {
+    const uint64_t n = n_++;
+    const uint64_t value = HashCombine(key_, n);
+    if (!std::is_constant_evaluated() && internal::on_stream_draw != nullptr) [[unlikely]] {
+      internal::on_stream_draw(key_, n, value);
+    }
+    return value;
+  }
   // Uniform in [0, bound). `bound` must be positive.
   uint64_t Below(uint64_t bound) {
     CHECK_GT(bound, 0u);

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <cstddef>
@@ -20,6 +21,7 @@
 #include "absl/debugging/symbolize.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "tandem/core/async/await_stack.h"
 #include "tandem/core/async/executor.h"
 
@@ -56,6 +58,7 @@ constexpr int kMaxRepeats = 1'000'000;
 
 std::atomic<CrashContext> g_context{nullptr};
 std::atomic<CrashCause> g_cause{nullptr};
+std::atomic<CrashWitness> g_witness{nullptr};
 constinit std::atomic<bool> g_begun{false};
 backtrace_state* g_state = nullptr;
 alignas(16) char g_signal_stack[256 * 1024];
@@ -68,17 +71,27 @@ void Write(absl::string_view text) {
   }
 }
 
-void WriteNumber(uint64_t number, int base) {
+void WriteNumber(uint64_t number, int base, TextWriter write) {
   char digits[24];
   const std::to_chars_result end = std::to_chars(digits, digits + sizeof(digits), number, base);
-  Write(absl::string_view(digits, static_cast<size_t>(end.ptr - digits)));
+  write(absl::string_view(digits, static_cast<size_t>(end.ptr - digits)));
 }
 
-void WriteContext() { WriteCrashContext(&Write); }
+void CallWitness() {
+  if (const CrashWitness witness = g_witness.load(std::memory_order_acquire)) witness();
+}
+
+// A sanitizer has made its report, and ends the process.
+void OnDeath() {
+  CallWitness();
+  WriteCrashContext(&Write);
+}
 
 // --- The stack -------------------------------------------------------------------------------------------------------
 
 struct Walk {
+  TextWriter write;
+  absl::Span<const absl::string_view> leave_out;  // Of the begin, frames in files with this in their path.
   bool from_outside = false;  // The signal was sent: whatever the process did then is what one wants to see.
   int frames = 0;
   bool in_user_code = false;  // Behind the frames of the handler and of whatever raised the signal.
@@ -99,24 +112,29 @@ bool IsMachinery(absl::string_view file) {
   return IsHandler(file);
 }
 
-void WriteFunction(uintptr_t pc, const char* function) {
+bool IsLeftOut(const Walk& walk, absl::string_view file) {
+  return std::any_of(walk.leave_out.begin(), walk.leave_out.end(),
+                     [file](absl::string_view part) { return absl::StrContains(file, part); });
+}
+
+void WriteFunction(uintptr_t pc, const char* function, TextWriter write) {
   char name[512];
   if (function == nullptr) {
-    Write(absl::Symbolize(reinterpret_cast<void*>(pc), name, sizeof(name)) ? name : "?");
+    write(absl::Symbolize(reinterpret_cast<void*>(pc), name, sizeof(name)) ? name : "?");
     return;
   }
   // It allocates, which may hang where the heap is broken: the alarm of OnSignal() ends that.
   int status = 0;
   char* const demangled = abi::__cxa_demangle(function, nullptr, nullptr, &status);
-  Write(demangled != nullptr ? demangled : function);
+  write(demangled != nullptr ? demangled : function);
   std::free(demangled);
 }
 
 void EndRepetition(Walk& walk) {
   if (walk.repeated == 0) return;
-  Write("    ... and ");
-  WriteNumber(static_cast<uint64_t>(walk.repeated), 10);
-  Write(" times more\n");
+  walk.write("    ... and ");
+  WriteNumber(static_cast<uint64_t>(walk.repeated), 10, walk.write);
+  walk.write(" times more\n");
   walk.repeated = 0;
 }
 
@@ -125,6 +143,7 @@ int OnFrame(void* data, uintptr_t pc, const char* file, int line, const char* fu
   if (pc == ~uintptr_t{0}) return 0;
   const absl::string_view path = file == nullptr ? "" : file;
   if (!walk.in_user_code && (walk.from_outside ? IsHandler(path) : IsMachinery(path))) return 0;
+  if (!walk.in_user_code && IsLeftOut(walk, path)) return 0;
   if (absl::EndsWith(path, "/coroutine")) return 0;  // std::coroutine_handle<>::resume().
   // What is below is the loop. How the task came here, its awaits say.
   if (absl::EndsWith(path, "core/async/executor.cc") && walk.in_user_code) return 1;
@@ -137,25 +156,37 @@ int OnFrame(void* data, uintptr_t pc, const char* file, int line, const char* fu
   walk.last_line = line;
   if (++walk.frames > kMaxFrames) return 1;
   walk.in_user_code = true;
-  Write("    at ");
+  walk.write("    at ");
   if (path.empty()) {
-    Write("0x");
-    WriteNumber(pc, 16);
+    walk.write("0x");
+    WriteNumber(pc, 16, walk.write);
   } else {
-    Write(ProjectPath(path));
-    Write(":");
-    WriteNumber(static_cast<uint64_t>(line), 10);
+    walk.write(ProjectPath(path));
+    walk.write(":");
+    WriteNumber(static_cast<uint64_t>(line), 10, walk.write);
   }
-  Write(" in ");
-  WriteFunction(pc, function);
-  Write("\n");
+  walk.write(" in ");
+  WriteFunction(pc, function, walk.write);
+  walk.write("\n");
   return 0;
 }
 
-void OnError(void*, const char* message, int) {
+void OnErrorAtStart(void*, const char* message, int) {
   Write("    (");
   Write(message);
   Write(")\n");
+}
+
+void OnError(void* data, const char* message, int) {
+  const TextWriter write = static_cast<Walk*>(data)->write;
+  write("    (");
+  write(message);
+  write(")\n");
+}
+
+void WriteFrames(Walk& walk) {
+  if (g_state != nullptr) backtrace_full(g_state, 0, &OnFrame, &OnError, &walk);
+  EndRepetition(walk);
 }
 
 // --- The handler -----------------------------------------------------------------------------------------------------
@@ -198,26 +229,27 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
     for (;;) pause();
   }
   LimitReport(signal);
+  // What is stopped from outside is so wherever it happens to be.
+  const bool sent = info->si_code <= 0;  // SI_USER and its kind (sigaction(2)); then there is a sender and no address.
+  const bool from_outside = sent && info->si_pid != getpid();
+  if (!from_outside) CallWitness();
 
   Write("*** SIG");
   const char* const name = sigabbrev_np(signal);
   Write(name == nullptr ? "?" : name);
-  Walk walk;
-  // SI_USER and its kind (sigaction(2)); then there is a sender and no address.
-  const bool sent = info->si_code <= 0;
-  walk.from_outside = sent && info->si_pid != getpid();
+  Walk walk{&Write, {}};
+  walk.from_outside = from_outside;
   if (walk.from_outside) {
     Write(" from process ");
-    WriteNumber(static_cast<uint64_t>(info->si_pid), 10);
+    WriteNumber(static_cast<uint64_t>(info->si_pid), 10, &Write);
   } else if (!sent && (signal == SIGSEGV || signal == SIGBUS)) {
     Write(" at address 0x");
-    WriteNumber(reinterpret_cast<uintptr_t>(info->si_addr), 16);
+    WriteNumber(reinterpret_cast<uintptr_t>(info->si_addr), 16, &Write);
   }
   Write(" ***\n");
   if (const CrashCause cause = g_cause.load(std::memory_order_acquire)) cause(signal, context, &Write);
-  if (g_state != nullptr) backtrace_full(g_state, 0, &OnFrame, &OnError, &walk);
-  EndRepetition(walk);
-  WriteContext();
+  WriteFrames(walk);
+  WriteCrashContext(&Write);
   EndBySignal(signal);
 }
 
@@ -243,11 +275,20 @@ void WriteCrashContext(TextWriter write) {
   });
 }
 
+void WriteStack(TextWriter write, absl::Span<const absl::string_view> leave_out) {
+  g_begun.store(true);
+  Walk walk{write, leave_out};
+  WriteFrames(walk);
+  WriteCrashContext(write);
+}
+
 void SetReportLimitForTest(int seconds) { g_limit_s = seconds; }
 
 void SetCrashContext(CrashContext context) { g_context.store(context, std::memory_order_release); }
 
 void SetCrashCause(CrashCause cause) { g_cause.store(cause, std::memory_order_release); }
+
+void SetCrashWitness(CrashWitness witness) { g_witness.store(witness, std::memory_order_release); }
 
 bool CrashReportHasBegun() { return g_begun.load(std::memory_order_relaxed); }
 
@@ -255,7 +296,7 @@ void InstallCrashReport() {
   static std::atomic_flag installed = ATOMIC_FLAG_INIT;
   if (installed.test_and_set()) return;
   absl::InitializeSymbolizer(nullptr);
-  g_state = backtrace_create_state(nullptr, /*threaded=*/1, &OnError, nullptr);
+  g_state = backtrace_create_state(nullptr, /*threaded=*/1, &OnErrorAtStart, nullptr);
   stack_t stack = {};
   if (sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_DISABLE) != 0) {
     stack = {};
@@ -272,7 +313,7 @@ void InstallCrashReport() {
     sigemptyset(&action.sa_mask);
     sigaction(signal, &action, nullptr);
   }
-  if (&__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(&WriteContext);
+  if (&__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(&OnDeath);
 }
 
 }  // namespace tandem

@@ -6,6 +6,8 @@
 #ifndef TANDEM_CORE_CRASH_CRASH_REPORT_H_
 #define TANDEM_CORE_CRASH_CRASH_REPORT_H_
 
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "tandem/core/async/await_stack.h"
 
 namespace tandem {
@@ -30,12 +32,22 @@ using CrashCause = void (*)(int signal, const void* context, TextWriter write);
 // Null: nothing. Thread-safe.
 void SetCrashCause(CrashCause cause);
 
+// Called once, before anything is written about a crash that is the process's own doing: not when another process has
+// sent the signal. In a signal handler: it must not allocate.
+using CrashWitness = void (*)();
+// Null: nothing. Thread-safe.
+void SetCrashWitness(CrashWitness witness);
+
 // True once a report is being written: what the process does from then on is no part of the program.
 bool CrashReportHasBegun();
 
 // Writes what a report ends with: the context, and the awaits of the running task, or those that an exception out of
 // main has passed. Both may be nothing. Uses no heap.
 void WriteCrashContext(TextWriter write);
+
+// Writes the stack of the caller and the context, as a report does; to be followed by the end of the process. The
+// first frames are left out while their files have one of `leave_out` in their paths. Needs InstallCrashReport().
+void WriteStack(TextWriter write, absl::Span<const absl::string_view> leave_out);
 
 // A report ends after so many seconds (30), and the process with it.
 void SetReportLimitForTest(int seconds);

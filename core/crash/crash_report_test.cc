@@ -265,11 +265,8 @@ TEST(CrashReportDeathTest, ASignalFromOutsideSaysWhoSentIt) {
   EXPECT_EXIT(
       {
         InstallCrashReport();
-        const pid_t self = getpid();
-        if (fork() == 0) {
-          kill(self, SIGABRT);
-          _exit(0);
-        }
+        // No fork() here: a signal that comes right after it ends ThreadSanitizer's runtime (LLVM 19).
+        static_cast<void>(system(absl::StrCat("kill -ABRT ", getpid()).c_str()));
         for (;;) pause();
       },
       ::testing::KilledBySignal(SIGABRT), "SIGABRT from process [0-9]+ \\*\\*\\*\n(.|\n)*TestBody");

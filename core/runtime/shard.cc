@@ -133,6 +133,14 @@ bool Shard::Turn(Instant wait_until) {
   return alive;
 }
 
+void Shard::TurnAtOnce() {
+  CHECK(reactor_->Poll(Instant::InfinitePast()));
+  timers().FireUntil(ReadNow());
+  if (has_letters()) RunLetters(nullptr);
+  RunReady();
+  if (shutting_down_ && task_count() == 0) DestroyLocals();
+}
+
 void Shard::BeginShutdown() {
   shutting_down_ = true;
   CancelEverything();

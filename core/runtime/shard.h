@@ -90,6 +90,10 @@ class Shard final : public Executor {
   // One turn. Poll() waits until `wait_until`, the next timer or a completion, whatever comes first, and not at all
   // when a task is ready. Returns false when the reactor says that nothing can ever happen (in the simulator only).
   [[nodiscard]] bool Turn(Instant wait_until);
+  // The same without waiting, in the other order: what the reactor and the timers have comes first and the tasks that
+  // it makes ready run after it, so that one turn brings a message and its answer. For a loop that looks whether there
+  // is something to do before it turns.
+  void TurnAtOnce();
   // True when the next turn has something to do without waiting.
   bool has_work() const { return has_ready() || has_letters(); }
   // When the next timer is due.

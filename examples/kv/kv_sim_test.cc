@@ -527,6 +527,32 @@ Task<absl::Status> WatchExpiry(Cluster* cluster, Epoch* epoch, Client* client) {
   co_return absl::OkStatus();
 }
 
+// Sets a key that expires and, at about that time, sets it anew for good: then it stays.
+Task<absl::Status> OutliveExpiry(Cluster* cluster, Epoch* epoch, Client* client) {
+  const std::string key = epoch->ExpiringKey();
+  const int64_t ttl_ms = epoch->random().Between(100, 2000);
+  const Instant expiry = Now() + absl::Milliseconds(ttl_ms);
+  const Request set("SET", key, "soon gone", "PX", absl::StrCat(ttl_ms));
+  absl::StatusOr<Reply> reply = co_await client->Command(set, kRequestTimeout);
+  if (!reply.ok()) co_return reply.status();
+  const int64_t late_us = epoch->random().Between(-2000, 2000);
+  absl::Status slept = co_await SleepUntil(expiry + absl::Microseconds(late_us));
+  if (!slept.ok()) co_return slept;
+  const Request set_again("SET", key, "kept");
+  reply = co_await client->Command(set_again, kRequestTimeout);
+  if (!reply.ok()) co_return reply.status();
+  const int64_t pause_ms = epoch->random().Between(0, 200);
+  slept = co_await Sleep(absl::Milliseconds(pause_ms));
+  if (!slept.ok()) co_return slept;
+  const Request get("GET", key);
+  reply = co_await client->Command(get, kRequestTimeout);
+  if (!reply.ok()) co_return reply.status();
+  if (*reply != Reply::Bulk("kept")) {
+    cluster->Fail(absl::StrCat("a key that was set for ", ttl_ms, " ms and then for good is ", reply->ToString()));
+  }
+  co_return absl::OkStatus();
+}
+
 // Adds one to the counter that all share, by WATCH: what EXEC stores nobody else may have got.
 Task<absl::Status> CountByWatch(Cluster* cluster, int generation, Client* client) {
   SharedCounter& shared = cluster->shared_counters[generation];
@@ -604,7 +630,15 @@ Task<absl::Status> UseConnection(Cluster* cluster, int index, RandomStream rando
     status = co_await Sleep(absl::Milliseconds(pause_ms));
     if (!status.ok()) co_return status;
   }
-  if (random.Below(3) == 0) co_return co_await WatchExpiry(cluster, &epoch, &*client);
+  switch (random.Below(6)) {
+    case 0:
+    case 1:
+      co_return co_await WatchExpiry(cluster, &epoch, &*client);
+    case 2:
+      co_return co_await OutliveExpiry(cluster, &epoch, &*client);
+    default:
+      break;
+  }
   co_return absl::OkStatus();
 }
 
@@ -629,6 +663,7 @@ Task<absl::Status> RunWriter(Cluster* cluster, int index) {
     const absl::Status status = co_await UseConnection(cluster, index, random, *address);
     ++cluster->connections;
     if (!status.ok()) ++cluster->failed_connections;
+    if (absl::IsCancelled(status)) co_return status;  // A SIGTERM.
     if (!IsExcused(status)) cluster->Fail(absl::StrCat("writer ", index, " failed: ", status.ToString()));
     const int64_t pause_max_ms = random.Below(8) == 0 ? 1500 : 200;
     const int64_t pause_ms = random.Between(0, pause_max_ms);

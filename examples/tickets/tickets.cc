@@ -26,6 +26,7 @@ namespace {
 
 Task<absl::StatusOr<std::string>> SellTo(std::string who, Office* office) {
   const std::string ticket = office->Next();
+  VisitSite("ticket.before_reply");
   VLOG(1) << ticket << " for " << who;
   co_return ticket;
 }

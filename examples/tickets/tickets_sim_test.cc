@@ -3,6 +3,8 @@
 // Offices and clients on a simulated network, under faults of the seed's choice and under a plan of one's own.
 
 #include <csignal>
+#include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -16,6 +18,9 @@
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/world.h"
 #include "tandem/testing/co_assert.h"
+#include "tandem/testing/history.h"
+#include "tandem/testing/linearizability.h"
+#include "tandem/testing/sim_sweep.h"
 #include "tandem/testing/sim_test.h"
 #include "tandem/testing/status_matchers.h"
 
@@ -67,6 +72,71 @@ SIM_TEST(Tickets, NoTicketTwice) {
   world.Inject(sim::Faults::All().Spare("ann").Spare("bob"));  // Offices crash, clients do not.
 
   EXPECT_OK(world.RunClients(absl::Minutes(10)));
+}
+// [end]
+
+// [NumbersInOrder]
+// What one office promises: each ticket has the next number. It is asked one thing only.
+struct Numbers {
+  using State = int64_t;
+  State Start() const { return 0; }
+  std::optional<std::string> Apply(const tandem::testing::History::Operation&, State* state) const {
+    return absl::StrCat(++*state);
+  }
+};
+
+Task<absl::Status> TakeAndRecord(std::string who, tandem::testing::History* history) {
+  const std::vector<std::string> offices = {"north:7410"};
+  tandem::testing::History::Call call = history->Invoke(who, "north", "take");
+  const absl::StatusOr<std::string> ticket = co_await Take(who, offices);
+  if (!ticket.ok()) co_return ticket.status();  // The call stays open: a ticket was given, will be, or never.
+  call.Return(ticket->substr(ticket->rfind('-') + 1));
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> TakeAndRecordOften(std::string who, tandem::testing::History* history) {
+  for (const Instant calm = Now() + absl::Minutes(1); Now() < calm;) {
+    (void)co_await TakeAndRecord(who, history);
+    co_await Pause(absl::Milliseconds(200));
+  }
+  co_return co_await TakeAndRecord(who, history);
+}
+
+SIM_TEST(Tickets, NumbersInOrder) {
+  tandem::testing::History history(Now);
+  world.AddServer("north", [] { return RunOffice("north"); });
+  for (std::string name : {"ann", "bob", "eve"}) {
+    world.AddClient(name, [&history, name] { return TakeAndRecordOften(name, &history); });
+  }
+  world.Inject(sim::Faults::Network());
+
+  EXPECT_OK(world.RunClients(absl::Minutes(10)));
+  EXPECT_OK(tandem::testing::CheckLinearizable(history.operations(), Numbers()));
+}
+// [end]
+
+// [AnyOperationMayFail]
+// Takes three tickets, which may fail or not.
+Task<absl::Status> TakeThree(std::vector<std::string> offices, bool may_fail, Given* given) {
+  for (int i = 0; i < 3; ++i) {
+    const absl::Status taken = co_await TakeAndCheck("ann", offices, given);
+    if (!may_fail) CO_ASSERT_OK(taken);
+  }
+  co_return absl::OkStatus();
+}
+
+// Runs once for each operation of ann, which fails then: alone, so that ann has to try again, or with all that come
+// after it.
+SIM_SWEEP(Tickets, AnyOperationMayFail, "ann") {
+  Given given;
+  for (std::string name : {"north", "south"}) {
+    world.AddServer(name, [name] { return RunOffice(name); });
+  }
+  const sim::Scenario scenario = world.scenario();  // By --scenario it may have no failure.
+  const bool all_fail = !scenario.failures.empty() && scenario.failures.front().and_after;
+  world.AddClient("ann", [&] { return TakeThree({"north:7410", "south:7410"}, all_fail, &given); });
+
+  EXPECT_OK(world.RunClients(absl::Minutes(1)));
 }
 // [end]
 
@@ -144,7 +214,8 @@ SIM_TEST_F(OutageTest, SurvivesAnUpgradeOfOneOfficeAfterTheOther) {
 class DelayTest : public tandem::testing::SimFixtureWithParam<int> {};
 
 Task<absl::Status> TakeOne(size_t* taken) {
-  CO_ASSERT_OK_AND_ASSIGN(const std::string ticket, co_await Take("ann", {"north:7410"}));
+  const std::vector<std::string> offices = {"north:7410"};
+  CO_ASSERT_OK_AND_ASSIGN(const std::string ticket, co_await Take("ann", offices));
   CO_ASSERT_THAT(ticket, ::testing::StartsWith("north-"));
   ++*taken;
   co_return absl::OkStatus();

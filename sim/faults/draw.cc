@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "tandem/core/base/random.h"
 #include "tandem/sim/faults/faults.h"
@@ -18,6 +20,8 @@
 
 namespace tandem::sim {
 namespace {
+
+constexpr uint64_t kMoreMoments = 4;
 
 bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -66,11 +70,13 @@ class FaultDraws {
     const uint64_t eighths = swarm.Below(8);
     for (size_t i = 0; i < kFaultKindCount; ++i) {
       const auto kind = static_cast<FaultKind>(i);
-      if (!faults_.Has(kind) || !FindCandidates(kind)) continue;
+      if (!faults_.Has(kind) || hosts_.size() < LeastHosts(kind) || !FindCandidates(kind)) continue;
       RandomStream of_kind = StreamOf(FaultKindName(kind), 0);
       const bool picked = of_kind.Below(8) < eighths;
       if (!picked && !faults_.always_) continue;
-      const uint64_t count = 1 + of_kind.Below(faults_.entries_per_kind_max_);
+      uint64_t count = 1 + of_kind.Below(faults_.entries_per_kind_max_);
+      // What happens at one moment needs several to find something to happen to.
+      if (!Lasts(kind)) count += kMoreMoments;
       for (uint64_t ordinal = 0; ordinal < count; ++ordinal) DrawEntry(kind, ordinal);
     }
     return std::move(plan_);
@@ -81,23 +87,27 @@ class FaultDraws {
     return RandomStream(choices_.Draw(Choice::kFaults, Entity::Of(name), n));
   }
 
-  // The time in which something happens. Some seeds have all their faults at its beginning.
-  Window DrawWindow() const {
+  bool knows_end() const { return workload_ != nullptr && workload_->end_ns > absl::ToInt64Nanoseconds(faults_.from_); }
+
+  // The time in which something happens.
+  Window WholeWindow() const {
     CHECK_LE(absl::ZeroDuration(), faults_.from_);
     CHECK_LT(faults_.from_, faults_.to_) << "faults need a time to happen in";
     CHECK_GE(faults_.entries_per_kind_max_, 1u);
     const int64_t begin_ns = absl::ToInt64Nanoseconds(faults_.from_);
     int64_t length_ns = absl::ToInt64Nanoseconds(faults_.to_ - faults_.from_);
-    RandomStream stream = StreamOf("window", 0);
-    if (workload_ != nullptr && workload_->end_ns > begin_ns) {
-      length_ns = std::min(length_ns, workload_->end_ns - begin_ns);
-      constexpr int64_t kScales[] = {1, 1, 1, 1, 1, 1, 10, 100};
-      length_ns /= kScales[stream.Below(std::size(kScales))];
-    } else {
-      constexpr int64_t kScales[] = {1, 1, 1, 1, 1, 10, 100, 1000};
-      length_ns /= kScales[stream.Below(std::size(kScales))];
-    }
+    if (knows_end()) length_ns = std::min(length_ns, workload_->end_ns - begin_ns);
     return {begin_ns, std::max<int64_t>(length_ns, 1)};
+  }
+
+  // Some seeds have all their faults at its beginning.
+  Window DrawWindow() const {
+    constexpr int64_t kScales[] = {1, 1, 1, 1, 1, 1, 10, 100};
+    constexpr int64_t kScalesOfUnknown[] = {1, 1, 1, 1, 1, 10, 100, 1000};
+    Window window = WholeWindow();
+    const uint64_t draw = StreamOf("window", 0).Below(std::size(kScales));
+    window.length_ns = std::max<int64_t>(window.length_ns / (knows_end() ? kScales : kScalesOfUnknown)[draw], 1);
+    return window;
   }
 
   bool MayBeStopped(const std::string& host) const {
@@ -144,24 +154,98 @@ class FaultDraws {
     const auto [least, most] = StrengthDrawn(kind);
     RandomStream strength = stream.Child(HashName("strength"));
     if (StrengthMax(kind) != 0) entry.strength = DrawScale(strength, least, most);
+    const uint64_t sure = Lasts(kind) ? 1 : kMoreMoments;
+    if (faults_.always_ && ordinal < sure) MakeSure(stream.Child(HashName("sure")), entry);
     if (FitsBudgets(entry)) plan_.Add(std::move(entry));
+  }
+
+  // Of a kind that every seed is to have, the first entry holds for long and is strong, so that it hits something; of
+  // one that happens at once there are some in all of the time. Stops hit anyway.
+  void MakeSure(RandomStream stream, FaultEntry& entry) const {
+    if (StopsProcess(entry.kind) || HitsBoots(entry.kind)) return;
+    const auto [least, most] = StrengthDrawn(entry.kind);
+    if (StrengthUnit(entry.kind) == "millionths") entry.strength = most;
+    if (StrengthUnit(entry.kind) == "bytes") entry.strength = least;
+    const Window whole = WholeWindow();
+    const bool lasts = Lasts(entry.kind);
+    entry.trigger = FaultEntry::Trigger::kTime;
+    entry.count = 0;
+    entry.site.clear();
+    entry.lasts = absl::ZeroDuration();
+    const int64_t latest_ns = lasts ? whole.length_ns / 4 : whole.length_ns - 1;
+    entry.from = absl::Nanoseconds(whole.begin_ns + stream.Between(0, latest_ns));
+    entry.to = lasts ? absl::Nanoseconds(whole.begin_ns + whole.length_ns) : entry.from;
   }
 
   // Returns how many calls the host makes, or how many packets the link carries; 0: unknown.
   uint64_t DrawTarget(uint64_t key, FaultEntry& entry) const {
+    // A host that is cut off from all others at once is another thing than a link that is down, and so are two sides;
+    // and hosts that go down and come back together are another thing than each for itself.
+    const uint64_t shape = ReduceToRange(HashCombine(key, HashName("shape")), 8);
     if (!HitsLinks(entry.kind)) {
-      entry.target = ChooseOne(key, candidate_hosts_);
-      return workload_ == nullptr ? 0 : workload_->hosts.at(entry.target).calls;
+      const std::string& host = ChooseOne(key, candidate_hosts_);
+      entry.target = host;
+      if (shape < 2 && StopsProcess(entry.kind)) DrawGroup(key, /*all=*/shape == 0, entry);
+      return workload_ == nullptr ? 0 : workload_->hosts.at(host).calls;
     }
     const Pair& pair = ChooseOne(key, candidate_pairs_);
+    const uint64_t count = workload_ == nullptr ? 0 : workload_->links.at(pair).packets;
+    if (const std::optional<Shape> of_kind = ShapeOf(entry.kind)) {
+      entry.target = absl::StrJoin(InShape(*of_kind, key, pair), ",");
+      return count;
+    }
+    if (IsSwizzle(entry.kind)) {
+      DrawOrders(key, pair, entry);
+      return count;
+    }
     entry.target = pair.first;
     entry.other = pair.second;
-    // A host that is cut off from all others at once is another thing than a link that is down, and so are two sides.
-    const uint64_t shape = ReduceToRange(HashCombine(key, HashName("shape")), 8);
     if (shape == 0) entry.other = "*";
     if (shape == 1) entry.target = "*";
     if (shape == 2 && hosts_.size() > 2) DrawSides(key, pair, entry);
-    return workload_ == nullptr ? 0 : workload_->links.at(pair).packets;
+    return count;
+  }
+
+  // Some more of those that could be hit, or all.
+  void DrawGroup(uint64_t key, bool all, FaultEntry& entry) const {
+    const std::string first = entry.target;
+    for (const std::string& host : candidate_hosts_) {
+      if (host != first && (all || (HashCombine(key, HashName(host)) & 1) == 0)) {
+        absl::StrAppend(&entry.target, ",", host);
+      }
+    }
+  }
+
+  std::vector<std::string> InOrder(uint64_t key, std::vector<std::string> hosts) const {
+    std::sort(hosts.begin(), hosts.end(), [key](const std::string& a, const std::string& b) {
+      return HashCombine(key, HashName(a)) < HashCombine(key, HashName(b));
+    });
+    return hosts;
+  }
+
+  // All hosts, the pair at places between which the shape cuts.
+  std::vector<std::string> InShape(Shape shape, uint64_t key, const Pair& pair) const {
+    const auto [first, second] = CutPlaces(shape, hosts_.size());
+    std::vector<std::string> order = InOrder(key, hosts_);
+    std::iter_swap(std::find(order.begin(), order.end(), pair.first), order.begin() + static_cast<ptrdiff_t>(first));
+    std::iter_swap(std::find(order.begin(), order.end(), pair.second), order.begin() + static_cast<ptrdiff_t>(second));
+    return order;
+  }
+
+  // Some hosts, one of the pair among them. They heal in order, the other way round, or in any order.
+  void DrawOrders(uint64_t key, const Pair& pair, FaultEntry& entry) const {
+    std::vector<std::string> some;
+    for (const std::string& host : hosts_) {
+      if (host == pair.first || (HashCombine(key, HashName(host)) & 1) == 0) some.push_back(host);
+    }
+    if (some.size() == 1) some.push_back(pair.second);
+    const std::vector<std::string> hit = InOrder(HashCombine(key, HashName("hit")), some);
+    std::vector<std::string> heals = hit;
+    const uint64_t order = ReduceToRange(HashCombine(key, HashName("order")), 3);
+    if (order == 1) std::reverse(heals.begin(), heals.end());
+    if (order == 2) heals = InOrder(HashCombine(key, HashName("heals")), some);
+    entry.target = absl::StrJoin(hit, ",");
+    entry.other = absl::StrJoin(heals, ",");
   }
 
   // Every host is on one of two sides, the pair on different ones.
@@ -174,10 +258,15 @@ class FaultDraws {
   }
 
   void DrawTime(RandomStream stream, uint64_t count, FaultEntry& entry) const {
+    if (HitsBoots(entry.kind)) {  // Nobody is sure to start later.
+      entry.to = faults_.to_;
+      return;
+    }
     const bool by_count = count > 0 && !(StopsProcess(entry.kind) && !faults_.budgets_.empty()) && stream.Below(2) == 0;
     const int64_t from_ns = by_count ? 0 : stream.Between(0, window_.length_ns - 1);
     const auto longest_ns = static_cast<uint64_t>(window_.length_ns - from_ns);
-    const uint64_t shortest_ns = std::min<uint64_t>(longest_ns, static_cast<uint64_t>(window_.length_ns) / 100 + 1);
+    const uint64_t part = IsSeldomMet(entry.kind) ? 5 : 100;
+    const uint64_t shortest_ns = std::min<uint64_t>(longest_ns, static_cast<uint64_t>(window_.length_ns) / part + 1);
     const auto lasts = absl::Nanoseconds(static_cast<int64_t>(DrawScale(stream, shortest_ns, longest_ns)));
     if (!by_count) {
       entry.from = absl::Nanoseconds(window_.begin_ns + from_ns);
@@ -185,20 +274,34 @@ class FaultDraws {
       return;
     }
     entry.trigger = HitsLinks(entry.kind) ? FaultEntry::Trigger::kPacket : FaultEntry::Trigger::kCall;
+    if (!HitsLinks(entry.kind)) count = DrawSite(stream.Child(HashName("site")), count, entry);
     entry.count = DrawScale(stream, 1, count);
     if (Lasts(entry.kind)) entry.lasts = lasts;
     entry.to = faults_.to_;
   }
 
-  static bool TakesDown(const FaultEntry& entry) {
-    return entry.kind == FaultKind::kCrash || entry.kind == FaultKind::kKill;
+  // Half of the entries about a host that visits sites wait for a visit instead of a call. Returns how many there are.
+  uint64_t DrawSite(RandomStream stream, uint64_t calls, FaultEntry& entry) const {
+    const std::string host = entry.target.substr(0, entry.target.find(','));  // Of a group, the one that was drawn.
+    const std::map<std::string, uint64_t>& visits = workload_->hosts.at(host).visits;
+    if (visits.empty() || stream.Below(2) == 0) return calls;
+    std::vector<std::string> sites;
+    sites.reserve(visits.size());
+    for (const auto& [site, count] : visits) sites.push_back(site);
+    entry.trigger = FaultEntry::Trigger::kVisit;
+    entry.site = ChooseOne(stream.Next(), sites);
+    return visits.at(entry.site);
   }
+
+  static bool TakesDown(const FaultEntry& entry) { return StopsProcess(entry.kind) && entry.kind != FaultKind::kPause; }
 
   // Whether with `entry` at no time too many hosts are down.
   bool FitsBudgets(const FaultEntry& entry) const {
     if (!TakesDown(entry)) return true;
     return std::all_of(faults_.budgets_.begin(), faults_.budgets_.end(), [&](const Faults::Budget& budget) {
-      return !Contains(budget.hosts, entry.target) || MostDown(entry, budget.hosts) <= budget.count;
+      const bool concerned = std::any_of(budget.hosts.begin(), budget.hosts.end(),
+                                         [&](const std::string& host) { return entry.Targets(host); });
+      return !concerned || MostDown(entry, budget.hosts) <= budget.count;
     });
   }
 
@@ -210,12 +313,13 @@ class FaultDraws {
       if (TakesDown(other) && other.from >= entry.from && other.from <= entry.to) begins.push_back(other.from);
     }
     for (const absl::Duration at : begins) {
-      std::vector<std::string> down = {entry.target};
-      for (const FaultEntry& other : plan_.entries()) {
-        const bool holds = TakesDown(other) && other.from <= at && at <= other.to;
-        if (holds && Contains(hosts, other.target) && !Contains(down, other.target)) down.push_back(other.target);
-      }
-      most = std::max(most, down.size());
+      const auto is_down = [&](const std::string& host) {
+        return entry.Targets(host) ||
+               std::any_of(plan_.entries().begin(), plan_.entries().end(), [&](const auto& other) {
+                 return TakesDown(other) && other.from <= at && at <= other.to && other.Targets(host);
+               });
+      };
+      most = std::max(most, static_cast<size_t>(std::count_if(hosts.begin(), hosts.end(), is_down)));
     }
     return most;
   }
@@ -239,11 +343,10 @@ Faults Faults::Applicable(const Workload& workload) const {
   Faults applicable = *this;
   for (size_t i = 0; i < kFaultKindCount; ++i) {
     const auto kind = static_cast<FaultKind>(i);
-    const bool applies = HitsLinks(kind) ? std::any_of(workload.links.begin(), workload.links.end(),
-                                                       [&](const auto& link) { return CanHit(kind, link.second); })
-                                         : std::any_of(workload.hosts.begin(), workload.hosts.end(),
-                                                       [&](const auto& host) { return CanHit(kind, host.second); });
-    if (!applies) applicable.Without(kind);
+    const auto can_hit = [&](const auto& named) { return CanHit(kind, named.second); };
+    const bool applies = HitsLinks(kind) ? std::any_of(workload.links.begin(), workload.links.end(), can_hit)
+                                         : std::any_of(workload.hosts.begin(), workload.hosts.end(), can_hit);
+    if (!applies || workload.hosts.size() < LeastHosts(kind)) applicable.Without(kind);
   }
   return applicable;
 }

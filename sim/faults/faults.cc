@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -12,16 +13,28 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "tandem/sim/faults/seconds.h"
 
 namespace tandem::sim {
 namespace {
 
-constexpr uint64_t kSecondNs = 1'000'000'000;
-
-enum class Ends { kHost, kLink, kPair };
-enum class End { kLasts, kAtOnce };
+enum class Ends { kHost, kLink, kPair, kShape, kOrders };
+enum class End { kLasts, kAtOnce, kBoots };
 enum class Unit { kNone, kMillionths, kNanoseconds, kBytes, kBytesPerSecond };
-enum class Needs { kPackets, kDatagrams, kLargePackets, kCalls, kConnects, kLookups, kWork, kProcess };
+enum class Needs {
+  kPackets,
+  kDatagrams,
+  kLargePackets,
+  kCalls,
+  kConnects,
+  kAccepts,
+  kConnections,
+  kLookups,
+  kChangedNames,
+  kTimers,
+  kWork,
+  kProcess,
+};
 enum class Family { kNetwork, kHosts, kClocks };
 
 struct KindTraits {
@@ -47,41 +60,27 @@ constexpr KindTraits kKinds[kFaultKindCount] = {
 const KindTraits& TraitsOf(FaultKind kind) { return kKinds[static_cast<size_t>(kind)]; }
 bool HasStrength(const KindTraits& traits) { return traits.unit != Unit::kNone; }
 
-// "1.5s", by integer arithmetic: absl::FormatDuration goes through floating point.
-std::string SecondsText(absl::Duration duration) {
-  const int64_t ns = absl::ToInt64Nanoseconds(duration);
-  const uint64_t seconds = static_cast<uint64_t>(ns) / kSecondNs;
-  std::string fraction = absl::StrCat(absl::Dec(static_cast<uint64_t>(ns) % kSecondNs, absl::kZeroPad9));
-  while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
-  return absl::StrCat(seconds, fraction.empty() ? "" : ".", fraction, "s");
-}
-
-// The inverse: a decimal number of at most nine places, and "s".
-bool ParseSeconds(absl::string_view text, absl::Duration* duration) {
-  constexpr uint64_t kSecondsMax = 9'000'000'000;  // As many as 63 bits of nanoseconds hold.
-  if (!absl::ConsumeSuffix(&text, "s")) return false;
-  std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits('.', 1));
-  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  if (!std::all_of(parts.first.begin(), parts.first.end(), is_digit)) return false;
-  if (!std::all_of(parts.second.begin(), parts.second.end(), is_digit) || parts.second.size() > 9) return false;
-  uint64_t seconds = 0;
-  if (!absl::SimpleAtoi(parts.first, &seconds) || seconds > kSecondsMax) return false;
-  uint64_t ns = 0;
-  if (!parts.second.empty()) {
-    std::string padded(parts.second);
-    padded.resize(9, '0');
-    if (!absl::SimpleAtoi(padded, &ns)) return false;
-  }
-  *duration = absl::Nanoseconds(static_cast<int64_t>(seconds * kSecondNs + ns));
-  return true;
-}
-
 absl::Status LineError(absl::string_view line, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(
       "fault plan: \"", line, "\": ", what,
       " (an entry reads: KIND HOST [HOST] from SECONDSs [to SECONDSs] [strength NUMBER], or: KIND HOST [HOST] at "
-      "call|packet "
-      "NUMBER [for SECONDSs] [before SECONDSs] [strength NUMBER]; a HOST may be * or several with commas)"));
+      "call|packet NUMBER|visit NUMBER of \"SITE\" [for SECONDSs] [before SECONDSs] [strength NUMBER]; a HOST may be * "
+      "or several with commas)"));
+}
+
+std::vector<absl::string_view> NamesOf(absl::string_view list) { return absl::StrSplit(list, ','); }
+
+// The place of `name` in `list`, "a,b,c".
+std::optional<size_t> PlaceOf(absl::string_view list, absl::string_view name) {
+  const std::vector<absl::string_view> names = NamesOf(list);
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<size_t>(found - names.begin());
+}
+
+std::vector<absl::string_view> Sorted(std::vector<absl::string_view> names) {
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 // Takes words from the front of a line.
@@ -102,15 +101,32 @@ class Words {
   size_t next_ = 0;
 };
 
+// "call 37", "packet 12", "visit 3 of "commit"".
+absl::Status ParseOccasion(absl::string_view line, Words& words, FaultEntry& entry) {
+  const bool visit = !HitsLinks(entry.kind) && words.TakeIf("visit");
+  const absl::string_view what = HitsLinks(entry.kind) ? "packet" : "call";
+  entry.trigger = visit                   ? FaultEntry::Trigger::kVisit
+                  : HitsLinks(entry.kind) ? FaultEntry::Trigger::kPacket
+                                          : FaultEntry::Trigger::kCall;
+  if ((!visit && !words.TakeIf(what)) || !absl::SimpleAtoi(words.Take(), &entry.count) || entry.count == 0) {
+    return LineError(line, absl::StrCat("this kind begins at a time, or at ", what, " N from 1",
+                                        HitsLinks(entry.kind) ? "" : ", or at visit N of \"SITE\""));
+  }
+  if (!visit) return absl::OkStatus();
+  absl::string_view site;
+  if (words.TakeIf("of")) site = words.Take();
+  if (!absl::ConsumePrefix(&site, "\"") || !absl::ConsumeSuffix(&site, "\"") || !IsSiteName(site)) {
+    return LineError(line, "expected of \"SITE\" after the number of the visit");
+  }
+  entry.site = std::string(site);
+  return absl::OkStatus();
+}
+
 // "at call 37 for 2s before 60s", "from 1s to 2s".
 absl::Status ParseTrigger(absl::string_view line, Words& words, FaultEntry& entry) {
   const bool lasts = Lasts(entry.kind);
-  if (words.TakeIf("at")) {
-    const absl::string_view what = HitsLinks(entry.kind) ? "packet" : "call";
-    entry.trigger = HitsLinks(entry.kind) ? FaultEntry::Trigger::kPacket : FaultEntry::Trigger::kCall;
-    if (!words.TakeIf(what) || !absl::SimpleAtoi(words.Take(), &entry.count) || entry.count == 0) {
-      return LineError(line, absl::StrCat("this kind begins at a time, or at ", what, " N from 1"));
-    }
+  if (!HitsBoots(entry.kind) && words.TakeIf("at")) {
+    if (absl::Status status = ParseOccasion(line, words, entry); !status.ok()) return status;
     if (lasts && (!words.TakeIf("for") || !ParseSeconds(words.Take(), &entry.lasts))) {
       return LineError(line, "it does not say for how long");
     }
@@ -125,8 +141,26 @@ absl::Status ParseTrigger(absl::string_view line, Words& words, FaultEntry& entr
   return entry.to < entry.from ? LineError(line, "ends before it begins") : absl::OkStatus();
 }
 
+// "*", "a", "a,b": in a list "*" would be the name of a host.
 bool IsHosts(absl::string_view word) {
-  return !word.empty() && word != "from" && word != "at" && word.front() != ',' && word.back() != ',';
+  if (word == "*") return true;
+  const std::vector<absl::string_view> names = NamesOf(word);
+  return word != "from" && word != "at" &&
+         std::none_of(names.begin(), names.end(), [](absl::string_view name) { return name.empty() || name == "*"; });
+}
+
+// Shapes and swizzles name each of their hosts once, and enough of them.
+absl::Status CheckLists(absl::string_view line, const FaultEntry& entry) {
+  if (!ShapeOf(entry.kind).has_value() && !IsSwizzle(entry.kind)) return absl::OkStatus();
+  const std::vector<absl::string_view> names = Sorted(NamesOf(entry.target));
+  const bool twice = std::adjacent_find(names.begin(), names.end()) != names.end();
+  if (entry.target == "*" || twice || names.size() < LeastHosts(entry.kind)) {
+    return LineError(line, absl::StrCat("this kind needs ", LeastHosts(entry.kind), " different hosts or more"));
+  }
+  if (IsSwizzle(entry.kind) && Sorted(NamesOf(entry.other)) != names) {
+    return LineError(line, "this kind needs the same hosts twice, in two orders");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<FaultEntry> ParseEntry(absl::string_view line) {
@@ -134,15 +168,16 @@ absl::StatusOr<FaultEntry> ParseEntry(absl::string_view line) {
   const absl::string_view name = words.Take();
   const auto* traits =
       std::find_if(std::begin(kKinds), std::end(kKinds), [&](const KindTraits& k) { return k.name == name; });
-  if (traits == std::end(kKinds)) return LineError(line, "no such kind of fault");
+  if (traits == std::end(kKinds)) return LineError(line, "no such kind of fault; docs/simulation.md has all of them");
   FaultEntry entry;
   entry.kind = static_cast<FaultKind>(traits - std::begin(kKinds));
   entry.target = std::string(words.Take());
   if (!IsHosts(entry.target)) return LineError(line, "no host");
-  if (HitsLinks(entry.kind)) {
+  if (HitsLinks(entry.kind) && !ShapeOf(entry.kind).has_value()) {
     entry.other = std::string(words.Take());
     if (!IsHosts(entry.other)) return LineError(line, "this kind needs two hosts");
   }
+  if (absl::Status status = CheckLists(line, entry); !status.ok()) return status;
   if (absl::Status status = ParseTrigger(line, words, entry); !status.ok()) return status;
   if (HasStrength(*traits)) {
     if (!words.TakeIf("strength") || !absl::SimpleAtoi(words.Take(), &entry.strength)) {
@@ -152,6 +187,11 @@ absl::StatusOr<FaultEntry> ParseEntry(absl::string_view line) {
   }
   if (!words.empty()) return LineError(line, absl::StrCat("unexpected \"", words.Take(), "\""));
   return entry;
+}
+
+absl::string_view OccasionName(FaultEntry::Trigger trigger) {
+  if (trigger == FaultEntry::Trigger::kVisit) return "visit";
+  return trigger == FaultEntry::Trigger::kCall ? "call" : "packet";
 }
 
 // Whether `pattern` ("*", "a", "a,b") means `name`.
@@ -167,6 +207,8 @@ bool Means(absl::string_view pattern, absl::string_view name) {
 
 }  // namespace
 
+bool IsSiteName(absl::string_view name) { return !name.empty() && name.find_first_of(" \t\n\"#") == name.npos; }
+
 absl::string_view FaultKindName(FaultKind kind) { return TraitsOf(kind).name; }
 absl::string_view FaultKindMeaning(FaultKind kind) { return TraitsOf(kind).meaning; }
 bool HitsLinks(FaultKind kind) { return TraitsOf(kind).targets != Ends::kHost; }
@@ -174,7 +216,34 @@ bool IsOneWay(FaultKind kind) { return TraitsOf(kind).targets == Ends::kLink; }
 bool StopsProcess(FaultKind kind) { return TraitsOf(kind).family == Family::kHosts; }
 uint64_t StrengthMax(FaultKind kind) { return TraitsOf(kind).limit; }
 std::pair<uint64_t, uint64_t> StrengthDrawn(FaultKind kind) { return {TraitsOf(kind).least, TraitsOf(kind).most}; }
-bool Lasts(FaultKind kind) { return TraitsOf(kind).end == End::kLasts; }
+bool Lasts(FaultKind kind) { return TraitsOf(kind).end != End::kAtOnce; }
+bool IsSeldomMet(FaultKind kind) {
+  switch (TraitsOf(kind).needs) {
+    case Needs::kLargePackets:
+    case Needs::kConnects:
+    case Needs::kAccepts:
+    case Needs::kLookups:
+    case Needs::kChangedNames:
+    case Needs::kWork:
+      return true;
+    default:
+      return false;
+  }
+}
+bool HitsBoots(FaultKind kind) { return TraitsOf(kind).end == End::kBoots; }
+bool IsSwizzle(FaultKind kind) { return TraitsOf(kind).targets == Ends::kOrders; }
+
+std::optional<Shape> ShapeOf(FaultKind kind) {
+  if (kind == FaultKind::kPartitionRing) return Shape::kRing;
+  if (kind == FaultKind::kPartitionBridge) return Shape::kBridge;
+  if (kind == FaultKind::kPartitionChain) return Shape::kChain;
+  return std::nullopt;
+}
+
+size_t LeastHosts(FaultKind kind) {
+  if (const std::optional<Shape> shape = ShapeOf(kind)) return LeastHosts(*shape);
+  return HitsLinks(kind) ? 2 : 1;
+}
 
 absl::string_view StrengthUnit(FaultKind kind) {
   switch (TraitsOf(kind).unit) {
@@ -192,14 +261,31 @@ absl::string_view StrengthUnit(FaultKind kind) {
   return "";
 }
 
+namespace {
+
+absl::string_view TextOf(Ends targets) {
+  switch (targets) {
+    case Ends::kHost:
+      return "a host";
+    case Ends::kLink:
+      return "from, to";
+    case Ends::kPair:
+      return "two hosts";
+    case Ends::kShape:
+      return "several hosts";
+    case Ends::kOrders:
+      return "several hosts, twice";
+  }
+  return "";
+}
+
+}  // namespace
+
 std::string FaultKindsAsMarkdown() {
   std::string text = "| kind | whom | what it does | strength, as drawn |\n|---|---|---|---|\n";
   for (size_t i = 0; i < kFaultKindCount; ++i) {
     const KindTraits& traits = kKinds[i];
-    const absl::string_view whom = traits.targets == Ends::kHost   ? "a host"
-                                   : traits.targets == Ends::kLink ? "from, to"
-                                                                   : "two hosts";
-    absl::StrAppend(&text, "| ", traits.name, " | ", whom, " | ", traits.meaning, " | ");
+    absl::StrAppend(&text, "| ", traits.name, " | ", TextOf(traits.targets), " | ", traits.meaning, " | ");
     if (HasStrength(traits)) {
       absl::StrAppend(&text, traits.least, " to ", traits.most, " ", StrengthUnit(static_cast<FaultKind>(i)), " ");
     }
@@ -210,12 +296,13 @@ std::string FaultKindsAsMarkdown() {
 
 std::string FaultEntry::ToString() const {
   std::string text = absl::StrCat(FaultKindName(kind), " ", target);
-  if (HitsLinks(kind)) absl::StrAppend(&text, " ", other);
+  if (!other.empty()) absl::StrAppend(&text, " ", other);
   if (trigger == Trigger::kTime) {
     absl::StrAppend(&text, " from ", SecondsText(from));
     if (Lasts(kind)) absl::StrAppend(&text, " to ", SecondsText(to));
   } else {
-    absl::StrAppend(&text, trigger == Trigger::kCall ? " at call " : " at packet ", count);
+    absl::StrAppend(&text, " at ", OccasionName(trigger), " ", count);
+    if (trigger == Trigger::kVisit) absl::StrAppend(&text, " of \"", site, "\"");
     if (Lasts(kind)) absl::StrAppend(&text, " for ", SecondsText(lasts));
     if (to != absl::InfiniteDuration()) absl::StrAppend(&text, " before ", SecondsText(to));
   }
@@ -227,8 +314,22 @@ bool FaultEntry::Targets(absl::string_view name) const { return Means(target, na
 bool FaultEntry::Hits(absl::string_view name) const { return !HitsLinks(kind) && Means(target, name); }
 bool FaultEntry::Hits(absl::string_view from_host, absl::string_view to_host) const {
   if (!HitsLinks(kind)) return false;
+  if (IsSwizzle(kind)) return Means(target, from_host) || Means(target, to_host);
+  if (const std::optional<Shape> shape = ShapeOf(kind)) {
+    const std::optional<size_t> from_place = PlaceOf(target, from_host);
+    const std::optional<size_t> to_place = PlaceOf(target, to_host);
+    return from_place.has_value() && to_place.has_value() &&
+           IsCut(*shape, *from_place, *to_place, NamesOf(target).size());
+  }
   if (Means(target, from_host) && Means(other, to_host)) return true;
   return !IsOneWay(kind) && Means(target, to_host) && Means(other, from_host);
+}
+
+std::optional<Span> FaultEntry::SwizzleOf(absl::string_view name, Span whole) const {
+  const std::optional<size_t> hit = PlaceOf(target, name);
+  const std::optional<size_t> heals = PlaceOf(other, name);
+  if (!hit.has_value() || !heals.has_value()) return std::nullopt;
+  return SwizzleSpan(whole, *hit, *heals, NamesOf(target).size());
 }
 
 absl::StatusOr<FaultPlan> FaultPlan::Parse(absl::string_view text) {
@@ -262,7 +363,7 @@ Faults OfFamily(Family family) {
 }  // namespace
 
 Faults Faults::Network() { return OfFamily(Family::kNetwork); }
-Faults Faults::Hosts() { return OfFamily(Family::kHosts); }
+Faults Faults::Hosts() { return OfFamily(Family::kHosts).Without(FaultKind::kTerminate); }
 Faults Faults::Clocks() { return OfFamily(Family::kClocks); }
 
 Faults Faults::All() {
@@ -275,10 +376,20 @@ bool CanHit(FaultKind kind, const Workload::Host& host) {
   switch (TraitsOf(kind).needs) {
     case Needs::kConnects:
       return host.connects > 0;
+    case Needs::kAccepts:
+      return host.accepts > 0;
+    case Needs::kConnections:
+      return host.connects + host.accepts > 0;
+    case Needs::kTimers:
+      return host.timers > 0;
     case Needs::kLookups:
       return host.lookups > 0;
+    case Needs::kChangedNames:
+      return host.changed_lookups > 0;
     case Needs::kWork:
       return host.works > 0;
+    case Needs::kProcess:
+      return host.calls + host.timers > 0;  // One that only sleeps may be stopped as well.
     default:
       return host.calls > 0;
   }

@@ -10,6 +10,7 @@
 //   world.Inject(sim::Faults::All().Spare("client").During(absl::ZeroDuration(), absl::Seconds(20)));
 //   world.Inject(*sim::FaultPlan::Parse("partition server client from 1s to 2.5s"));  // exactly this
 //   world.Inject(*sim::FaultPlan::Parse("crash server at call 37 for 2s"));           // in the middle of a turn
+//   world.Inject(*sim::FaultPlan::Parse("crash server at visit 3 of \"commit\" for 2s"));
 
 #ifndef TANDEM_SIM_FAULTS_FAULTS_H_
 #define TANDEM_SIM_FAULTS_FAULTS_H_
@@ -17,6 +18,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "tandem/sim/faults/shapes.h"
 #include "tandem/sim/faults/workload.h"
 #include "tandem/sim/random/choices.h"
 
@@ -39,6 +42,7 @@ inline constexpr size_t kFaultKindCount = 0
 #include "tandem/sim/faults/kinds.inc"
 #undef TANDEM_FAULT
     ;
+static_assert(kFaultKindCount <= 64, "a selection has a bit for each");
 
 // The name in a plan's text: "latency", "partition-one-way", ...
 absl::string_view FaultKindName(FaultKind kind);
@@ -52,8 +56,16 @@ std::string FaultKindsAsMarkdown();
 bool HitsLinks(FaultKind kind);
 // Whether it concerns one direction of a link only.
 bool IsOneWay(FaultKind kind);
-// Whether it stops a process: a crash, a kill or a pause.
+// The shape that several hosts have in it; none: it has no shape.
+std::optional<Shape> ShapeOf(FaultKind kind);
+// Whether several hosts are hit one after the other, and heal in an order of their own.
+bool IsSwizzle(FaultKind kind);
+// How many hosts it takes.
+size_t LeastHosts(FaultKind kind);
+// Whether it stops a process: a crash, a kill, a SIGTERM or a pause.
 bool StopsProcess(FaultKind kind);
+// Whether it hits machines when they start, and not those that run.
+bool HitsBoots(FaultKind kind);
 // What the strength may be at most; 0: there is none.
 uint64_t StrengthMax(FaultKind kind);
 // Its unit: "", "millionths", "ns", "bytes" or "bytes/s".
@@ -62,34 +74,46 @@ absl::string_view StrengthUnit(FaultKind kind);
 std::pair<uint64_t, uint64_t> StrengthDrawn(FaultKind kind);
 // Whether it lasts; else it happens at one moment.
 bool Lasts(FaultKind kind);
+// Whether what it hits happens seldom, so that it has to last to meet it.
+bool IsSeldomMet(FaultKind kind);
+
+// Whether a site may be called so: not empty, and without blanks, '"' and '#'.
+bool IsSiteName(absl::string_view name);
 
 // One fault.
 struct FaultEntry {
   enum class Trigger : uint8_t {
     kTime,    // From `from` to `to`, counted from the start of the world.
     kCall,    // When a target makes its `count`-th call into its reactor, in the middle of a turn.
+    kVisit,   // When a target makes its `count`-th visit of `site` (core/base/site.h), in the middle of a turn.
     kPacket,  // When the `count`-th packet is sent from `target` to `other`.
   };
 
   FaultKind kind = FaultKind::kLatency;
-  std::string target;  // The name of a host, several with commas between them, or "*" for any.
-  std::string other;   // The other end of a link, likewise. Empty for kinds that hit single hosts.
+  // The name of a host, several with commas between them, or "*" for any. For shapes and swizzles their order matters.
+  std::string target;
+  // The other end of a link, likewise; for swizzles the hosts of `target` in the order in which they heal. Empty for
+  // kinds that hit single hosts, and for shapes.
+  std::string other;
   absl::Duration from;
-  absl::Duration
-      to;  // kCall and kPacket: it has ended by then, and does not begin later. InfiniteDuration(): any time.
+  absl::Duration to;  // Not kTime: it has ended by then, and does not begin later. InfiniteDuration(): any time.
   uint64_t strength = 0;
   Trigger trigger = Trigger::kTime;
-  uint64_t count = 0;                           // kCall, kPacket: from 1.
-  absl::Duration lasts = absl::ZeroDuration();  // kCall, kPacket: for so long.
+  uint64_t count = 0;                           // Not kTime: from 1.
+  std::string site = std::string();             // kVisit.
+  absl::Duration lasts = absl::ZeroDuration();  // Not kTime: for so long.
 
-  // "loss server client from 1.5s to 3s strength 200000", "crash server at call 37 for 2s before 60s"; without "to" and
-  // "for" where it happens at one moment (reset), and without "strength" where there is none.
+  // "loss server client from 1.5s to 3s strength 200000", "crash server at call 37 for 2s before 60s", "kill server at
+  // visit 3 of "commit.before_reply" for 2s", "partition-chain a,b,c from 1s to 2s", "swizzle-clog a,b,c b,c,a from 1s
+  // to 9s"; without "to" and "for" where it happens at one moment (reset), and without "strength" where there is none.
   std::string ToString() const;
   // Whether the entry is about the host `name`, and about packets between these two.
   bool Hits(absl::string_view name) const;
   bool Hits(absl::string_view from, absl::string_view to) const;
   // Whether `target` means `name`.
   bool Targets(absl::string_view name) const;
+  // When the host `name` of a swizzle that holds for `whole` is hit; nothing: not at all.
+  std::optional<Span> SwizzleOf(absl::string_view name, Span whole) const;
 
   friend bool operator==(const FaultEntry&, const FaultEntry&) = default;
 };
@@ -127,11 +151,14 @@ class Faults {
  public:
   // No kind: the start of a selection of single kinds.
   static Faults None() { return Faults(); }
-  // Everything that links, connections, datagrams and lookups of names can suffer.
+  // Everything that links, connections, datagrams, lookups of names and blocking work can suffer, and what any machine
+  // may do to a process without stopping it: it is slow, its completions and timers are late.
   static Faults Network();
-  // Wall clocks.
+  // Wall clocks and monotonic ones. Programs that compare the times of two machines find out; so do tests that compare
+  // Now() of a host with that of the world.
   static Faults Clocks();
-  // Crash, kill and pause: of any host, or of these alone.
+  // Crash, kill and pause: of any host, or of these alone. Not kTerminate, which is to be asked for by With(): its
+  // programs have to end when they are told to.
   static Faults Hosts();
   static Faults Hosts(std::vector<std::string> names) {
     Faults faults = Hosts();
@@ -151,8 +178,8 @@ class Faults {
     kinds_ &= ~Bit(kind);
     return *this;
   }
-  // Host `name` is neither crashed nor killed nor paused. Everything of Network() still hits it: its links suffer from
-  // both ends, and its connections, calls and lookups as well. A host without any fault: a plan by hand.
+  // Host `name` is neither crashed nor killed, terminated or paused. Everything of Network() still hits it: its links
+  // suffer from both ends, and its connections, calls and lookups as well. A host without any fault: a plan by hand.
   Faults& Spare(absl::string_view name) {
     spared_.emplace_back(name);
     return *this;
@@ -175,13 +202,14 @@ class Faults {
     return *this;
   }
 
-  // At no time more than `count` of `hosts` are down by a crash or a kill. May be said several times, of other hosts:
-  // of zones. Entries that would be too many are not drawn.
+  // At no time more than `count` of `hosts` are down by a crash, a kill or a SIGTERM. May be said several times, of
+  // other hosts: of zones. Entries that would be too many are not drawn.
   Faults& AtMostDown(size_t count, std::vector<std::string> hosts) {
     budgets_.push_back({count, std::move(hosts)});
     return *this;
   }
 
+  bool IsEmpty() const { return kinds_ == 0; }
   bool Has(FaultKind kind) const { return (kinds_ & Bit(kind)) != 0; }
   // The kinds that can matter in a world that does what `workload` says.
   Faults Applicable(const Workload& workload) const;
@@ -199,9 +227,9 @@ class Faults {
     std::vector<std::string> hosts;
   };
 
-  static uint32_t Bit(FaultKind kind) { return uint32_t{1} << static_cast<uint32_t>(kind); }
+  static uint64_t Bit(FaultKind kind) { return uint64_t{1} << static_cast<uint32_t>(kind); }
 
-  uint32_t kinds_ = 0;
+  uint64_t kinds_ = 0;
   std::vector<std::string> stopped_;  // The hosts that may be stopped; empty: all but those that are spared.
   std::vector<std::string> spared_;
   absl::Duration from_ = absl::ZeroDuration();

@@ -24,6 +24,8 @@ const std::vector<std::string>& Hosts() {
   return *hosts;
 }
 
+constexpr size_t kClockKinds = 7;
+
 FaultPlan PlanOf(const Faults& faults, uint64_t seed, const std::vector<std::string>& hosts) {
   return faults.Generate(Choices(seed), hosts, nullptr);
 }
@@ -90,11 +92,18 @@ TEST_P(FaultPlanErrorTest, IsRefusedWithItsLine) {
 INSTANTIATE_TEST_SUITE_P(
     Lines, FaultPlanErrorTest,
     testing::Values(BadLine{"UnknownKind", "meteor a from 1s to 2s"}, BadLine{"NoHost", "crash from 1s to 2s"},
+                    BadLine{"AnyInAList", "crash a,* from 1s to 2s"},
+                    BadLine{"NoHostInAList", "crash a,,b from 1s to 2s"},
                     BadLine{"OneHostForALink", "partition a from 1s to 2s"}, BadLine{"NoTimes", "crash a"},
                     BadLine{"NoEnd", "crash a from 1s"}, BadLine{"NoUnit", "crash a from 1 to 2"},
                     BadLine{"TooManyPlaces", "crash a from 1.0000000001s to 2s"},
                     BadLine{"Negative", "crash a from -1s to 2s"}, BadLine{"EndBeforeBegin", "crash a from 2s to 1s"},
                     BadLine{"NoStrength", "loss a b from 1s to 2s"},
+                    BadLine{"SmallRing", "partition-ring a,b,c from 1s to 2s"},
+                    BadLine{"HostTwice", "partition-chain a,b,a from 1s to 2s"},
+                    BadLine{"AnyInAShape", "partition-bridge * from 1s to 2s"},
+                    BadLine{"OtherHosts", "swizzle-clog a,b a,c from 1s to 2s"},
+                    BadLine{"BootAtACall", "boot-offset a at call 3 for 1s strength 5"},
                     BadLine{"TooStrong", "loss a b from 1s to 2s strength 1000001"},
                     BadLine{"Trailing", "crash a from 1s to 2s now"}),
     [](const auto& info) { return std::string(info.param.name); });
@@ -136,7 +145,7 @@ TEST(FaultsTest, LinksAreHitSingleAndAllOfAHostAtOnce) {
 TEST(FaultsTest, MostSeedsHaveFaultsLateInTheirTime) {
   int late = 0;
   for (uint64_t seed = 0; seed < 1000; ++seed) {
-    const FaultPlan plan = PlanOf(Faults::Only(FaultKind::kLoss).Always(), seed, Hosts());
+    const FaultPlan plan = PlanOf(Faults::Only(FaultKind::kKill), seed, Hosts());
     late += std::any_of(plan.entries().begin(), plan.entries().end(),
                         [](const FaultEntry& entry) { return entry.to > absl::Seconds(20); });
   }
@@ -149,7 +158,7 @@ TEST(FaultsTest, AlwaysGivesEveryKind) {
   std::set<FaultKind> kinds;
   for (const FaultEntry& entry : PlanOf(Faults::All().Always(), 1, Hosts()).entries()) kinds.insert(entry.kind);
 
-  EXPECT_EQ(kinds.size(), kFaultKindCount - 1) << "all but clocks";
+  EXPECT_EQ(kinds.size(), kFaultKindCount - kClockKinds - 2) << "all but clocks, a ring of three, and SIGTERM";
 }
 
 TEST(FaultsTest, LeavingOutAKindLeavesTheOthersUnchanged) {
@@ -167,7 +176,7 @@ TEST(FaultsTest, LeavingOutAKindLeavesTheOthersUnchanged) {
 TEST(FaultsTest, ASparedHostKeepsRunning) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     for (const FaultEntry& entry : PlanOf(Faults::Hosts().Always().Spare("client"), seed, Hosts()).entries()) {
-      EXPECT_NE(entry.target, "client");
+      EXPECT_FALSE(entry.Targets("client")) << entry.ToString();
     }
   }
 }
@@ -197,8 +206,8 @@ TEST(FaultsTest, EntriesStayInTheirTimeAndName) {
       EXPECT_GE(entry.to, entry.from);
       EXPECT_LE(entry.to, to);
       EXPECT_LE(entry.strength, StrengthMax(entry.kind));
-      EXPECT_EQ(HitsLinks(entry.kind), !entry.other.empty());
-      EXPECT_NE(entry.target, entry.other);
+      EXPECT_EQ(HitsLinks(entry.kind) && !ShapeOf(entry.kind).has_value(), !entry.other.empty());
+      if (!IsSwizzle(entry.kind)) EXPECT_NE(entry.target, entry.other);
     }
   }
 }
@@ -213,14 +222,78 @@ TEST(FaultKindTest, TheDocumentHasTheTable) {
       << FaultKindsAsMarkdown();
 }
 
+// --- Several hosts ---
+
+TEST(ShapedFaultTest, TheOrderOfTheHostsSaysWhatIsCut) {
+  const FaultPlan plan = *FaultPlan::Parse("partition-chain a,b,c from 1s to 2s\npartition-bridge a,b,c from 1s to 2s");
+  for (const FaultEntry& entry : plan.entries()) {
+    EXPECT_TRUE(entry.Hits("a", "c"));
+    EXPECT_TRUE(entry.Hits("c", "a"));
+    EXPECT_FALSE(entry.Hits("a", "b"));
+    EXPECT_FALSE(entry.Hits("a", "another"));
+  }
+}
+
+TEST(ShapedFaultTest, WhatIsDrawnCutsALinkThatIsUsed) {
+  Workload workload;
+  for (const char* name : {"a", "b", "c", "d", "e"}) workload.hosts[name] = {.calls = 1, .visits = {}};
+  workload.links[{"b", "e"}] = {.packets = 10};
+  const std::vector<std::string> hosts = {"a", "b", "c", "d", "e"};
+  for (const FaultKind kind : {FaultKind::kPartitionRing, FaultKind::kPartitionBridge, FaultKind::kPartitionChain,
+                               FaultKind::kSwizzleClog, FaultKind::kSwizzlePartition}) {
+    for (uint64_t seed = 0; seed < 50; ++seed) {
+      for (const FaultEntry& entry : Faults::Only(kind).Generate(Choices(seed), hosts, &workload).entries()) {
+        EXPECT_TRUE(entry.Hits("b", "e")) << entry.ToString();
+      }
+    }
+  }
+}
+
+TEST(SwizzleFaultTest, HostsHealInTheSecondOrder) {
+  const FaultPlan plan = *FaultPlan::Parse("swizzle-clog a,b,c c,a,b from 0s to 6s");
+  const FaultEntry& entry = plan.entries()[0];
+  const Span whole = {0, 6};
+  EXPECT_EQ(entry.SwizzleOf("a", whole)->begin_ns, 0);
+  EXPECT_EQ(entry.SwizzleOf("b", whole)->begin_ns, 1);
+  EXPECT_EQ(entry.SwizzleOf("c", whole)->begin_ns, 2);
+  EXPECT_EQ(entry.SwizzleOf("c", whole)->end_ns, 4);
+  EXPECT_EQ(entry.SwizzleOf("a", whole)->end_ns, 5);
+  EXPECT_EQ(entry.SwizzleOf("b", whole)->end_ns, 6);
+  EXPECT_FALSE(entry.SwizzleOf("another", whole).has_value());
+}
+
+TEST(SwizzleFaultTest, SomeHealInOrderAndSomeDoNot) {
+  int in_order = 0;
+  int others = 0;
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    for (const FaultEntry& entry : PlanOf(Faults::Only(FaultKind::kSwizzlePartition), seed, Hosts()).entries()) {
+      ++(entry.target == entry.other ? in_order : others);
+    }
+  }
+  EXPECT_GT(in_order, 50);
+  EXPECT_GT(others, 50);
+}
+
+TEST(GroupTest, HostsAreStoppedAloneAndTogether) {
+  int alone = 0;
+  int together = 0;
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    for (const FaultEntry& entry : PlanOf(Faults::Only(FaultKind::kCrash), seed, Hosts()).entries()) {
+      ++(entry.target.find(',') == std::string::npos ? alone : together);
+    }
+  }
+  EXPECT_GT(alone, 100);
+  EXPECT_GT(together, 30);
+}
+
 // --- Aim ---
 
 Workload Busy() {
   Workload workload;
   workload.end_ns = 80'000'000;
-  workload.hosts["server"] = {100, 0, 0, 0};
-  workload.hosts["client"] = {200, 3, 0, 0};
-  workload.hosts["witness"] = {0, 0, 0, 0};
+  workload.hosts["server"] = {.calls = 100, .accepts = 3, .visits = {}};
+  workload.hosts["client"] = {.calls = 200, .connects = 3, .timers = 5, .visits = {}};
+  workload.hosts["witness"] = {};
   workload.links[{"client", "server"}] = {150, 0, 1460};
   workload.links[{"server", "client"}] = {140, 0, 1460};
   return workload;
@@ -244,12 +317,52 @@ TEST(AimTest, FaultsLieWhereAndWhenSomethingHappens) {
       }
     }
   }
-  for (const FaultKind kind : {FaultKind::kDuplicate, FaultKind::kReorder, FaultKind::kLookupFailed,
-                               FaultKind::kLookupMissing, FaultKind::kLookupSlow, FaultKind::kWorkSlow}) {
+  const std::set<FaultKind> without = {FaultKind::kDuplicate,     FaultKind::kReorder,    FaultKind::kLookupFailed,
+                                       FaultKind::kLookupMissing, FaultKind::kLookupSlow, FaultKind::kLookupStale,
+                                       FaultKind::kWorkSlow,      FaultKind::kWorkStuck,  FaultKind::kLookupChanging,
+                                       FaultKind::kPartitionRing};
+  for (const FaultKind kind : without) {
     EXPECT_EQ(kinds.count(kind), 0u) << FaultKindName(kind);
     EXPECT_FALSE(Faults::All().Applicable(workload).Has(kind)) << FaultKindName(kind);
   }
-  EXPECT_EQ(kinds.size(), kFaultKindCount - 6 - 1) << "all but those, and the clocks";
+  EXPECT_EQ(kinds.size(), kFaultKindCount - without.size() - kClockKinds - 1)
+      << "all but those, the clocks, and SIGTERM";
+}
+
+// It makes no call, and that it is crashed or slow matters all the same.
+TEST(AimTest, AHostThatOnlySleepsIsStopped) {
+  Workload workload = Busy();
+  workload.hosts = {{"sleeper", {}}};
+  workload.hosts["sleeper"].timers = 1;
+  for (const FaultKind kind : {FaultKind::kCrash, FaultKind::kKill, FaultKind::kPause}) {
+    EXPECT_TRUE(Faults::Hosts().Applicable(workload).Has(kind)) << FaultKindName(kind);
+    const FaultPlan plan = Faults::Only(kind).Generate(Choices(1), {"sleeper"}, &workload);
+    ASSERT_FALSE(plan.entries().empty()) << FaultKindName(kind);
+    EXPECT_EQ(plan.entries().front().trigger, FaultEntry::Trigger::kTime) << "there is no call to wait for";
+  }
+}
+
+TEST(AimTest, SomeFaultsOfAHostWaitForAVisit) {
+  Workload workload = Busy();
+  workload.hosts["server"].visits = {{"commit.before_reply", 40}, {"accept", 3}};
+  std::map<std::string, uint64_t> latest;
+  size_t visits = 0;
+  size_t calls = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    for (const FaultEntry& entry :
+         Faults::Only(FaultKind::kCrash).Generate(Choices(seed), {"server"}, &workload).entries()) {
+      calls += entry.trigger == FaultEntry::Trigger::kCall ? 1 : 0;
+      if (entry.trigger != FaultEntry::Trigger::kVisit) continue;
+      ++visits;
+      latest[entry.site] = std::max(latest[entry.site], entry.count);
+    }
+  }
+  EXPECT_GT(visits, 50u);
+  EXPECT_GT(calls, 50u);
+  ASSERT_EQ(latest.size(), 2u);
+  EXPECT_EQ(latest["accept"], 3u);
+  EXPECT_GT(latest["commit.before_reply"], 20u);
+  EXPECT_LE(latest["commit.before_reply"], 40u);
 }
 
 TEST(AimTest, OnlyAlwaysInjects) {
@@ -268,8 +381,9 @@ TEST(AimTest, OneHostMoreTakesNoEntryFromItsTargetUnlessItIsTheTarget) {
   more.insert(more.begin(), "another");
   int compared = 0;
   for (uint64_t seed = 0; seed < 300; ++seed) {
-    const FaultPlan before = Faults::All().Always().Generate(Choices(seed), Hosts(), nullptr);
-    const FaultPlan after = Faults::All().Always().Generate(Choices(seed), more, nullptr);
+    const Faults faults = Faults::All().Always().Without(FaultKind::kPartitionRing);  // Three hosts make no ring.
+    const FaultPlan before = faults.Generate(Choices(seed), Hosts(), nullptr);
+    const FaultPlan after = faults.Generate(Choices(seed), more, nullptr);
     ASSERT_EQ(before.entries().size(), after.entries().size());
     for (size_t i = 0; i < before.entries().size(); ++i) {
       const std::string text = after.entries()[i].ToString();
@@ -297,7 +411,8 @@ TEST(BudgetTest, NoMoreAreDownAtOnceThanAllowed) {
       EXPECT_EQ(a.trigger, FaultEntry::Trigger::kTime);
       ++entries;
       for (const FaultEntry& b : plan.entries()) {
-        if (a.target != "server" || b.target != "client") continue;
+        EXPECT_FALSE(a.Targets("server") && a.Targets("client")) << a.ToString();
+        if (!a.Targets("server") || !b.Targets("client")) continue;
         EXPECT_TRUE(a.to < b.from || b.to < a.from) << a.ToString() << " and " << b.ToString();
       }
     }

@@ -7,6 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 
 namespace tandem::sim {
@@ -14,15 +16,34 @@ namespace {
 
 TEST(ScenarioTest, TextParsesBack) {
   const std::string text =
-      "seed 4711\nschedule pct\ncrash a at call 37 for 2s before 60s\npartition a,b c from 1.2s to 3s\n"
-      "calm latency a/tcp/b#1 from 3\n";
+      "seed 4711\ntest Kv.Replies\nschedule pct steps 120 of 900 tasks 8\nstart a after 0.000012s\n"
+      "start b after 0.001s\nclock b ahead 0.5s\nknob \"batch size\" 17\nknob \"low\" -3\n"
+      "crash a at call 37 for 2s before 60s\nkill a at visit 3 of \"commit.before_reply\" for 2s\n"
+      "partition a,b c from 1.2s to 3s\nfail a at operation 17\nfail b from operation 1\n"
+      "calm latency a/tcp/b#1 from 3\nskip writer/op 17\nskip reader from 3 to 9\n";
   const absl::StatusOr<Scenario> scenario = Scenario::Parse(text);
   ASSERT_TRUE(scenario.ok()) << scenario.status();
   EXPECT_EQ(scenario->seed, 4711u);
   EXPECT_EQ(scenario->schedule, "pct");
-  EXPECT_EQ(scenario->faults.entries().size(), 2u);
+  EXPECT_EQ(scenario->steps, (StepTotals{120, 900, 8}));
+  EXPECT_EQ(scenario->faults.entries().size(), 3u);
+  EXPECT_EQ(scenario->faults.entries()[1].site, "commit.before_reply");
+  EXPECT_EQ(scenario->knobs.at("batch size"), 17);
   EXPECT_EQ(scenario->calms.size(), 1u);
   EXPECT_EQ(scenario->ToString(), text);
+}
+
+TEST(ScenarioTest, CalmLinesOfSeveralKindsAreOne) {
+  std::string each;
+  for (const Choice fate : kFates) absl::StrAppend(&each, "calm ", ChoiceName(fate), " *\n");
+  EXPECT_EQ(Scenario::Parse(each)->ToString(), "calm * *\n");
+  EXPECT_EQ(Scenario::Parse("calm * *")->calms, Scenario::Parse(each)->calms);
+  const std::string text = "calm latency,loss a/tcp/b#1 from 3 to 9\ncalm loss,jitter a\ncalm * b from 7\n";
+  EXPECT_EQ(Scenario::Parse(text)->ToString(), text);
+  EXPECT_EQ(Scenario::Parse(text)->calms.size(), 4 + kFates.size());
+  EXPECT_FALSE(Scenario::Parse("calm latency, a").ok());
+  EXPECT_FALSE(Scenario::Parse("calm latency,* a").ok());
+  EXPECT_FALSE(Scenario::Parse("calm").ok());
 }
 
 TEST(ScenarioTest, RemarksAndEmptyLinesAreSkipped) {
@@ -39,6 +60,21 @@ TEST(ScenarioTest, WrongLinesAreQuoted) {
                                   {"crush a from 0s to 1s", "no such kind of fault"},
                                   {"crash a at call 0 for 1s", "call N from 1"},
                                   {"crash a at packet 3 for 1s", "at call N from 1"},
+                                  {"crash a at visit 3 for 1s", "of \"SITE\""},
+                                  {"crash a at visit 3 of site for 1s", "of \"SITE\""},
+                                  {"loss a b at visit 3 of \"x\" for 1s strength 1", "at packet N from 1"},
+                                  {"start a after 1", "start HOST after SECONDSs"},
+                                  {"clock a back 1s", "clock HOST ahead SECONDSs"},
+                                  {"knob batch 1", "knob \"NAME\" NUMBER"},
+                                  {"knob a \"batch\" 1", "knob \"NAME\" NUMBER"},
+                                  {"knob \"batch\" x", "knob \"NAME\" NUMBER"},
+                                  {"fail a at operation 0", "from 1"},
+                                  {"fail a at call 1", "operation NUMBER"},
+                                  {"skip a from 3 to 3", "skip WHAT NUMBER"},
+                                  {"skip a", "skip WHAT NUMBER"},
+                                  {"schedule fast", "no such kind of schedule"},
+                                  {"schedule pct steps 1", "steps N of N tasks N"},
+                                  {"test", "test SUITE.NAME"},
                                   {"crash a at call 3", "for how long"},
                                   {"loss a b at packet 3 for 1s", "no strength (millionths)"},
                                   {"crash a at call 3 for 1s before x", "no latest time"}}) {
@@ -47,6 +83,19 @@ TEST(ScenarioTest, WrongLinesAreQuoted) {
     EXPECT_NE(status.message().find(line), std::string::npos) << status;
     EXPECT_NE(status.message().find(why), std::string::npos) << status;
   }
+}
+
+TEST(ScenarioTest, BytesThatAreNoTextAreRefused) {
+  for (const absl::string_view text :
+       {absl::string_view("\0", 1), absl::string_view("seed 1\n\x7f"), absl::string_view("# \x1b[2J")}) {
+    EXPECT_EQ(Scenario::Parse(text).status(), absl::InvalidArgumentError("not a text"));
+  }
+}
+
+TEST(ScenarioTest, WordsMayHaveTabsBetweenThemAndLinesAnyEnds) {
+  const absl::StatusOr<Scenario> scenario = Scenario::Parse("seed\t5\r\ncalm\tlatency  a/tcp/b#1\tfrom 3\r\n");
+  ASSERT_TRUE(scenario.ok()) << scenario.status();
+  EXPECT_EQ(scenario->ToString(), "seed 5\ncalm latency a/tcp/b#1 from 3\n");
 }
 
 }  // namespace

@@ -14,8 +14,9 @@ namespace {
 Workload Sample() {
   Workload workload;
   workload.end_ns = 1'234'567;
-  workload.hosts["server"] = {10, 0, 3, 4};
-  workload.hosts["client"] = {7, 2, 0, 0};
+  workload.steps = {120, 900, 8};
+  workload.hosts["server"] = {.calls = 10, .lookups = 3, .works = 4, .accepts = 5, .changed_lookups = 6, .visits = {}};
+  workload.hosts["client"] = {.calls = 7, .connects = 2, .timers = 9, .visits = {{"commit.before_reply", 3}, {"x", 1}}};
   workload.links[{"client", "server"}] = {100, 20, 1460};
   workload.links[{"server", "client"}] = {90, 0, 0};
   return workload;
@@ -37,7 +38,8 @@ TEST(WorkloadTest, EveryCutIsNoticed) {
 }
 
 TEST(WorkloadTest, WrongLinesAreQuoted) {
-  for (const char* line : {"host a calls 1", "link a b packets x datagrams 0", "end", "nothing"}) {
+  for (const char* line :
+       {"host a calls 1", "link a b packets x datagrams 0", "end", "visits a b", "steps 1 of 2", "nothing"}) {
     const absl::Status status = Workload::Parse(std::string(line) + "\nend 1\n").status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_NE(status.message().find(line), std::string::npos) << status;

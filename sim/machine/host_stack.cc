@@ -33,20 +33,29 @@ HostStack::~HostStack() = default;
 
 void HostStack::CrashMachine() {
   set_up(false);
-  set_observer(nullptr);
+  RemoveAllObservers();
   DropAllSockets();
 }
 
 void HostStack::StartMachine() { set_up(true); }
 
 void HostStack::KillProcess() {
-  set_observer(nullptr);
+  RemoveAllObservers();
   for (size_t id = 0; id < descriptors_.size(); ++id) {
     if (descriptors_[id].in_use()) Close(static_cast<SocketId>(id));
   }
-  tcp_->ForgetLingeringCloses();  // The next process has tickets of its own.
   descriptors_.clear();
   free_descriptors_.clear();
+}
+
+void HostStack::RemoveObserver(StackObserver& observer) {
+  if (std::erase(observers_, &observer) == 0) return;
+  tcp_->Forget(observer);
+  udp_->Forget(observer);
+}
+
+void HostStack::RemoveAllObservers() {
+  while (!observers_.empty()) RemoveObserver(*observers_.back());
 }
 
 void HostStack::DropAllSockets() {
@@ -61,6 +70,16 @@ size_t HostStack::established_connections() const { return tcp_->established_con
 
 uint64_t HostStack::ResetConnections(absl::FunctionRef<bool(Entity connection)> hits) {
   return tcp_->ResetConnections(hits);
+}
+
+void HostStack::AbortConnection(SocketId id) {
+  // With linger 0 a close is a reset.
+  Find(id)->SetOption(SocketOption::kLinger, 0);
+  Close(id);
+}
+
+uint64_t HostStack::ForgetConnections(absl::FunctionRef<bool(Entity connection)> hits) {
+  return tcp_->ForgetConnections(hits);
 }
 
 // --- Packets ---
@@ -102,20 +121,20 @@ void HostStack::RemoveDescriptor(SocketId id) {
 
 // --- System calls ---
 
-int64_t HostStack::Open(AddressFamily family) {
+int64_t HostStack::Open(AddressFamily family, StackObserver* observer) {
   if (family == AddressFamily::kNone) return -EAFNOSUPPORT;
-  if (open_descriptors_ >= descriptor_limit_) return -EMFILE;
+  if (out_of_descriptors()) return -EMFILE;
   TcpSocket& socket = tcp_->Open(family);
-  socket.set_id(AddDescriptor(Descriptor{&socket, nullptr}));
+  socket.set_program(AddDescriptor(Descriptor{&socket, nullptr}), observer);
   Record(TraceKind::kOpen, socket.id());
   return socket.id();
 }
 
-int64_t HostStack::OpenDatagrams(AddressFamily family) {
+int64_t HostStack::OpenDatagrams(AddressFamily family, StackObserver* observer) {
   if (family == AddressFamily::kNone) return -EAFNOSUPPORT;
-  if (open_descriptors_ >= descriptor_limit_) return -EMFILE;
+  if (out_of_descriptors()) return -EMFILE;
   UdpSocket& socket = udp_->Open(family);
-  socket.set_id(AddDescriptor(Descriptor{nullptr, &socket}));
+  socket.set_program(AddDescriptor(Descriptor{nullptr, &socket}), observer);
   Record(TraceKind::kOpen, socket.id(), 1);
   return socket.id();
 }
@@ -137,16 +156,18 @@ int HostStack::Connect(SocketId id, const SocketAddress& address) {
   return stream == nullptr ? -EBADF : tcp_->Connect(*stream, address);
 }
 
-int64_t HostStack::Accept(SocketId id) {
+int64_t HostStack::Accept(SocketId id, StackObserver* observer) {
   if (FindDatagrams(id) != nullptr) return -EOPNOTSUPP;
-  TcpSocket* listener = Find(id);
-  if (listener == nullptr) return -EBADF;
+  TcpSocket* socket = Find(id);
+  if (socket == nullptr) return -EBADF;
   // Linux takes the descriptor first, also when nothing waits.
-  if (open_descriptors_ >= descriptor_limit_) return -EMFILE;
-  if (listener->state() != TcpState::kListen) return -EINVAL;
+  if (out_of_descriptors()) return -EMFILE;
+  TcpListener* const listener = socket->listener();
+  if (listener == nullptr) return -EINVAL;
   if (!listener->acceptable()) return -EAGAIN;
-  TcpSocket& stream = listener->TakeAccepted();
-  stream.set_id(AddDescriptor(Descriptor{&stream, nullptr}));
+  TcpSocket& stream = listener->Accept();
+  stream.set_program(AddDescriptor(Descriptor{&stream, nullptr}), observer);
+  CountAccept();
   Record(TraceKind::kAccept, id, stream.id());
   return stream.id();
 }
@@ -171,7 +192,7 @@ int HostStack::Close(SocketId id, uint64_t ticket) {
   } else {
     udp_->Close(*descriptor.datagrams);
   }
-  if (observer() != nullptr) observer()->OnDescriptorFree();
+  for (StackObserver* observer : observers_) observer->OnDescriptorFree();
   return lingers ? -EINPROGRESS : 0;
 }
 

@@ -3,8 +3,8 @@
 // The kernel side of a simulated host: its addresses, its descriptors, and the sockets behind them.
 //
 // System calls find the socket of a descriptor and do what belongs to descriptors; the rest is in the two halves of the
-// stack (tcp_stack.h, udp_stack.h) and in the sockets. A HostStack knows no program: a SimReactor (sim_reactor.h)
-// watches it, and is replaced when the host starts again.
+// stack (tcp_stack.h, udp_stack.h) and in the sockets. A HostStack knows no program: each socket tells the SimReactor
+// (sim_reactor.h) that opened or accepted it. A process may have several, and others when the host starts again.
 
 #ifndef TANDEM_SIM_MACHINE_HOST_STACK_H_
 #define TANDEM_SIM_MACHINE_HOST_STACK_H_
@@ -19,7 +19,9 @@
 #include "absl/strings/string_view.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/reactor.h"
+#include "tandem/sim/machine/host_clock.h"
 #include "tandem/sim/network/network_host.h"
+#include "tandem/sim/network/stack_observer.h"
 #include "tandem/sim/random/choices.h"
 
 namespace tandem::sim {
@@ -38,6 +40,10 @@ class HostStack final : public NetworkHost {
   HostStack(Network& network, std::string name, std::vector<SocketAddress> addresses);
   ~HostStack() override;
 
+  // Goes on while the machine is down.
+  HostClock& clock() { return clock_; }
+  const HostClock& clock() const { return clock_; }
+
   void set_descriptor_limit(size_t limit) { descriptor_limit_ = limit; }
 
   // --- Life and death ---
@@ -48,12 +54,25 @@ class HostStack final : public NetworkHost {
   void StartMachine();
   // The process ends and the kernel closes its sockets: FIN, or RST where bytes were unread or not accepted.
   void KillProcess();
+  // No other descriptor can be opened.
+  bool out_of_descriptors() const { return open_descriptors_ >= descriptor_limit_; }
   // Open descriptors of the process.
   size_t open_descriptors() const { return open_descriptors_; }
+
+  // --- Who is told ---
+
+  // The process has `observer`, which may open and accept sockets from now on and outlives them, or is removed before.
+  void AddObserver(StackObserver& observer) { observers_.push_back(&observer); }
+  // Its sockets stay, and tell nobody. Does nothing when the process is over.
+  void RemoveObserver(StackObserver& observer);
 
   // A fault: both ends of the established connections for which `hits` says so see a reset. Returns how many there
   // were.
   uint64_t ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
+  // The same, but the peers hear nothing: their ends are half-open.
+  uint64_t ForgetConnections(absl::FunctionRef<bool(Entity connection)> hits);
+  // A fault: the connection `id`, which was just accepted, is closed and its peer sees a reset.
+  void AbortConnection(SocketId id);
   size_t established_connections() const;
 
   void OnPacket(Packet& packet) override;
@@ -62,17 +81,17 @@ class HostStack final : public NetworkHost {
   // --- System calls. 0 or a value, or -errno. ---
 
   // A TCP socket, or one for datagrams. Calls that datagram sockets do not have say -EOPNOTSUPP or, where they are
-  // only reached by mistake, -EBADF.
-  int64_t Open(AddressFamily family);
-  int64_t OpenDatagrams(AddressFamily family);
+  // only reached by mistake, -EBADF. `observer` has been added; null: nobody is told.
+  int64_t Open(AddressFamily family, StackObserver* observer);
+  int64_t OpenDatagrams(AddressFamily family, StackObserver* observer);
   int Bind(SocketId id, const SocketAddress& address);
   int Listen(SocketId id, int backlog);
-  // -EINPROGRESS: the observer is told, of a connect to this host before the call returns. REQUIRES an observer.
+  // -EINPROGRESS: the socket's observer is told, of a connect to this host before the call returns.
   int Connect(SocketId id, const SocketAddress& address);
   // The next connection of a listener, or -EAGAIN, -EINVAL, -EMFILE.
-  int64_t Accept(SocketId id);
+  int64_t Accept(SocketId id, StackObserver* observer);
   int Shutdown(SocketId id, ShutdownHow how);
-  // With a `ticket` (not 0), waits for the socket's linger time where that is positive: -EINPROGRESS, and the observer
+  // With a `ticket` (not 0), waits for the socket's linger time where that is positive: -EINPROGRESS, and its observer
   // is told when all bytes are acknowledged, the connection has ended or the time is over. The descriptor is free at
   // once.
   int Close(SocketId id, uint64_t ticket = 0);
@@ -100,7 +119,10 @@ class HostStack final : public NetworkHost {
   SocketId AddDescriptor(const Descriptor& descriptor);
   void RemoveDescriptor(SocketId id);
   void DropAllSockets();
+  void RemoveAllObservers();
 
+  std::vector<StackObserver*> observers_;  // In the order in which they were added.
+  HostClock clock_;
   size_t descriptor_limit_ = 1 << 20;
   std::vector<Descriptor> descriptors_;
   std::vector<SocketId> free_descriptors_;

@@ -3,6 +3,7 @@
 #include "tandem/sim/network/link.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace tandem::sim {
 namespace {
@@ -10,10 +11,19 @@ namespace {
 constexpr uint64_t kMillion = 1'000'000;
 constexpr uint64_t kBurst = 8;  // Packets of a flow that a burst of losses takes.
 constexpr uint64_t kFaultQueueBytes = 64 * 1024;
+constexpr uint64_t kNineTenths = ~uint64_t{0} / 10 * 9;
 
 // Whether `effect`, a chance in millionths, hits; which it counts.
 bool Hits(const FaultEffect& effect, uint64_t draw) {
   if (!effect || !Probability::Ratio(effect.strength, kMillion).Hits(draw)) return false;
+  effect.CountHit();
+  return true;
+}
+
+// A packet of `bytes` is as likely to be damaged as it is long.
+bool IsCorrupted(const FaultEffect& effect, uint64_t bytes, uint64_t draw) {
+  constexpr uint64_t kPerBytes = 1000;
+  if (!effect || !Probability::Ratio(effect.strength * bytes, kMillion * kPerBytes).Hits(draw)) return false;
   effect.CountHit();
   return true;
 }
@@ -26,7 +36,16 @@ uint64_t FragmentDraw(const PacketChoices& choices, uint32_t fragment) {
 
 }  // namespace
 
-bool Link::IsDropped(const PacketFate& fate, uint32_t payload, const PacketChoices& choices, DropReason* reason) const {
+int64_t LatencyDistribution::SampleExponential(int64_t mean_ns, uint64_t draw) {
+  // Which step it is, and where in it, in 2^-32 of its width.
+  const int step = std::countl_zero(draw);
+  const uint64_t within = step >= 63 ? 0 : ~(draw << (step + 1)) >> 32;
+  const auto steps = (static_cast<unsigned __int128>(step) << 32) + within;
+  return static_cast<int64_t>(static_cast<unsigned __int128>(static_cast<uint64_t>(mean_ns)) * steps * 2 / 3 >> 32);
+}
+
+bool Link::IsDropped(const PacketFate& fate, uint32_t payload, uint32_t headers, const PacketChoices& choices,
+                     DropReason* reason) const {
   *reason = DropReason::kBlocked;
   if (blocked_ || cut_) return true;
   if (faults_.partition) {
@@ -44,11 +63,31 @@ bool Link::IsDropped(const PacketFate& fate, uint32_t payload, const PacketChoic
   if (!faults_.any) [[likely]]
     return false;
   const uint64_t burst = choices.choices.Draw(Choice::kLoss, choices.flow, choices.ordinal / kBurst, 3);
-  return Hits(faults_.loss, choices.Draw(Choice::kLoss, 2)) || Hits(faults_.loss_burst, burst);
+  if (Hits(faults_.loss, choices.Draw(Choice::kLoss, 2)) || Hits(faults_.loss_burst, burst)) return true;
+  *reason = DropReason::kCorrupted;
+  return IsCorrupted(faults_.corruption, uint64_t{payload} + headers, choices.Draw(Choice::kLoss, 4));
+}
+
+int64_t Link::DrawDelayNs(const PacketChoices& choices) const {
+  int64_t delay_ns = 0;
+  const auto add = [&](const FaultEffect& effect, auto sample) {
+    if (!effect) return;
+    const int64_t more_ns = sample(static_cast<int64_t>(effect.strength));
+    if (more_ns > 0) effect.CountHit();
+    delay_ns += more_ns;
+  };
+  const auto draw = [&](uint64_t part) { return choices.Draw(Choice::kLatency, part); };
+  add(faults_.latency, [&](int64_t ns) { return LatencyDistribution::LongTail(ns).Sample(draw(0)); });
+  add(faults_.latency_constant, [](int64_t ns) { return ns; });
+  add(faults_.latency_uniform,
+      [&](int64_t ns) { return static_cast<int64_t>(ReduceToRange(draw(4), static_cast<uint64_t>(ns) + 1)); });
+  add(faults_.latency_exponential, [&](int64_t ns) { return LatencyDistribution::SampleExponential(ns, draw(5)); });
+  add(faults_.latency_bimodal, [&](int64_t ns) { return draw(6) < kNineTenths ? 0 : ns; });
+  return delay_ns;
 }
 
 std::optional<int64_t> Link::DepartureOf(int64_t now_ns, uint32_t bytes) {
-  int64_t departure = std::max(now_ns, clogged_until_ns_);
+  int64_t departure = now_ns;
   if (faults_.clog && static_cast<int64_t>(faults_.clog.strength) > departure) {
     faults_.clog.CountHit();
     departure = static_cast<int64_t>(faults_.clog.strength);
@@ -74,7 +113,7 @@ PacketFate Link::Send(int64_t now_ns, uint32_t payload, uint32_t headers, const 
   PacketFate fate;
   fate.ordinal = next_ordinal_++;
   largest_sent_ = std::max(largest_sent_, payload);
-  if (IsDropped(fate, payload, choices, &fate.reason)) {
+  if (IsDropped(fate, payload, headers, choices, &fate.reason)) {
     fate.dropped = true;
     return fate;
   }
@@ -84,13 +123,9 @@ PacketFate Link::Send(int64_t now_ns, uint32_t payload, uint32_t headers, const 
     fate.reason = DropReason::kQueueFull;
     return fate;
   }
-  const uint64_t latency_draw = choices.Draw(Choice::kLatency);
-  fate.arrival_ns = *departure + conditions_.latency.Sample(latency_draw);
-  if (faults_.latency) {
-    faults_.latency.CountHit();
-    fate.arrival_ns +=
-        LatencyDistribution::LongTail(static_cast<int64_t>(faults_.latency.strength)).Sample(latency_draw);
-  }
+  fate.arrival_ns = *departure + conditions_.latency.Sample(choices.Draw(Choice::kLatency));
+  if (faults_.any) [[unlikely]]
+    fate.arrival_ns += DrawDelayNs(choices);
   const bool twice =
       (!conditions_.duplicate.is_never() && conditions_.duplicate.Hits(choices.Draw(Choice::kDuplicate))) ||
       (faults_.any && Hits(faults_.duplicate, choices.Draw(Choice::kDuplicate, 2)));

@@ -36,6 +36,9 @@ struct LatencyDistribution {
     return {median_ns - median_ns / 4, median_ns, median_ns * 2, median_ns * 20};
   }
 
+  // A staircase exponential distribution: each two thirds of the mean are half as likely as those before them.
+  static int64_t SampleExponential(int64_t mean_ns, uint64_t draw);
+
   // The latency for a uniform 64-bit `draw`. REQUIRES min <= median <= p99 <= max.
   int64_t Sample(uint64_t draw) const {
     if (min_ns == max_ns) return min_ns;
@@ -86,7 +89,12 @@ struct LinkFaults {
   FaultEffect mtu;
   FaultEffect loss;
   FaultEffect loss_burst;
+  FaultEffect corruption;
   FaultEffect latency;
+  FaultEffect latency_constant;
+  FaultEffect latency_uniform;
+  FaultEffect latency_exponential;
+  FaultEffect latency_bimodal;
   FaultEffect bandwidth;
   FaultEffect clog;  // The strength is the time until which packets wait.
   FaultEffect duplicate;
@@ -104,6 +112,7 @@ enum class DropReason : uint8_t {
   kHostDown = 5,
   kConnectFault = 6,
   kTooLarge = 7,
+  kCorrupted = 8,  // Its checksum is wrong.
 };
 
 // The decisions about one packet.
@@ -143,8 +152,6 @@ class Link {
   bool holds() const { return holds_; }
   void set_holds(bool holds) { holds_ = holds; }
   std::vector<Packet*>& held() { return held_; }
-  int64_t clogged_until_ns() const { return clogged_until_ns_; }
-  void set_clogged_until_ns(int64_t time_ns) { clogged_until_ns_ = time_ns; }
 
   // What faults do. They are as of some state of the network's faults, see Network::FaultsChanged().
   const LinkFaults& faults() const { return faults_; }
@@ -172,7 +179,10 @@ class Link {
                           const PacketChoices& choices);
 
  private:
-  bool IsDropped(const PacketFate& fate, uint32_t payload, const PacketChoices& choices, DropReason* reason) const;
+  bool IsDropped(const PacketFate& fate, uint32_t payload, uint32_t headers, const PacketChoices& choices,
+                 DropReason* reason) const;
+  // How much longer the packet takes by faults, which count it.
+  int64_t DrawDelayNs(const PacketChoices& choices) const;
   // When a packet has left; none: the queue is full.
   std::optional<int64_t> DepartureOf(int64_t now_ns, uint32_t bytes);
 
@@ -188,7 +198,6 @@ class Link {
   uint32_t datagrams_sent_ = 0;
   uint32_t largest_sent_ = 0;
   uint32_t lost_ordinal_ = ~uint32_t{0};
-  int64_t clogged_until_ns_ = 0;
   int64_t busy_until_ns_ = 0;  // When the last byte that waits has left.
   std::vector<Packet*> held_;  // Of the network.
 };

@@ -37,17 +37,26 @@ NameTable::Latency NameTable::MakeLatency(absl::Duration least, absl::Duration m
 }
 
 void NameTable::Set(absl::string_view name, std::vector<SocketAddress> addresses) {
-  answers_[Canonical(name)] = Answer{0, std::move(addresses)};
+  const std::string key = Canonical(name);
+  KeepPrevious(key);
+  answers_[key] = Answer{0, std::move(addresses)};
 }
 
 void NameTable::SetMissing(absl::string_view name) { Fail(name, ENOENT); }
 
 void NameTable::Fail(absl::string_view name, int error) {
   CHECK(error == EAGAIN || error == EIO || error == ENOENT) << error;
-  answers_[Canonical(name)] = Answer{error, {}};
+  const std::string key = Canonical(name);
+  KeepPrevious(key);
+  answers_[key] = Answer{error, {}};
 }
 
-void NameTable::Reset(absl::string_view name) { answers_.erase(Canonical(name)); }
+void NameTable::Reset(absl::string_view name) {
+  const std::string key = Canonical(name);
+  if (!answers_.contains(key)) return;
+  KeepPrevious(key);
+  answers_.erase(key);
+}
 
 void NameTable::SetLatency(absl::string_view name, absl::Duration least, absl::Duration most) {
   latencies_[Canonical(name)] = MakeLatency(least, most);
@@ -59,20 +68,32 @@ void NameTable::SetDefault(absl::string_view name, std::vector<SocketAddress> ad
   defaults_[Canonical(name)] = Answer{0, std::move(addresses)};
 }
 
-int NameTable::LookUp(absl::string_view name, uint16_t port, std::vector<SocketAddress>* addresses) const {
-  const std::string key = Canonical(name);
-  auto found = answers_.find(key);
-  if (found == answers_.end()) {
-    found = defaults_.find(key);
-    if (found == defaults_.end()) return -ENOENT;
-  }
-  const Answer& answer = found->second;
+const NameTable::Answer& NameTable::AnswerFor(const std::string& key) const {
+  static const Answer* const kMissing = new Answer{ENOENT, {}};
+  if (const auto found = answers_.find(key); found != answers_.end()) return found->second;
+  const auto found = defaults_.find(key);
+  return found != defaults_.end() ? found->second : *kMissing;
+}
+
+int NameTable::Give(const Answer& answer, uint16_t port, std::vector<SocketAddress>* addresses) {
   if (answer.error != 0) return -answer.error;
   if (answer.addresses.empty()) return -ENOENT;
   addresses->clear();
   addresses->reserve(answer.addresses.size());
   for (const SocketAddress& address : answer.addresses) addresses->push_back(address.WithPort(port));
   return 0;
+}
+
+int NameTable::LookUp(absl::string_view name, uint16_t port, std::vector<SocketAddress>* addresses) const {
+  return Give(AnswerFor(Canonical(name)), port, addresses);
+}
+
+bool NameTable::LookUpPrevious(absl::string_view name, uint16_t port, std::vector<SocketAddress>* addresses,
+                               int* result) const {
+  const auto found = previous_.find(Canonical(name));
+  if (found == previous_.end()) return false;
+  *result = Give(found->second, port, addresses);
+  return true;
 }
 
 int64_t NameTable::LatencyNs(absl::string_view name, uint64_t draw) const {

@@ -52,6 +52,10 @@ class NameTable {
 
   // --- For the network and the reactors ---
 
+  // Whether it has changed since the start of the world.
+  bool HasChanged(absl::string_view name) const { return previous_.contains(Canonical(name)); }
+  // What `name` was before the last change, if it has changed: as LookUp(). False: it has not, and nothing was done.
+  bool LookUpPrevious(absl::string_view name, uint16_t port, std::vector<SocketAddress>* addresses, int* result) const;
   // What `name` is when no test says something else.
   void SetDefault(absl::string_view name, std::vector<SocketAddress> addresses);
   // 0 and at least one address, with `port`; or -errno, and `addresses` is as it was.
@@ -69,10 +73,15 @@ class NameTable {
     int64_t most_ns = 2'000'000;
   };
   static std::string Canonical(absl::string_view name);
+  const Answer& AnswerFor(const std::string& key) const;
+  // `key` is about to be something else.
+  void KeepPrevious(const std::string& key) { previous_[key] = AnswerFor(key); }
+  static int Give(const Answer& answer, uint16_t port, std::vector<SocketAddress>* addresses);
   static Latency MakeLatency(absl::Duration least, absl::Duration most);
 
   std::map<std::string, Answer> defaults_;
   std::map<std::string, Answer> answers_;
+  std::map<std::string, Answer> previous_;
   std::map<std::string, Latency> latencies_;
   Latency latency_;
 };

@@ -121,11 +121,6 @@ uint64_t Network::PacketsSent(const NetworkHost& from, const NetworkHost& to) co
   return link == nullptr ? 0 : link->sent();
 }
 
-void Network::Clog(NetworkHost& from, NetworkHost& to, int64_t until_ns) {
-  from.LinkTo(to).set_clogged_until_ns(until_ns);
-  trace_.Record(TraceKind::kClog, now_ns(), from.index(), to.index(), FromInt(until_ns));
-}
-
 Packet& Network::NewPacket() {
   if (free_packets_ == nullptr) {
     slabs_.push_back(std::make_unique<std::array<Packet, kPacketsPerSlab>>());

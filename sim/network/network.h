@@ -89,8 +89,6 @@ class Network {
   // Packets that arrive from now on, those on their way included, wait for Release(), and then arrive in this order.
   void Hold(NetworkHost& from, NetworkHost& to);
   void Release(NetworkHost& from, NetworkHost& to);
-  // Packets sent before `until_ns` wait until then.
-  void Clog(NetworkHost& from, NetworkHost& to, int64_t until_ns);
 
   // --- Faults ---
 

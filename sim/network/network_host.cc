@@ -46,6 +46,12 @@ int NetworkHost::SourceAddressFor(const SocketAddress& peer, SocketAddress* sour
   return -ENETUNREACH;
 }
 
+bool NetworkHost::IsFailing(uint64_t number) const {
+  return std::any_of(failing_.begin(), failing_.end(), [number](const FailingOperations& failing) {
+    return failing.and_after ? failing.number <= number : failing.number == number;
+  });
+}
+
 void NetworkHost::OnCallAlarm() { network_.fault_source()->OnCallAlarm(*this); }
 
 Link& NetworkHost::NewLink(NetworkHost& to) {

@@ -19,6 +19,7 @@
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/reactor.h"
 #include "tandem/sim/network/link.h"
+#include "tandem/sim/network/stack_faults.h"  // IWYU pragma: export
 #include "tandem/sim/random/choices.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/trace/trace.h"
@@ -28,72 +29,22 @@ namespace tandem::sim {
 class Network;
 class Packet;
 
-// Who is told what happens to the sockets of a host. Called from events and from calls into the stack; must not call
-// back into the stack.
-class StackObserver {
- public:
-  // A connect has ended; `error` is 0 or a positive errno.
-  virtual void OnConnected(SocketId socket, int error) = 0;
-  // There may be room in the send buffer, or sending has become impossible.
-  virtual void OnSendable(SocketId socket) = 0;
-  // Bytes, an error or the end of the stream arrived.
-  virtual void OnReceivable(SocketId socket) = 0;
-  // A connection can be accepted, or the listener was shut down.
-  virtual void OnAcceptable(SocketId socket) = 0;
-  // A descriptor was closed.
-  virtual void OnDescriptorFree() = 0;
-  // The Close() that returned -EINPROGRESS for `ticket` is over.
-  virtual void OnLingerEnd(uint64_t ticket) = 0;
-
- protected:
-  ~StackObserver() = default;
-};
-
-inline constexpr int64_t kSlowLookupMaxNs = 30'000'000'000;
-
-// Faults inside one host.
-struct StackFaults {
-  Probability connect_refused;    // Of connects: the peer answers as if nobody listened.
-  Probability connect_timed_out;  // Of connects: every SYN is lost.
-  Probability short_read;         // Of deliveries to a Source: only a random part now, the rest in a later Poll().
-  Probability short_write;        // Of sends: reported short after a random part.
-  Probability slow_write;         // Of sends: the send buffer takes a few bytes at a time.
-  int64_t completion_jitter_max_ns = 0;  // Completions and items show up this much later, at random.
-  // What the contract of core/io/reactor.h allows and a quiet machine seldom does; see chaos.h.
-  Probability late_cancel;       // Of cancels and disarms: what is cancelled goes on for a while, and may win.
-  Probability stall;             // Of looks at a Source: nothing is delivered for a while, as when no buffer is free.
-  Probability overshoot;         // Of deliveries to a Source: the budget does not bound this one.
-  Probability late_end;          // Of ends of an arming: some time after the last item.
-  Probability lookup_failed;     // Of names looked up: EAGAIN, as when the name servers do not answer.
-  Probability lookup_missing;    // Of names looked up: ENOENT, as if there were no such name.
-  Probability lookup_slow;       // Of names looked up: the answer takes kSlowLookupMaxNs more, at most.
-  int64_t work_slow_max_ns = 0;  // Blocking work takes this much longer, at random.
-
-  // Where hits are counted; null: nowhere.
-  struct Hits {
-    uint64_t* connect_refused = nullptr;
-    uint64_t* connect_timed_out = nullptr;
-    uint64_t* short_read = nullptr;
-    uint64_t* short_write = nullptr;
-    uint64_t* completion_jitter = nullptr;
-    uint64_t* lookup_failed = nullptr;
-    uint64_t* lookup_missing = nullptr;
-    uint64_t* lookup_slow = nullptr;
-    uint64_t* work_slow = nullptr;
-  };
-  Hits hits;
-
-  static void CountHit(uint64_t* hits) {
-    if (hits != nullptr) ++*hits;
-  }
-};
-
 // What the processes of a host have done so far.
 struct HostCounts {
-  uint64_t calls = 0;     // Into their reactors.
-  uint64_t connects = 0;  // Of TCP.
-  uint64_t lookups = 0;   // Of names.
-  uint64_t works = 0;     // Blocking work.
+  uint64_t calls = 0;            // Into their reactors.
+  uint64_t connects = 0;         // Of TCP.
+  uint64_t lookups = 0;          // Of names.
+  uint64_t works = 0;            // Blocking work.
+  uint64_t accepts = 0;          // Of TCP.
+  uint64_t changed_lookups = 0;  // Of names that had been something else before.
+  uint64_t timers = 0;           // For which a process waited.
+  uint64_t operations = 0;       // Calls that can fail with an error of the kernel's.
+};
+
+// Which of its operations fail.
+struct FailingOperations {
+  uint64_t number = 0;  // From 1.
+  bool and_after = false;
 };
 
 class NetworkHost {
@@ -136,6 +87,15 @@ class NetworkHost {
   void CountConnect() { ++counts_.connects; }
   void CountLookup() { ++counts_.lookups; }
   void CountWork() { ++counts_.works; }
+  void CountAccept() { ++counts_.accepts; }
+  void CountTimer() { ++counts_.timers; }
+  void CountChangedLookup() { ++counts_.changed_lookups; }
+  // An operation that can fail begins. Whether it does.
+  bool NextOperationFails() {
+    ++counts_.operations;
+    return !failing_.empty() && IsFailing(counts_.operations);
+  }
+  void AddFailingOperations(FailingOperations failing) { failing_.push_back(failing); }
   // With which call, from 1, the network's FaultSource is to be told.
   void set_call_alarm(uint64_t count) { call_alarm_ = count; }
 
@@ -169,9 +129,6 @@ class NetworkHost {
   // Whether anybody here listens to the datagrams of `group` on this interface, or, for a broadcast, is on the network.
   virtual bool ListensTo(uint32_t interface_index, const SocketAddress& group) const = 0;
 
-  void set_observer(StackObserver* observer) { observer_ = observer; }
-  StackObserver* observer() const { return observer_; }
-
  protected:
   void set_up(bool up) { up_ = up; }
   EventQueue& events() { return events_; }
@@ -179,6 +136,7 @@ class NetworkHost {
  private:
   friend class Network;
   void OnCallAlarm();
+  bool IsFailing(uint64_t number) const;
   Link& NewLink(NetworkHost& to);
 
   Network& network_;
@@ -192,7 +150,7 @@ class NetworkHost {
   StackFaults faults_;
   HostCounts counts_;
   uint64_t call_alarm_ = ~uint64_t{0};
-  StackObserver* observer_ = nullptr;
+  std::vector<FailingOperations> failing_;
   std::vector<std::unique_ptr<Link>> links_;
 };
 

@@ -92,6 +92,7 @@ class PlainMachine {
   }
 
   EventQueue queue_;
+  Loop loop_{queue_};  // Nobody takes turns in it: the program does, around Poll().
   Trace trace_;
   const Choices choices_;
   Network network_;
@@ -112,12 +113,8 @@ class PlainReactor final : private PlainMachine, private HostWaker, public SimRe
     if (IsSpinning()) until = std::max(until, Instant::FromNanoseconds(queue_.now_ns() + kSpinNs));
     RunDueEvents();
     while (!has_pending() && queue_.now_ns() < until.nanoseconds()) {
-      if (queue_.empty() && until == Instant::InfiniteFuture()) return false;
-      if (queue_.empty() || queue_.next_time_ns() > until.nanoseconds()) {
-        queue_.AdvanceTo(until.nanoseconds());
-        break;
-      }
-      queue_.RunNext();
+      if (loop_.quiescent() && until == Instant::InfiniteFuture()) return false;
+      if (!loop_.Step(until.nanoseconds())) queue_.AdvanceTo(until.nanoseconds());
       RunDueEvents();
     }
     return SimReactor::Poll(until);
@@ -136,7 +133,8 @@ class PlainReactor final : private PlainMachine, private HostWaker, public SimRe
   }
   // What arrives at one instant is reported together.
   void RunDueEvents() {
-    while (!queue_.empty() && queue_.next_time_ns() <= queue_.now_ns()) queue_.RunNext();
+    while (loop_.Step(queue_.now_ns())) {
+    }
   }
   // True when the program has taken many turns in a row without an event, as if they took time. Counts this one.
   bool IsSpinning() {

@@ -12,6 +12,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,6 +37,8 @@ constexpr char kReexecMark[] = "TANDEM_REEXECUTED=1";
 
 // Where mmap() begins depends on this limit; without a limit the whole layout is another one.
 constexpr rlim_t kStackLimit = 8 << 20;
+constexpr rlim_t kOpenFiles = 1024;
+constexpr mode_t kFileMask = 022;
 
 // The configuration and the environment, as they travel: a header, then the configuration, then "NAME=value\0"...
 constexpr int kPayloadDescriptor = kFirstCleanDescriptor - 1;
@@ -76,11 +79,12 @@ bool SetRandomization(bool on) {
   return personality(on ? others : others | ADDR_NO_RANDOMIZE) != -1;
 }
 
-void FixStackLimit() {
+// To `value`, or as near as the machine allows.
+void FixLimit(int resource, rlim_t value) {
   rlimit limit;
-  if (getrlimit(RLIMIT_STACK, &limit) != 0) return;
-  limit.rlim_cur = std::min(kStackLimit, limit.rlim_max);
-  setrlimit(RLIMIT_STACK, &limit);
+  if (getrlimit(resource, &limit) != 0) return;
+  limit.rlim_cur = std::min(value, limit.rlim_max);
+  setrlimit(resource, &limit);
 }
 
 // Builds an environment whose number of variables and of bytes do not depend on their values.
@@ -157,13 +161,17 @@ void ResetSignals() {
 }
 
 // Runs in the forked child, which has a copy of one thread only: nothing here may allocate.
-[[noreturn]] void ExecCleanProcess(bool randomize, pid_t parent, std::vector<int>& sources, char** envp) {
+[[noreturn]] void ExecCleanProcess(const CleanProcessOptions& options, pid_t parent, std::vector<int>& sources,
+                                   char** envp) {
   ResetSignals();
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);
   if (!ArrangeDescriptors(sources)) _exit(127);
-  FixStackLimit();
-  SetRandomization(randomize);  // If refused, the zygote sees it.
+  FixLimit(RLIMIT_STACK, kStackLimit);
+  FixLimit(RLIMIT_NOFILE, kOpenFiles);
+  umask(kFileMask);
+  if (options.disturb && chdir("/") != 0) _exit(127);
+  SetRandomization(options.randomize_addresses);  // If refused, the zygote sees it.
   char name[] = "tandem-seed-zygote";
   static_assert(sizeof(name) == sizeof(kCleanProcessName));
   char* argv[] = {name, nullptr};
@@ -203,7 +211,7 @@ AddressLayout ReexecOnce(char** argv, char** envp) {
     std::string mark = kReexecMark;
     variables.push_back(mark.data());
     variables.push_back(nullptr);
-    FixStackLimit();
+    FixLimit(RLIMIT_STACK, kStackLimit);
     execve(kSelf, argv, variables.data());
   }
   fputs("ASLR on: only portable programs replay exactly\n", stderr);
@@ -226,7 +234,7 @@ absl::StatusOr<pid_t> StartCleanProcess(const CleanProcessOptions& options) {
   envp.push_back(nullptr);
   const pid_t parent = getpid();
   const pid_t child = fork();
-  if (child == 0) ExecCleanProcess(options.randomize_addresses, parent, sources, envp.data());
+  if (child == 0) ExecCleanProcess(options, parent, sources, envp.data());
   const int fork_errno = errno;
   close(*file);
   if (child < 0) return absl::ErrnoToStatus(fork_errno, "fork");

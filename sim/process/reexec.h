@@ -41,9 +41,9 @@ inline constexpr int kFirstCleanDescriptor = 4;
 struct CleanProcessOptions {
   // Left on to find programs that depend on the order of addresses.
   bool randomize_addresses = false;
-  // Other values for what a program should not depend on: further variables of the environment, and other bytes in
-  // memory that malloc() gives out. No address changes by it; where addresses are random there is another time zone as
-  // well.
+  // Other values for what a program should not depend on: further variables of the environment, another current folder,
+  // and other bytes in memory that malloc() gives out. No address changes by it; where addresses are random there is
+  // another time zone as well.
   bool disturb = false;
   // Handed over in TakeConfiguration(). At most 4 KiB.
   std::string configuration;
@@ -52,8 +52,8 @@ struct CleanProcessOptions {
 };
 
 // Starts the running executable in a clean process: one argument, an environment of a fixed size that only holds what
-// the sanitizers and the dynamic linker need, no signal mask or handler, standard input from /dev/null. It dies with
-// its parent. The caller waits for it.
+// the sanitizers and the dynamic linker need, no signal mask or handler, standard input from /dev/null, a fixed umask
+// and fixed limits of stack and open files. It dies with its parent. The caller waits for it.
 absl::StatusOr<pid_t> StartCleanProcess(const CleanProcessOptions& options);
 
 // For the first line of main(): whether this is a clean process.

@@ -3,9 +3,13 @@
 // Prints where things are in its memory, for reexec_test. With the argument `clean` it does so from a clean
 // process, with `-disturbed` and `-randomized` behind it from one that is.
 
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -52,6 +56,12 @@ int main(int argc, char** argv) {
     const char* language = std::getenv("LANG");
     std::printf("fresh=%d TZ=%s LANG=%s\n", fresh[1500], zone == nullptr ? "" : zone,
                 language == nullptr ? "" : language);
+    rlimit files{};
+    getrlimit(RLIMIT_NOFILE, &files);
+    std::array<char, 4096> folder{};
+    const bool at_home = getcwd(folder.data(), folder.size()) != nullptr && std::strcmp(folder.data(), "/") != 0;
+    std::printf("umask=%o files=%ju folder=%s\n", umask(0), static_cast<uintmax_t>(files.rlim_cur),
+                at_home ? "of the caller" : "/");
     std::printf("OUTSIDE=%s TEST_TMPDIR=%s\n", secret == nullptr ? "" : secret, directory == nullptr ? "" : directory);
     return 0;
   }

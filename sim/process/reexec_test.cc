@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "absl/base/config.h"
 #include "gtest/gtest.h"
 
 namespace tandem::sim {
@@ -69,9 +70,18 @@ TEST(StartCleanProcessTest, DisturbsWithoutMovingAnAddress) {
   EXPECT_NE(first.find("TZ=UTC LANG=\n"), std::string::npos) << first;
   EXPECT_NE(disturbed.find("TZ=UTC LANG=tr_TR.UTF-8\n"), std::string::npos) << disturbed;
   EXPECT_NE(RunProbe("", "clean-disturbed-randomized").find("TZ=Asia/Kathmandu "), std::string::npos);
-#if !defined(ADDRESS_SANITIZER)  // It has an allocator of its own.
+#if !defined(ABSL_HAVE_ADDRESS_SANITIZER) && !defined(ABSL_HAVE_THREAD_SANITIZER)  // They have allocators of their own.
   EXPECT_NE(first.substr(first.find("fresh=")).substr(0, 9), disturbed.substr(disturbed.find("fresh=")).substr(0, 9));
 #endif
+}
+
+TEST(StartCleanProcessTest, TheMaskAndTheLimitsAreNotTheCallers) {
+  for (const std::string prefix : {"", "umask 077; ulimit -S -n 200;", "umask 0; ulimit -S -n 1500;"}) {
+    const std::string output = RunProbe(prefix, "clean");
+    EXPECT_NE(output.find("umask=22 files=1024 folder=of the caller\n"), std::string::npos) << prefix << output;
+  }
+  const std::string disturbed = RunProbe("", "clean-disturbed");
+  EXPECT_NE(disturbed.find("umask=22 files=1024 folder=/\n"), std::string::npos) << disturbed;
 }
 
 TEST(StartCleanProcessTest, RandomizesOnRequestThoughItsParentIsFixed) {

@@ -29,7 +29,7 @@ constexpr std::array<Traits, kChoiceCount> kTraits = {{
 #include "tandem/sim/random/choices.inc"
 #undef TANDEM_CHOICE
 }};
-static_assert(kChoiceCount <= 64, "calm_kinds_ has a bit for each");
+static_assert(kChoiceCount <= 64, "special_kinds_ has a bit for each");
 
 absl::Status Wrong(absl::string_view line, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("\"", line, "\": ", why));
@@ -78,7 +78,7 @@ std::string Calm::ToString() const {
 }
 
 absl::StatusOr<Calm> Calm::Parse(absl::string_view line) {
-  const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  const std::vector<absl::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
   if (words.size() < 2 || words[0] != "calm") return Wrong(line, "expected calm WHAT [WHOM] [from N] [to N]");
   const absl::StatusOr<Choice> what = ParseChoice(words[1]);
   if (!what.ok()) return Wrong(line, what.status().message());
@@ -111,7 +111,18 @@ void Choices::AddCalm(const Calm& calm) {
   CHECK(whom.ok()) << whom.status();
   calms_.push_back(calm);
   ranges_.push_back({calm.what, all, *whom, calm.from, calm.to});
-  calm_kinds_ |= uint64_t{1} << static_cast<size_t>(calm.what);
+  special_kinds_ |= uint64_t{1} << static_cast<size_t>(calm.what);
+}
+
+void Choices::set_observer(ChoicesObserver& observer) {
+  observer_ = &observer;
+  special_kinds_ = ~uint64_t{0};
+}
+
+uint64_t Choices::DrawSpecial(Choice what, Entity whom, uint64_t n, uint64_t part) const {
+  const uint64_t value = IsCalm(what, whom, n) ? Neutral(what) : Hash(static_cast<size_t>(what), whom, n, part);
+  if (observer_ != nullptr) observer_->OnDraw(what, whom, n, part, value);
+  return value;
 }
 
 bool Choices::IsCalm(Choice what, Entity whom, uint64_t n) const {

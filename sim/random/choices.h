@@ -42,6 +42,35 @@ inline constexpr size_t kChoiceCount = 0
 #undef TANDEM_CHOICE
     ;
 
+// Whether it is what chance decides about packets, calls and machines: no program draws it, and no other line of a
+// scenario says it.
+constexpr bool IsFate(Choice what) {
+  switch (what) {
+    case Choice::kStart:
+    case Choice::kClock:
+    case Choice::kKnob:
+    case Choice::kScheduleKind:
+    case Choice::kSchedule:
+    case Choice::kOsRandom:
+    case Choice::kProgram:
+    case Choice::kTest:
+    case Choice::kFaults:
+      return false;
+    default:
+      return true;
+  }
+}
+
+inline constexpr auto kFates = [] {
+  constexpr size_t kOthers = 9;
+  std::array<Choice, kChoiceCount - kOthers> fates{};
+  size_t count = 0;
+  for (size_t i = 0; i < kChoiceCount; ++i) {
+    if (IsFate(static_cast<Choice>(i))) fates.at(count++) = static_cast<Choice>(i);
+  }
+  return fates;
+}();
+
 // As calm lines call it: "latency", "loss", ...
 absl::string_view ChoiceName(Choice what);
 // A table of all of them, for docs/simulation.md.
@@ -91,6 +120,15 @@ struct Calm {
   friend bool operator==(const Calm&, const Calm&) = default;
 };
 
+// Told of each decision.
+class ChoicesObserver {
+ public:
+  virtual void OnDraw(Choice what, Entity whom, uint64_t n, uint64_t part, uint64_t value) = 0;
+
+ protected:
+  ~ChoicesObserver() = default;
+};
+
 class Choices {
  public:
   explicit Choices(uint64_t seed);
@@ -101,10 +139,10 @@ class Choices {
   // numbers has them as parts, from 0 to 7.
   uint64_t Draw(Choice what, Entity whom, uint64_t n, uint64_t part = 0) const {
     const auto kind = static_cast<size_t>(what);
-    if ((calm_kinds_ >> kind & 1) != 0) [[unlikely]] {
-      if (IsCalm(what, whom, n)) return Neutral(what);
+    if ((special_kinds_ >> kind & 1) != 0) [[unlikely]] {
+      return DrawSpecial(what, whom, n, part);
     }
-    return HashCombine(HashCombine(keys_[kind], whom.hash()), n << 3 | part);
+    return Hash(kind, whom, n, part);
   }
 
   // The value that a decision has when it is calm.
@@ -113,6 +151,9 @@ class Choices {
   // Decisions that were taken before keep their values. CHECKs that `calm.whom` is a path.
   void AddCalm(const Calm& calm);
   const std::vector<Calm>& calms() const { return calms_; }
+
+  // `observer` outlives this.
+  void set_observer(ChoicesObserver& observer);
 
  private:
   struct Range {
@@ -123,13 +164,18 @@ class Choices {
     uint64_t to;
   };
 
+  uint64_t Hash(size_t kind, Entity whom, uint64_t n, uint64_t part) const {
+    return HashCombine(HashCombine(keys_[kind], whom.hash()), n << 3 | part);
+  }
+  uint64_t DrawSpecial(Choice what, Entity whom, uint64_t n, uint64_t part) const;
   bool IsCalm(Choice what, Entity whom, uint64_t n) const;
 
   const uint64_t seed_;
   std::array<uint64_t, kChoiceCount> keys_;
-  uint64_t calm_kinds_ = 0;  // A bit for each Choice.
+  uint64_t special_kinds_ = 0;  // A bit for each Choice: there are calm ones, or somebody is told.
   std::vector<Calm> calms_;
   std::vector<Range> ranges_;
+  ChoicesObserver* observer_ = nullptr;
 };
 
 }  // namespace tandem::sim

@@ -2,9 +2,11 @@
 
 #include "tandem/sim/random/choices.h"
 
+#include <array>
 #include <cstdint>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -74,6 +76,30 @@ TEST(ChoicesTest, CalmForAllAndForEver) {
 
 TEST(ChoicesTest, NeutralLossDoesNotHit) {
   EXPECT_FALSE(Probability::Ratio(999'999, 1'000'000).Hits(Choices::Neutral(Choice::kLoss)));
+}
+
+TEST(ChoicesTest, AnObserverSeesWhatIsDrawnAndChangesNothing) {
+  class Observer final : public ChoicesObserver {
+   public:
+    void OnDraw(Choice what, Entity whom, uint64_t n, uint64_t part, uint64_t value) override {
+      EXPECT_EQ(what, Choice::kLoss);
+      EXPECT_EQ(whom, Entity::Of("a"));
+      seen.push_back({n, part, value});
+    }
+    std::vector<std::array<uint64_t, 3>> seen;
+  };
+  Observer observer;
+  Choices watched(7);
+  Choices alone(7);
+  for (Choices* choices : {&watched, &alone}) choices->AddCalm(*Calm::Parse("calm loss a from 2 to 3"));
+  watched.set_observer(observer);
+
+  for (const uint64_t n : {0, 1, 2}) {
+    const uint64_t value = alone.Draw(Choice::kLoss, Entity::Of("a"), n, 1);
+    EXPECT_EQ(watched.Draw(Choice::kLoss, Entity::Of("a"), n, 1), value);
+    ASSERT_EQ(observer.seen.size(), n + 1);
+    EXPECT_EQ(observer.seen.back(), (std::array<uint64_t, 3>{n, 1, value}));
+  }
 }
 
 TEST(CalmTest, TextParsesBack) {

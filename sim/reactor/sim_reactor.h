@@ -2,6 +2,10 @@
 //
 // The reactor of a simulated host: the contract of core/io/reactor.h over a HostStack.
 //
+// This file is the contract: clocks, signals, Poll(), and who does what. The work is done by its parts, one file each:
+// what will be told (report_queue.h), what is in flight (descriptor_table.h, slots.h), connects, sends, sources, closes
+// and errands, and what faults decide about them (fault_draws.h).
+//
 // One SimReactor is one run of a host's process; when the host starts again, it gets a new one on the same stack.
 // Poll() reports what is there, in order, and never waits; what makes waiting possible in a program without a World is
 // left to a derived class. Completions become reportable by events of the queue or by calls of the program, and then
@@ -19,14 +23,11 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
-#include <memory>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "tandem/core/base/instant.h"
-#include "tandem/core/base/random.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/buffer.h"
 #include "tandem/core/io/datagram.h"
@@ -34,7 +35,18 @@
 #include "tandem/sim/machine/host_stack.h"
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/random/choices.h"
-#include "tandem/sim/time/event_queue.h"
+#include "tandem/sim/reactor/closes.h"
+#include "tandem/sim/reactor/connects.h"
+#include "tandem/sim/reactor/descriptor_table.h"
+#include "tandem/sim/reactor/errands.h"
+#include "tandem/sim/reactor/fault_draws.h"
+#include "tandem/sim/reactor/host_waker.h"
+#include "tandem/sim/reactor/operation_failures.h"
+#include "tandem/sim/reactor/program.h"
+#include "tandem/sim/reactor/report_queue.h"
+#include "tandem/sim/reactor/send_path.h"
+#include "tandem/sim/reactor/slots.h"
+#include "tandem/sim/reactor/source_path.h"
 
 namespace tandem::sim {
 
@@ -45,24 +57,6 @@ inline constexpr int64_t kWallEpochNs = 1'893'456'000 * int64_t{1'000'000'000};
 // What the process of a host opens after its end.
 inline constexpr SocketId kVoidSocket = std::numeric_limits<SocketId>::max();
 
-// Told when a host has something to do.
-class HostWaker {
- public:
-  // The reactor has turned from nothing to report to something to report. Called from events, from calls of the
-  // program, and at the end of a Poll() that left something for the next one. Must not call Poll().
-  virtual void OnRunnable() = 0;
-  // Calls `work`, outside of any shard. Returns how long it slept, in nanoseconds.
-  virtual int64_t RunWork(BlockingWork& work) {
-    work.Run();
-    return 0;
-  }
-  // The process does not run before or at this time, threads included; one that is past: it runs.
-  virtual int64_t paused_until_ns() const { return -1; }
-
- protected:
-  ~HostWaker() = default;
-};
-
 struct SimReactorOptions {
   SimReactorOptions() {}
 
@@ -71,12 +65,9 @@ struct SimReactorOptions {
   bool read_ahead = true;
   // Which run of the host's process this is, from 0: each run draws random numbers of its own.
   uint64_t run = 0;
-  // How long blocking work waits for a thread and then takes, together; drawn for each, between these.
-  int64_t work_min_ns = 10'000;
-  int64_t work_max_ns = 1'000'000;
 };
 
-class SimReactor : public Reactor, private StackObserver {
+class SimReactor : public Reactor, private StackObserver, private Program, private ReportQueue::Owner {
  public:
   // Everything outlives the reactor. `waker` may be null.
   SimReactor(HostStack& stack, HostWaker* waker, const SimReactorOptions& options = SimReactorOptions());
@@ -100,11 +91,6 @@ class SimReactor : public Reactor, private StackObserver {
   bool abandoned() const { return abandoned_; }
   // The next Poll() reports `signal`. False when it is not watched: its default action is then the caller's.
   bool DeliverSignal(int signal);
-  // What is added to the clocks of this host.
-  void set_clock_offset_ns(int64_t offset_ns) { clock_offset_ns_ = offset_ns; }
-  int64_t clock_offset_ns() const { return clock_offset_ns_; }
-  void set_wall_offset_ns(int64_t offset_ns) { wall_offset_ns_ = offset_ns; }
-  int64_t wall_offset_ns() const { return wall_offset_ns_; }
 
   // --- Reactor ---
 
@@ -149,73 +135,7 @@ class SimReactor : public Reactor, private StackObserver {
     if (!abandoned_) stack_.CountCall();
   }
 
-  // Something for Poll(): the end of an operation, or a socket that is worth looking at. Or, only ever delayed, a
-  // cancel or a disarm that takes effect.
-  struct Report {
-    enum class Kind : uint8_t { kOperation, kSend, kSource, kCancel, kDisarm };
-    Kind kind;
-    SocketId socket;
-    Operation* operation;  // kOperation: this has ended...
-    int64_t result;        // ...with that.
-    uint64_t start = 0;    // kCancel, kDisarm: which submission or arming is meant.
-  };
-
-  // What can be late, for draws.
-  enum class Late : uint8_t { kCancel, kLook, kEnd };
-
-  // What is in flight on a descriptor, and how many decisions of each kind there were about it.
-  struct Descriptor {
-    Operation* connect = nullptr;
-    Operation* send = nullptr;
-    Source* source = nullptr;
-    bool connect_ended = false;    // Its report is on the way.
-    bool send_ended = false;       // Likewise.
-    bool source_reported = false;  // A report for the source is on the way.
-    bool disarming = false;
-    bool slow_write_waits = false;
-    uint64_t connect_start = 0;  // Which submission it is.
-    uint64_t send_start = 0;
-    uint64_t source_start = 0;  // Which arming it is.
-    size_t send_done = 0;
-    size_t send_limit = 0;       // Where the send ends: its size, or less by a short-write fault.
-    size_t slow_write_step = 0;  // A slow-write fault: this many bytes at a time. 0: no fault.
-    uint64_t sends = 0;
-    uint64_t receives = 0;
-    uint64_t reports = 0;
-    uint64_t overshoots = 0;
-    std::array<uint64_t, 3> lates = {};  // By Late.
-  };
-
-  // A report that comes later: held back by completion jitter, or the next step of a slow write.
-  class DelayedReport final : public Event {
-   public:
-    explicit DelayedReport(SimReactor& reactor) : reactor_(reactor) {}
-    ~DelayedReport() override = default;
-    Report report;
-
-   private:
-    void Run() override { reactor_.OnDelayed(*this); }
-    SimReactor& reactor_;
-  };
-
-  // Something that takes time and concerns no socket: blocking work, or the lookup of a name.
-  class Errand final : public Event {
-   public:
-    enum class Phase : uint8_t { kIdle, kLookup, kWorkWaits, kWorkRuns, kWorkSleeps };
-
-    explicit Errand(SimReactor& reactor) : reactor_(reactor) {}
-    ~Errand() override = default;
-    Phase phase = Phase::kIdle;
-    Operation* operation = nullptr;
-    uint64_t ordinal = 0;
-    int64_t run_ns = 0;  // kWorkWaits: how long it will run.
-    int error = 0;       // kLookup: a fault, as a positive errno.
-
-   private:
-    void Run() override { reactor_.OnErrand(*this); }
-    SimReactor& reactor_;
-  };
-
+  // Of the host.
   void OnConnected(SocketId socket, int error) override;
   void OnSendable(SocketId socket) override;
   void OnReceivable(SocketId socket) override;
@@ -223,67 +143,22 @@ class SimReactor : public Reactor, private StackObserver {
   void OnDescriptorFree() override;
   void OnLingerEnd(uint64_t ticket) override;
 
-  Descriptor& DescriptorOf(SocketId socket) {
-    const auto index = static_cast<size_t>(socket);  // Huge for what is not a socket.
-    return index < descriptors_.size() ? *descriptors_[index] : NewDescriptor(socket);
-  }
-  Descriptor& NewDescriptor(SocketId socket);
+  // For the parts.
+  bool is_over() const override { return abandoned_; }
+  void TellProgress(Operation& operation) override { NoteProgress(operation); }
+  void TellAccepted(Source& source, SocketId accepted) override { ReportAccepted(source, accepted); }
+  void TellReceived(Source& source, Buffer buffer) override { ReportReceived(source, std::move(buffer)); }
+  void TellDatagram(Source& source, Datagram datagram) override { ReportDatagram(source, std::move(datagram)); }
+  void TellEnd(Source& source, SourceEnd end, int error) override;
+  void OnReport() override { NotifyRunnable(); }
+  void OnDue(const Report& report) override;
 
-  void CancelNow(Operation& operation);
-  void DisarmNow(Descriptor& descriptor, SocketId socket);
-  void OnLateCancel(const Report& report);
-  void OnLateDisarm(const Report& report);
-  // How long `what` is held up by the fault `chance`; 0: not at all.
-  int64_t DrawLateness(Probability chance, Late what, SocketId socket);
-  // True when the look at a source is to be repeated later, which it will be.
-  bool PostponeLook(Probability chance, Late what, SocketId socket);
-  void StartConnect(Operation& operation);
-  // kSend and kSendFile.
-  void StartSend(Operation& operation);
-  void StartSendDatagrams(Operation& operation);
-  void StartClose(Operation& operation);
-  void StartWork(Operation& operation);
-  void StartLookup(Operation& operation);
-  void DrawSendFaults(Descriptor& descriptor, SocketId socket, size_t size);
-  // Moves bytes of the send in flight into the send buffer.
-  void ContinueSend(SocketId socket);
-  int64_t WriteSlices(const Descriptor& descriptor, TcpSocket& socket, size_t limit);
-  int64_t WriteFile(Descriptor& descriptor, TcpSocket& socket, size_t limit);
-  void ContinueSendDatagrams(Descriptor& descriptor, SocketId socket);
-  void EndSend(Descriptor& descriptor, int64_t result);
-  Errand& NewErrand(Operation& operation, Errand::Phase phase);
-  void OnErrand(Errand& errand);
-  void CallWork(Errand& errand);
-  void AnswerLookup(Errand& errand);
-  void CancelErrand(const Operation& operation);
-  void EndErrand(Errand& errand, int64_t result);
-  void RecordWork(const Errand& errand, uint64_t what);
-  void EndClose(Operation& operation, uint64_t draw, int64_t result);
-
-  void Complete(Operation& operation, int64_t result);
-  void ReportSource(SocketId socket);
-  void Push(const Report& report);
-  void PushJittered(const Report& report, uint64_t draw);
-  void PushNow(const Report& report);
-  void PushLater(const Report& report, int64_t delay_ns);
-  void OnDelayed(DelayedReport& delayed);
-  void NotifyRunnable();
-  // What decisions about `socket` are addressed by.
-  Entity EntityOf(SocketId socket) const;
-  uint64_t Draw(Choice what, SocketId socket, uint64_t ordinal, uint64_t part = 0) const;
-
+  void TellSignals();
   void TellOperation(const Report& report);
-  void TellSource(SocketId socket);
-  void TellAccepted(Descriptor& descriptor);
-  void TellReceived(Descriptor& descriptor);
-  void TellDatagrams(Descriptor& descriptor);
-  bool IsReady(const Source& source) const;
-  size_t DrawOvershoot(Descriptor& descriptor, SocketId socket);
-  size_t DrawReceiveLimit(Descriptor& descriptor, const TcpSocket& socket, size_t wanted);
-  void EndSource(Descriptor& descriptor, SourceEnd end, int error);
-
-  uint32_t TakeSlot(Operation* operation, Source* source);
-  void FreeSlot(uint32_t slot);
+  // Cancels what `operation` is on its descriptor, if it is still in flight there.
+  void CancelNow(const Operation& operation);
+  void OnLateCancel(const Report& report);
+  void NotifyRunnable();
 
   HostStack& stack_;
   Network& network_;
@@ -291,42 +166,27 @@ class SimReactor : public Reactor, private StackObserver {
   const SimReactorOptions options_;
   const Entity process_;  // This run of the host's process: "client/run#0".
   const uint64_t random_seed_;
-  int64_t clock_offset_ns_ = 0;
-  int64_t wall_offset_ns_ = 0;
 
   bool abandoned_ = false;
   bool stopped_ = false;  // In the middle of a turn; Abandon() is to come.
   bool polling_ = false;
   bool woken_ = false;
   bool told_waker_ = false;
-  bool accepts_starved_ = false;  // An accept source waits for a descriptor.
   std::function<void(int signal)> signal_handler_;
   std::array<SignalWatch, 65> watched_signals_{};  // By number.
   uint64_t pending_signals_ = 0;                   // Bit `signal - 1`.
 
-  struct Slot {
-    Operation* operation = nullptr;
-    Source* source = nullptr;
-  };
-  std::vector<Slot> slots_;
-  std::vector<uint32_t> free_slots_;
-  // Closes that wait for their linger time.
-  struct LingeringClose {
-    uint64_t ticket;
-    Operation* operation;
-    uint64_t draw;
-  };
-  std::vector<LingeringClose> lingering_;
-  uint64_t next_ticket_ = 1;
-  std::vector<Report> reports_;
-  std::vector<Report> polled_;  // What Poll() works on; kept for its memory.
-  std::vector<std::unique_ptr<Descriptor>> descriptors_;
-  std::vector<std::unique_ptr<DelayedReport>> delayed_;
-  std::vector<DelayedReport*> free_delayed_;
-  std::vector<std::unique_ptr<Errand>> errands_;
-  uint64_t works_ = 0;                       // Blocking work so far.
-  std::map<std::string, uint64_t> lookups_;  // Lookups so far, by name.
   ReactorStatistics statistics_;
+  Slots slots_;
+  DescriptorTable descriptors_;
+  ReportQueue reports_;
+  FaultDraws draws_;
+  OperationFailures failures_;
+  Connects connects_;
+  SendPath sends_;
+  SourcePath sources_;
+  Closes closes_;
+  Errands errands_;
 };
 
 }  // namespace tandem::sim

@@ -15,8 +15,8 @@
 
 namespace tandem::sim {
 
-LogLines::LogLines(absl::AnyInvocable<Where() const> where)
-    : where_(std::move(where)), threshold_(absl::StderrThreshold()) {
+LogLines::LogLines(absl::AnyInvocable<Where() const> where, TraceSink* sink)
+    : where_(std::move(where)), sink_(sink), threshold_(absl::StderrThreshold()) {
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfinity);
   absl::AddLogSink(this);
 }
@@ -35,9 +35,14 @@ std::string LogLines::Format(const absl::LogEntry& entry, const Where& where, ab
 }
 
 void LogLines::Send(const absl::LogEntry& entry) {
-  if (entry.log_severity() < threshold_) return;
   // A FATAL one comes twice: the message, then Abseil's own stack, without lines. The report of the crash has a better.
   if (!entry.stacktrace().empty()) return;
+  if (sink_ != nullptr) {
+    const Where where = where_();
+    sink_->OnLog({where.time_ns, where.host_index, *absl::LogSeverityName(entry.log_severity()),
+                  entry.source_basename(), entry.source_line(), entry.text_message()});
+  }
+  if (entry.log_severity() < threshold_) return;
   absl::string_view task;
   if (Executor::HasCurrent() && Executor::Current().running_task() != nullptr) {
     task = TaskName(*Executor::Current().running_task());

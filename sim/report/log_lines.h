@@ -18,18 +18,21 @@
 #include "absl/log/log_entry.h"
 #include "absl/log/log_sink.h"
 #include "absl/strings/string_view.h"
+#include "tandem/sim/trace/trace.h"
 
 namespace tandem::sim {
 
 class LogLines final : public absl::LogSink {
  public:
-  // Where the world is: its time, and the name of the host that runs, empty if none does.
+  // Where the world is: its time, and the name of the host that runs, empty if none does, and its index.
   struct Where {
     int64_t time_ns;
     absl::string_view host;
+    uint32_t host_index = kNoTraceHost;
   };
 
-  explicit LogLines(absl::AnyInvocable<Where() const> where);
+  // `sink` is told of each line too, those below the threshold as well; null for none.
+  explicit LogLines(absl::AnyInvocable<Where() const> where, TraceSink* sink = nullptr);
   ~LogLines() override;
 
   void Send(const absl::LogEntry& entry) override;
@@ -39,6 +42,7 @@ class LogLines final : public absl::LogSink {
 
  private:
   const absl::AnyInvocable<Where() const> where_;
+  TraceSink* const sink_;
   const absl::LogSeverityAtLeast threshold_;
 };
 

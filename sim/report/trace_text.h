@@ -23,7 +23,7 @@ class TraceText : public TraceSink {
  public:
   enum class Detail {
     kEvents,   // For people.
-    kRecords,  // Every record, also of turns, with its numbers and the digest so far: for comparing two runs.
+    kRecords,  // Every record and every detail, with its numbers and the digest so far: for comparing two runs.
   };
 
   explicit TraceText(Detail detail) : detail_(detail) {}

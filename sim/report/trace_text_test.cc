@@ -180,7 +180,6 @@ TEST_F(TraceTextTest, Links) {
   EXPECT_EQ(Told(TraceKind::kBlock, 1, 1), "link       to client: nothing passes");
   EXPECT_EQ(Told(TraceKind::kBlock, 1, 2), "link       to client: what arrives is held");
   EXPECT_EQ(Told(TraceKind::kBlock, 1, 0), "link       to client: open again");
-  EXPECT_EQ(Told(TraceKind::kClog, 1, 2'000'000'000), "link       to client: holds back until 2.000000000");
 }
 
 TEST_F(TraceTextTest, Sockets) {

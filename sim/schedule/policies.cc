@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -22,6 +24,12 @@ static_assert(static_cast<uint64_t>(OfStretch::kPoints) + kPointsMax <= kDrawsOf
 uint64_t DrawBelow(const ScheduleDraws& draws, Whole what, uint64_t bound) {
   return ReduceToRange(draws(kWholeSchedule, static_cast<uint64_t>(what)), bound);
 }
+
+// First in, first out.
+class Queue final : public RankedSchedule {
+  uint64_t Rank(TaskContext&) override { return 0; }
+  void OnTake(TaskContext&, uint64_t) override {}
+};
 
 uint64_t AddressOf(uint64_t stretch, OfStretch what, uint64_t i = 0) {
   return stretch * kDrawsOfAStretch + static_cast<uint64_t>(what) + i;
@@ -46,14 +54,17 @@ uint64_t LogUniform(uint64_t u, uint64_t log2_bound) {
   return power + ReduceToRange(MixBits(u), power);
 }
 
-TaskPoints::TaskPoints(const ScheduleDraws& draws, const StepCounts* known)
+CountingSchedule::CountingSchedule(StepCounts& counts, std::unique_ptr<SchedulePolicy> policy)
+    : counts_(counts), policy_(policy != nullptr ? std::move(policy) : std::make_unique<Queue>()) {}
+
+TaskPoints::TaskPoints(const ScheduleDraws& draws, const std::optional<StepTotals>& known)
     : points_(1 + DrawBelow(draws, Whole::kPoints, kPointsMax)) {
   constexpr uint64_t kLog2StepsMin = 2;
   constexpr uint64_t kLog2StepsMax = 10;
   constexpr uint64_t kLog2ShareMax = 6;
-  if (known != nullptr) {
-    log2_steps_ = std::max<uint64_t>(std::bit_width(known->longest()), 1);
-    log2_share_ = DrawBelow(draws, Whole::kShare, static_cast<uint64_t>(std::bit_width(known->tasks())));
+  if (known.has_value()) {
+    log2_steps_ = std::max<uint64_t>(std::bit_width(known->longest), 1);
+    log2_share_ = DrawBelow(draws, Whole::kShare, static_cast<uint64_t>(std::bit_width(known->tasks)));
     return;
   }
   // The smaller of two draws each: there are more small programs than large ones, and in a large one other tasks and
@@ -100,13 +111,13 @@ void Pct::OnTake(TaskContext& task, uint64_t) {
   last_path_ = task.path;
 }
 
-DelayBounded::DelayBounded(ScheduleDraws draws, const StepCounts* known)
+DelayBounded::DelayBounded(ScheduleDraws draws, const std::optional<StepTotals>& known)
     : draws_(std::move(draws)), points_(draws_, known) {
   constexpr uint64_t kLog2LongestMin = 2;
   constexpr uint64_t kLog2LongestMax = 12;
   // Some last longer than all steps there are: to the end.
   const uint64_t largest =
-      known == nullptr ? kLog2LongestMax : static_cast<uint64_t>(std::bit_width(known->total())) + kLog2LongestMin;
+      known.has_value() ? static_cast<uint64_t>(std::bit_width(known->total)) + kLog2LongestMin : kLog2LongestMax;
   log2_longest_ = kLog2LongestMin + DrawBelow(draws_, Whole::kLongestDelay, largest - kLog2LongestMin + 1);
 }
 

@@ -9,6 +9,8 @@
 #define TANDEM_SIM_SCHEDULE_POLICIES_H_
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "tandem/sim/schedule/draws.h"
@@ -30,8 +32,8 @@ uint64_t LogUniform(uint64_t u, uint64_t log2_bound);
 // own, early ones as likely as late ones. After so many steps it has others.
 class TaskPoints {
  public:
-  // `known`, or null, says within how many steps.
-  TaskPoints(const ScheduleDraws& draws, const StepCounts* known);
+  // `known`, if it is there, says within how many steps.
+  TaskPoints(const ScheduleDraws& draws, const std::optional<StepTotals>& known);
 
   // Whether the next step of `task` is one.
   bool AtPoint(const ScheduleDraws& draws, const TaskContext& task) const;
@@ -48,19 +50,21 @@ class TaskPoints {
 // Where in a task's draws each of its numbers is: kDrawsOfAStretch for each stretch, or one for each step.
 inline constexpr uint64_t kDrawsOfAStretch = 8;
 
-// First in, first out, as without a policy; counts the steps.
-class CountingSchedule final : public RankedSchedule {
+// Counts the steps under another policy; null: first in, first out.
+class CountingSchedule final : public SchedulePolicy {
  public:
-  explicit CountingSchedule(StepCounts& counts) : counts_(counts) {}
+  explicit CountingSchedule(StepCounts& counts, std::unique_ptr<SchedulePolicy> policy = nullptr);
+
+  void Add(TaskContext& task) override {
+    counts_.Note(task);
+    policy_->Add(task);
+  }
+  TaskContext& Take() override { return policy_->Take(); }
+  void Clear() override { policy_->Clear(); }
 
  private:
-  uint64_t Rank(TaskContext& task) override {
-    counts_.Note(task);
-    return 0;
-  }
-  void OnTake(TaskContext&, uint64_t) override {}
-
   StepCounts& counts_;
+  const std::unique_ptr<SchedulePolicy> policy_;
 };
 
 // A random walk: at each step each ready task is as likely as the others, or, when the steps of the tasks are known, as
@@ -105,7 +109,7 @@ class Pct final : public RankedSchedule {
  public:
   static constexpr uint64_t kSpinSteps = 64;
 
-  Pct(ScheduleDraws draws, const StepCounts* known) : draws_(std::move(draws)), points_(draws_, known) {}
+  Pct(ScheduleDraws draws, const std::optional<StepTotals>& known) : draws_(std::move(draws)), points_(draws_, known) {}
 
  private:
   static constexpr uint64_t kSunk = uint64_t{1} << 63;
@@ -124,7 +128,7 @@ class Pct final : public RankedSchedule {
 // number of steps at a few points.
 class DelayBounded final : public RankedSchedule {
  public:
-  DelayBounded(ScheduleDraws draws, const StepCounts* known);
+  DelayBounded(ScheduleDraws draws, const std::optional<StepTotals>& known);
 
  private:
   uint64_t Rank(TaskContext& task) override;

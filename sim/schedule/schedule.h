@@ -16,6 +16,7 @@
 #include "tandem/core/async/executor.h"
 #include "tandem/sim/schedule/draws.h"
 #include "tandem/sim/schedule/step_counts.h"
+#include "tandem/sim/schedule/step_totals.h"
 
 namespace tandem::sim {
 
@@ -35,7 +36,7 @@ absl::string_view ScheduleName(ScheduleKind kind);
 // The kind of this name; none: there is none.
 std::optional<ScheduleKind> ParseSchedule(absl::string_view name);
 
-// The portfolio: the kind for `seed`. A quarter of the seeds are kFifo.
+// The portfolio: the kind for `seed`. Of sixteen seeds in a row four are kFifo, as many kPos, and each kind is there.
 ScheduleKind ChooseSchedule(uint64_t seed);
 
 // Null for kFifo: an executor without a policy is first in, first out. A policy serves one executor, from its start.
@@ -43,6 +44,11 @@ ScheduleKind ChooseSchedule(uint64_t seed);
 std::unique_ptr<SchedulePolicy> MakeSchedule(ScheduleKind kind, uint64_t seed, const StepCounts* known = nullptr);
 // As above, with other numbers than those of HashDraws().
 std::unique_ptr<SchedulePolicy> MakeSchedule(ScheduleKind kind, ScheduleDraws draws, const StepCounts* known = nullptr);
+// As above; no more than the sums is known, if anything. kUrw then weighs no task.
+std::unique_ptr<SchedulePolicy> MakeSchedule(ScheduleKind kind, ScheduleDraws draws,
+                                             const std::optional<StepTotals>& known);
+// Whether schedules of this kind are aimed by the sums.
+bool UsesStepTotals(ScheduleKind kind);
 
 }  // namespace tandem::sim
 

@@ -10,34 +10,33 @@
 #include <map>
 
 #include "tandem/core/async/executor.h"
+#include "tandem/sim/schedule/step_totals.h"
 
 namespace tandem::sim {
 
 class StepCounts {
  public:
   // `task` is to take step number `task.resumes`.
-  void Note(const TaskContext& task) {
-    uint64_t& steps = by_path_[task.path];
-    if (task.resumes < steps) return;
-    total_ += task.resumes + 1 - steps;
-    steps = task.resumes + 1;
-    longest_ = std::max(longest_, steps);
+  void Note(const TaskContext& task) { Note(task.path, task.resumes + 1); }
+  // The task of this path has taken so many steps.
+  void Note(uint64_t path, uint64_t count) {
+    uint64_t& steps = by_path_[path];
+    if (count <= steps) return;
+    totals_.total += count - steps;
+    steps = count;
+    totals_.longest = std::max(totals_.longest, steps);
+    totals_.tasks = by_path_.size();
   }
   // How many steps the task of this path took; 0: there was none.
   uint64_t StepsOf(uint64_t path) const {
     const auto found = by_path_.find(path);
     return found == by_path_.end() ? 0 : found->second;
   }
-  // The most that one task took.
-  uint64_t longest() const { return longest_; }
-  // All of them together, and how many tasks there were.
-  uint64_t total() const { return total_; }
-  uint64_t tasks() const { return by_path_.size(); }
+  const StepTotals& totals() const { return totals_; }
 
  private:
   std::map<uint64_t, uint64_t> by_path_;
-  uint64_t longest_ = 0;
-  uint64_t total_ = 0;
+  StepTotals totals_;
 };
 
 }  // namespace tandem::sim

@@ -73,22 +73,6 @@ TEST(TcpFaultTest, APartitionOfOneDirectionHoldsTheOtherUpToo) {
   EXPECT_EQ(world.Receive(world.client, pair.client, 10 * kSecond), "back");
 }
 
-TEST(TcpFaultTest, AClogDelaysAndLosesNothing) {
-  TcpWorld world;
-  const TcpWorld::Pair pair = world.Connected();
-  const int64_t until = world.room.events.now_ns() + kSecond / 10;
-  world.room.network.Clog(world.client.stack(), world.server.stack(), until);
-  EXPECT_EQ(world.Send(world.client, pair.client, "late"), 4);
-  TestSource source(Source::Kind::kReceive);
-  source.socket = pair.server;
-  source.budget = 4;
-  world.server.reactor().Arm(source);
-  world.room.RunUntil([&] { return source.ends == 1; });
-
-  EXPECT_EQ(source.bytes, "late");
-  EXPECT_GE(world.room.events.now_ns(), until);
-}
-
 TEST(TcpFaultTest, BandwidthTakesItsTime) {
   TcpWorld world;
   const TcpWorld::Pair pair = world.Connected();

@@ -76,10 +76,15 @@ class TcpReceiver {
 
   // Moves the end of the window as far as there is room for it, and returns its width: what an ACK says.
   uint32_t OfferWindow(size_t capacity, uint32_t mss) {
-    const size_t free = FreeOf(capacity);
-    if (free >= std::min<size_t>(mss, capacity / 2)) window_end_ = std::max(window_end_, next_ + free);
-    return static_cast<uint32_t>(window_end_ - next_);
+    if (CanOfferMore(capacity, mss)) window_end_ = next_ + FreeOf(capacity);
+    return OfferNoMore();
   }
+  bool CanOfferMore(size_t capacity, uint32_t mss) const {
+    const size_t free = FreeOf(capacity);
+    return free >= std::min<size_t>(mss, capacity / 2) && next_ + free > window_end_;
+  }
+  // The same, but nothing is added to what was offered before.
+  uint32_t OfferNoMore() const { return static_cast<uint32_t>(window_end_ - next_); }
   // The program has read so much that the peer should hear of the room at once.
   bool IsUpdateDue(size_t capacity, uint32_t mss) const {
     const uint64_t left = window_end_ - next_;

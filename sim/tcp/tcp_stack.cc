@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/log/check.h"
+#include "tandem/core/base/prefetch.h"
 #include "tandem/core/base/random.h"
 #include "tandem/sim/network/ip.h"
 #include "tandem/sim/network/network.h"
@@ -34,15 +35,13 @@ TcpSocket& TcpStack::NewSocket() {
 
 TcpSocket& TcpStack::Open(AddressFamily family) {
   TcpSocket& socket = NewSocket();
-  socket.Open(family);
-  socket.entity_ = stack_.entity().Part("socket", opened_++);
+  socket.Open(family, stack_.entity().Part("socket", opened_++));
   return socket;
 }
 
 void TcpStack::Free(TcpSocket& socket) {
   CHECK(socket.in_use_);
   socket.EndLinger();
-  stack_.network().events().Cancel(socket);
   ports_.RemoveConnection(socket.name_);
   ports_.Remove(socket.name_);
   // The memory stays, and late packets find another generation in it.
@@ -57,8 +56,10 @@ void TcpStack::DropAllSockets() {
   }
 }
 
-void TcpStack::ForgetLingeringCloses() {
-  for (const std::unique_ptr<TcpSocket>& socket : sockets_) socket->linger_ticket_ = 0;
+void TcpStack::Forget(const StackObserver& observer) {
+  for (const std::unique_ptr<TcpSocket>& socket : sockets_) {
+    if (socket->observer_ == &observer) socket->observer_ = nullptr;
+  }
 }
 
 // --- System calls ---
@@ -72,7 +73,7 @@ int TcpStack::Bind(TcpSocket& socket, const SocketAddress& address) {
 int TcpStack::TryBind(TcpSocket& socket, const SocketAddress& address) {
   TcpName& name = socket.name_;
   if (address.family() != socket.family_) return -WrongFamily(socket.family_, address.family());
-  if (name.bound || socket.state_ != TcpState::kClosed || socket.was_connected_) return -EINVAL;
+  if (name.bound || socket.state() != TcpState::kClosed || socket.was_connected_) return -EINVAL;
   SocketAddress local = Unmap(address);
   if (local.is_ipv4() && socket.family_ == AddressFamily::kIpv6 && name.ipv6_only()) return -EINVAL;
   if (!local.is_any() && !stack_.Owns(local)) return -EADDRNOTAVAIL;
@@ -92,15 +93,15 @@ int TcpStack::TryBind(TcpSocket& socket, const SocketAddress& address) {
 
 int TcpStack::Listen(TcpSocket& socket, int backlog) {
   const int result = TryListen(socket);
-  if (result == 0) socket.accepts_.set_backlog(backlog);
+  if (result == 0) socket.StartListening(backlog);
   stack_.Record(TraceKind::kListen, socket.id_, backlog, result);
   return result;
 }
 
 int TcpStack::TryListen(TcpSocket& socket) {
   TcpName& name = socket.name_;
-  if (socket.state_ == TcpState::kListen) return 0;
-  if (socket.state_ != TcpState::kClosed || socket.was_connected_) return -EINVAL;
+  if (socket.state() == TcpState::kListen) return 0;
+  if (socket.state() != TcpState::kClosed || socket.was_connected_) return -EINVAL;
   if (!name.bound) {
     const uint16_t port = ports_.FindFree(name, name.local);
     if (port == 0) return -EADDRINUSE;
@@ -109,8 +110,6 @@ int TcpStack::TryListen(TcpSocket& socket) {
   } else if (ports_.Conflicts(name, name.local)) {
     return -EADDRINUSE;
   }
-  socket.state_ = TcpState::kListen;
-  ports_.AddListener(name);
   return 0;
 }
 
@@ -125,16 +124,15 @@ int TcpStack::Connect(TcpSocket& socket, const SocketAddress& address) {
   const uint32_t target_index = target == nullptr ? ~uint32_t{0} : target->index();
   const uint64_t ordinal = connects_to_[target_index]++;
   socket.entity_ = stack_.entity().Part("tcp").Part(target == nullptr ? "nobody" : target->name(), ordinal);
-  socket.peer_stack_ = target;
-  DrawConnectFaults(socket);
+  const ConnectFault fault = DrawConnectFault(socket);
   stack_.network().HoldLoopback();
-  socket.StartConnect();
+  socket.StartConnect(target, fault);
   stack_.network().DeliverLoopback();
   return -EINPROGRESS;
 }
 
 int TcpStack::ConnectTarget(const TcpSocket& socket, const SocketAddress& address, SocketAddress* peer) const {
-  switch (socket.state_) {
+  switch (socket.state()) {
     case TcpState::kClosed:
       if (socket.was_connected_) return -EISCONN;
       break;
@@ -171,21 +169,26 @@ int TcpStack::ChooseLocal(TcpSocket& socket, const SocketAddress& peer) {
   return -EADDRNOTAVAIL;
 }
 
-void TcpStack::DrawConnectFaults(TcpSocket& socket) {
+ConnectFault TcpStack::DrawConnectFault(const TcpSocket& socket) {
   const Choices& choices = stack_.network().choices();
   const StackFaults& faults = stack_.faults();
-  socket.refuse_fault_ = faults.connect_refused.Hits(choices.Draw(Choice::kConnect, socket.entity_, 0, 0));
-  socket.timeout_fault_ =
-      !socket.refuse_fault_ && faults.connect_timed_out.Hits(choices.Draw(Choice::kConnect, socket.entity_, 0, 1));
-  if (!socket.refuse_fault_ && !socket.timeout_fault_) return;
-  StackFaults::CountHit(socket.refuse_fault_ ? faults.hits.connect_refused : faults.hits.connect_timed_out);
-  stack_.Record(TraceKind::kConnectFault, socket.id_, socket.refuse_fault_ ? 1 : 2);
+  ConnectFault fault = ConnectFault::kNone;
+  if (faults.connect_refused.Hits(choices.Draw(Choice::kConnect, socket.entity_, 0, 0))) {
+    fault = ConnectFault::kRefused;
+    StackFaults::CountHit(faults.hits.connect_refused);
+  } else if (faults.connect_timed_out.Hits(choices.Draw(Choice::kConnect, socket.entity_, 0, 1))) {
+    fault = ConnectFault::kTimedOut;
+    StackFaults::CountHit(faults.hits.connect_timed_out);
+  }
+  if (fault != ConnectFault::kNone) stack_.Record(TraceKind::kConnectFault, socket.id_, fault);
+  return fault;
 }
 
 // --- Packets ---
 
 void TcpStack::OnPacket(Packet& packet) {
   TcpSocket* socket = packet.receiver;
+  if (socket != nullptr) Prefetch(socket, sizeof(*socket));
   if (socket == nullptr || socket->generation_ != packet.receiver_generation || !socket->name_.connected) {
     socket = ports_.FindConnection(packet.destination, packet.source);
   }
@@ -195,7 +198,7 @@ void TcpStack::OnPacket(Packet& packet) {
     return;
   }
   // A new connection may take the place of one that only waits for stragglers.
-  if (socket != nullptr && opens && socket->IsReplacedBy(packet)) {
+  if (socket != nullptr && opens && socket->connection_.IsReplacedBy(packet)) {
     socket->Die(0);
     socket = nullptr;
   }
@@ -235,7 +238,7 @@ void TcpStack::StartPassive(TcpSocket& listener, const Packet& syn) { NewSocket(
 size_t TcpStack::established_connections() const {
   size_t count = 0;
   for (const std::unique_ptr<TcpSocket>& socket : sockets_) {
-    if (socket->in_use_ && socket->can_send_data()) ++count;
+    if (socket->in_use_ && socket->connection_.can_send_data()) ++count;
   }
   return count;
 }
@@ -245,9 +248,21 @@ uint64_t TcpStack::ResetConnections(absl::FunctionRef<bool(Entity connection)> h
   // A reset may end another connection of the list, its other end.
   for (size_t i = 0; i < sockets_.size(); ++i) {
     TcpSocket& socket = *sockets_[i];
-    if (!socket.in_use_ || !socket.can_send_data() || !hits(socket.entity_)) continue;
+    if (!socket.in_use_ || !socket.connection_.can_send_data() || !hits(socket.entity_)) continue;
     stack_.Record(TraceKind::kResetFault, socket.id_);
     socket.Abort();
+    ++count;
+  }
+  return count;
+}
+
+uint64_t TcpStack::ForgetConnections(absl::FunctionRef<bool(Entity connection)> hits) {
+  uint64_t count = 0;
+  for (size_t i = 0; i < sockets_.size(); ++i) {
+    TcpSocket& socket = *sockets_[i];
+    if (!socket.in_use_ || !socket.connection_.can_send_data() || !hits(socket.entity_)) continue;
+    stack_.Record(TraceKind::kResetFault, socket.id_, 1);
+    socket.Die(ECONNRESET);
     ++count;
   }
   return count;

@@ -3,8 +3,8 @@
 // The TCP half of a host's stack: makes, names and buries the host's stream sockets, and finds the one that a segment
 // is for.
 //
-// Sockets are TcpSockets (tcp.h), which run their connections by themselves. An orphan, whose program has closed it or
-// is dead, lives here until its connection is over.
+// Sockets are TcpSockets (tcp_socket.h), which run their connections by themselves. An orphan, whose program has closed
+// it or is dead, lives here until its connection is over.
 
 #ifndef TANDEM_SIM_TCP_TCP_STACK_H_
 #define TANDEM_SIM_TCP_TCP_STACK_H_
@@ -19,11 +19,13 @@
 #include "tandem/core/io/address.h"
 #include "tandem/sim/network/packet.h"
 #include "tandem/sim/random/choices.h"
+#include "tandem/sim/tcp/tcp_connection.h"
 #include "tandem/sim/tcp/tcp_ports.h"
 
 namespace tandem::sim {
 
 class NetworkHost;
+class StackObserver;
 class TcpSocket;
 
 class TcpStack {
@@ -40,14 +42,14 @@ class TcpStack {
   // The socket is gone, its connection and its names with it.
   void Free(TcpSocket& socket);
   void DropAllSockets();
-  // Nobody waits any more for the closes that linger.
-  void ForgetLingeringCloses();
+  // It is told nothing any more, of closes that linger neither.
+  void Forget(const StackObserver& observer);
 
   // --- System calls. 0 or -errno. ---
 
   int Bind(TcpSocket& socket, const SocketAddress& address);
   int Listen(TcpSocket& socket, int backlog);
-  // -EINPROGRESS: the observer is told.
+  // -EINPROGRESS: its observer is told.
   int Connect(TcpSocket& socket, const SocketAddress& address);
 
   // --- Packets ---
@@ -62,6 +64,8 @@ class TcpStack {
   size_t established_connections() const;
   // Both ends of the established connections for which `hits` says so see a reset. Returns how many there were.
   uint64_t ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
+  // The same for this end alone; the other one hears nothing.
+  uint64_t ForgetConnections(absl::FunctionRef<bool(Entity connection)> hits);
 
  private:
   TcpSocket& NewSocket();
@@ -71,7 +75,7 @@ class TcpStack {
   int ConnectTarget(const TcpSocket& socket, const SocketAddress& address, SocketAddress* peer) const;
   // Gives `socket`, which is to connect to `peer`, its local address, and puts it into the tables.
   int ChooseLocal(TcpSocket& socket, const SocketAddress& peer);
-  void DrawConnectFaults(TcpSocket& socket);
+  ConnectFault DrawConnectFault(const TcpSocket& socket);
 
   NetworkHost& stack_;
   TcpPorts ports_;

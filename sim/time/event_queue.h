@@ -4,7 +4,10 @@
 //
 // Time is a count of nanoseconds from 0 that moves only when RunNext() takes the next event; idle time costs nothing.
 // Events of one instant run in the order in which they were scheduled. An Event is embedded in its owner, so scheduling
-// allocates nothing (the heap's array grows and is kept).
+// allocates nothing (the queue's arrays grow and are kept).
+//
+// The heap moves numbers only, 16 bytes for an event, and touches no Event but the one that is meant: with thousands of
+// connections the events themselves are not in the cache.
 //
 // Thread-hostile: one queue belongs to one thread.
 
@@ -28,7 +31,7 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
-  bool scheduled() const { return heap_index_ != kNotScheduled; }
+  bool scheduled() const { return slot_ != kNotScheduled; }
   // When it will run. REQUIRES scheduled().
   int64_t time_ns() const { return time_ns_; }
 
@@ -42,7 +45,7 @@ class Event {
   static constexpr uint32_t kNotScheduled = ~uint32_t{0};
 
   int64_t time_ns_ = 0;
-  uint32_t heap_index_ = kNotScheduled;
+  uint32_t slot_ = kNotScheduled;
 };
 
 class EventQueue {
@@ -77,25 +80,40 @@ class EventQueue {
   uint64_t executed_at_this_instant() const { return executed_at_this_instant_; }
 
  private:
+  // By time, and at one time by the sequence in which they were scheduled; the slot says which event it is.
   struct Entry {
     int64_t time_ns;
-    uint64_t sequence;
+    uint64_t sequence_and_slot;
+
+    uint32_t slot() const { return static_cast<uint32_t>(sequence_and_slot & kSlotMask); }
+    friend bool operator<(const Entry& a, const Entry& b) { return a.key() < b.key(); }
+
+   private:
+    unsigned __int128 key() const {  // Times are not negative.
+      return static_cast<unsigned __int128>(static_cast<uint64_t>(time_ns)) << 64 | sequence_and_slot;
+    }
+  };
+  struct Slot {
     Event* event;
+    size_t heap_index;
   };
   static constexpr size_t kArity = 4;
+  static constexpr int kSlotBits = 24;
+  static constexpr uint64_t kSlotMask = (uint64_t{1} << kSlotBits) - 1;
 
-  static bool Before(const Entry& a, const Entry& b) {
-    return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.sequence < b.sequence;
-  }
   void Place(size_t index, const Entry& entry) {
     heap_[index] = entry;
-    entry.event->heap_index_ = static_cast<uint32_t>(index);
+    slots_[entry.slot()].heap_index = index;
   }
   void SiftUp(size_t index, const Entry& entry);
-  void SiftDown(size_t index, const Entry& entry);
+  // Fills the hole at `index` from below, and returns where it has gone: a place without children.
+  size_t SinkHole(size_t index);
+  // Takes out the entry there, which is no event's any more.
   void RemoveAt(size_t index);
 
   std::vector<Entry> heap_;
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> free_slots_;
   int64_t now_ns_ = 0;
   uint64_t next_sequence_ = 0;
   uint64_t executed_ = 0;

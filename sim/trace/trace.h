@@ -6,6 +6,9 @@
 // never a pointer, a size of a type or a hash of the standard library: so equal programs give equal digests under every
 // compiler. A record is {time, kind, host, a, b, c}; what a, b and c mean is said at the kind.
 //
+// Details are what happens between the events: steps of tasks, timers, draws, calls of libc. They enter a second, fine
+// digest, and only where they are asked for: two runs that are compared part there first.
+//
 // Text costs nothing unless a sink is installed. A sink sees each record with the digest after it, so two runs that
 // differ can be compared record by record; trace_text.h makes lines for people of them.
 
@@ -15,7 +18,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -37,7 +39,6 @@ enum class TraceKind : uint16_t {
   kPacketUnreachable = 4,  // host = sender; nobody has the address; a = flags, b = size, c = seq.
   kConditions = 5,         // host = sender; a = destination host, b = median latency, c = bytes per second.
   kBlock = 6,              // host = sender; a = destination host, b = 1 blocked, 2 held, 0 neither.
-  kClog = 7,               // host = sender; a = destination host, b = until.
   // Sockets. a = socket id.
   kOpen = 20,
   kBind = 21,        // b = port, c = result.
@@ -73,15 +74,23 @@ enum class TraceKind : uint16_t {
   kHostStart = 80,
   kHostCrash = 81,  // a = 0 machine, 1 process.
   kHostExit = 82,
-  kHostPause = 83,   // a = until.
-  kHostTurn = 84,    // a = turn ordinal.
+  kHostPause = 83,  // a = until.
+  kHostTurn = 84,   // a = turn ordinal.
+  // Details. host = the one that runs, kNoTraceHost if none does.
   kTaskResume = 85,  // a = task path, b = resume count.
-  kTimer = 86,
-  kDraw = 87,       // a = domain, b = value.
-  kFault = 88,      // a = kind, b = target, c = strength.
-  kClockStep = 89,  // a = the new offset.
-  kUser = 200,      // What a program records: a, b, c are its own.
+  kTimer = 86,       // a = deadline, b = 0 armed, 1 due.
+  kDraw = 87,        // a = Choice << 56 | part << 52 | lower bits of n, b = hash of the entity, c = value.
+  kFault = 88,       // a = kind, b = target, c = strength.
+  kClockStep = 89,   // a = the new offset.
+  kStreamDraw = 90,  // A detail; a = key of the stream, b = n, c = value.
+  kCall = 91,        // A detail; a = the call of libc (interpose.h).
+  kVisit = 92,       // Of a site; a = hash of its name, b = how many there were, this one included.
+  kTaskReady = 93,   // A detail; a = the path of a task that will go on.
+  kUser = 200,       // What a program records: a, b, c are its own.
 };
+
+// The host of what happens outside of any.
+inline constexpr uint32_t kNoTraceHost = ~uint32_t{0};
 
 // Names `kind`, for text.
 absl::string_view TraceKindName(TraceKind kind);
@@ -96,7 +105,7 @@ struct TraceDigest {
 };
 
 struct TraceRecord {
-  uint64_t ordinal = 0;  // Counts from 0.
+  uint64_t ordinal = 0;  // Counts from 0, with the details where there are any.
   int64_t time_ns = 0;
   TraceKind kind = TraceKind::kNone;
   uint32_t host = 0;
@@ -109,7 +118,17 @@ struct TraceRecord {
 struct TraceAbout {
   const Packet* packet = nullptr;
   const PacketFate* fate = nullptr;  // Of a packet that is sent.
-  absl::string_view bytes;           // What is read, or the name that is looked up.
+  absl::string_view bytes;           // What is read, or the name that is looked up or visited.
+};
+
+// What the program has logged, while the line is made.
+struct LoggedLine {
+  int64_t time_ns = 0;
+  uint32_t host = kNoTraceHost;
+  char severity = 'I';     // I, W, E or F.
+  absl::string_view file;  // Without its folder.
+  int line = 0;
+  absl::string_view message;
 };
 
 // Sees every record, with the digest that includes it. All else is not part of the digest.
@@ -122,6 +141,8 @@ class TraceSink {
   virtual void OnResume(int64_t /*time_ns*/, uint32_t /*host*/) {}
   // A remark for people.
   virtual void OnNote(int64_t /*time_ns*/, absl::string_view /*text*/) {}
+  // The program has logged a line.
+  virtual void OnLog(const LoggedLine&) {}
 
  protected:
   virtual ~TraceSink() = default;
@@ -159,6 +180,14 @@ class Trace {
   uint64_t records() const { return records_; }
   TraceDigest digest() const;
 
+  // Whether details are recorded. The digest is the same with them and without.
+  bool detailed() const { return detailed_; }
+  void set_detailed() { detailed_ = true; }
+  // REQUIRES detailed(). Uses no heap.
+  void RecordDetail(TraceKind kind, int64_t time_ns, uint32_t host, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0);
+  // Of the records and the details.
+  TraceDigest fine_digest() const;
+
   // `sink` outlives the trace or is replaced by null.
   void set_sink(TraceSink* sink) { sink_ = sink; }
 
@@ -170,33 +199,24 @@ class Trace {
     return std::rotl(value, by);
 #endif
   }
-  void Fold(uint64_t word) {
-    low_ = Rotate((low_ ^ word) * 0x9fb21c651e98df25u, 31);
-    high_ = (Rotate(high_, 27) ^ word) * 0xd6e8feb86659fd93u + low_;
-  }
+  struct Folded {
+    void Fold(uint64_t when, TraceKind kind, uint32_t host, uint64_t a, uint64_t b, uint64_t c);
+
+    uint64_t high = 0x6c62272e07bb0142u;
+    uint64_t low = 0x62b821756295c58du;
+  };
   void Tell(TraceKind kind, int64_t time_ns, uint32_t host, uint64_t a, uint64_t b, uint64_t c);
 
-  uint64_t high_ = 0x6c62272e07bb0142u;
-  uint64_t low_ = 0x62b821756295c58du;
+  Folded records_folded_;
   uint64_t records_ = 0;
   TraceSink* sink_ = nullptr;
+  bool detailed_ = false;
+  uint64_t details_ = 0;
+  Folded details_folded_;
 };
 
-// A hash of `size` bytes for the trace: the same on every little-endian machine, 8 bytes per multiplication.
-inline uint64_t HashBytes(const char* data, size_t size) {
-  uint64_t hash = 0x243f6a8885a308d3u ^ size;
-  while (size >= 8) {
-    uint64_t word;
-    std::memcpy(&word, data, 8);
-    hash = (hash ^ word) * 0x9fb21c651e98df25u;
-    hash ^= hash >> 29;
-    data += 8;
-    size -= 8;
-  }
-  uint64_t word = 0;
-  std::memcpy(&word, data, size);
-  return MixBits(hash ^ word);
-}
+// A hash of `size` bytes for the trace: the same on every little-endian machine.
+uint64_t HashBytes(const char* data, size_t size);
 
 }  // namespace tandem::sim
 

@@ -19,7 +19,7 @@ TEST(TraceTest, TheDigestIsTheSameOnEveryMachine) {
     trace.Record(TraceKind::kUser, static_cast<int64_t>(1000 + i), 3, i, i * i, ~i);
   }
 
-  EXPECT_EQ(trace.digest().ToString(), "99199b6406d4d65fc7faf859579af825");
+  EXPECT_EQ(trace.digest().ToString(), "ce5eeca6873538b0ccda16f42fd46604");
   EXPECT_EQ(trace.records(), 100u);
 }
 
@@ -72,6 +72,30 @@ TEST(TraceTest, ASinkSeesEveryRecordAndChangesNothing) {
   EXPECT_EQ(sink.last.host, 2u);
   EXPECT_EQ(sink.last.a, 3u);
   EXPECT_EQ(sink.last.b, 4u);
+}
+
+TEST(TraceTest, DetailsEnterTheFineDigestAlone) {
+  class Sink final : public TraceSink {
+   public:
+    void OnRecord(const TraceRecord& record, const TraceDigest& /*digest*/) override {
+      ordinals.push_back(record.ordinal);
+    }
+    std::vector<uint64_t> ordinals;
+  };
+  Sink sink;
+  Trace before, after, none;
+  before.set_sink(&sink);
+  for (Trace* trace : {&before, &after}) trace->set_detailed();
+
+  before.RecordDetail(TraceKind::kTimer, 5, 1, 7);
+  for (Trace* trace : {&before, &after, &none}) trace->Record(TraceKind::kSend, 5, 1, 2);
+  after.RecordDetail(TraceKind::kTimer, 5, 1, 7);
+
+  EXPECT_EQ(before.digest(), after.digest());
+  EXPECT_EQ(before.digest(), none.digest());
+  EXPECT_FALSE(before.fine_digest() == after.fine_digest());
+  EXPECT_FALSE(none.fine_digest() == after.fine_digest());
+  EXPECT_EQ(sink.ordinals, (std::vector<uint64_t>{0, 1}));
 }
 
 TEST(TraceTest, HashBytesSeesEveryByteAndTheLength) {

@@ -147,7 +147,7 @@ TEST(UdpLinkTest, ReorderingOvertakesAlsoAtAFixedLatency) {
   EXPECT_FALSE(std::is_sorted(numbers.begin(), numbers.end()));
 }
 
-TEST(UdpLinkTest, PartitionsLoseAndClogsDelay) {
+TEST(UdpLinkTest, PartitionsLose) {
   UdpWorld world;
   const SocketId server = UdpWorld::Bound(world.b, world.b.Address(kPort));
   const SocketId client = UdpWorld::Open(world.a);
@@ -155,12 +155,9 @@ TEST(UdpLinkTest, PartitionsLoseAndClogsDelay) {
   EXPECT_EQ(world.Send(world.a, client, "lost", world.b.Address(kPort)), 1);
   world.Settle();
   world.room.network.Unblock(world.a.stack(), world.b.stack());
-  world.room.network.Clog(world.a.stack(), world.b.stack(), world.room.events.now_ns() + kSecond);
-  EXPECT_EQ(world.Send(world.a, client, "late", world.b.Address(kPort)), 1);
+  EXPECT_EQ(world.Send(world.a, client, "passes", world.b.Address(kPort)), 1);
   world.Settle();
-  EXPECT_EQ(UdpWorld::Received(world.b, server), "");
-  world.room.RunFor(2 * kSecond);
-  EXPECT_EQ(UdpWorld::Received(world.b, server), "late");
+  EXPECT_EQ(UdpWorld::Received(world.b, server), "passes");
 }
 
 // --- Faults of the host, and cancellation ---

@@ -113,7 +113,7 @@ int UdpSocket::Shutdown(ShutdownHow how) {
   // It has its effect on a socket without a peer, too.
   if (how != ShutdownHow::kWrite) receive_shutdown_ = true;
   if (how != ShutdownHow::kRead) send_shutdown_ = true;
-  if (receive_shutdown_ && stack_.observer() != nullptr) stack_.observer()->OnReceivable(id_);
+  if (receive_shutdown_) NotifyReceivable();
   return remote_.family() == AddressFamily::kNone ? -ENOTCONN : 0;
 }
 
@@ -308,15 +308,14 @@ void UdpSocket::Enqueue(const Packet& packet, Buffer data) {
   datagram.source = packet.source;
   datagram.destination = packet.destination;
   datagram.interface_index = packet.interface_index;
-  received_.push_back(std::move(datagram));
-  if (stack_.observer() != nullptr) stack_.observer()->OnReceivable(id_);
+  received_.Push(std::move(datagram));
+  NotifyReceivable();
 }
 
 int UdpSocket::Take(Datagram* datagram) {
   if (error_ != 0) return -std::exchange(error_, 0);
   if (received_.empty()) return -EAGAIN;
-  *datagram = std::move(received_.front());
-  received_.pop_front();
+  *datagram = received_.Pop();
   const size_t size = datagram->data.size();
   received_cost_ -= size + kDatagramOverhead;
   datagram->source = ToFamily(datagram->source, family_);

@@ -13,7 +13,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <vector>
 
@@ -25,7 +24,9 @@
 #include "tandem/sim/network/network_host.h"
 #include "tandem/sim/network/packet.h"
 #include "tandem/sim/network/socket_options.h"
+#include "tandem/sim/network/stack_observer.h"
 #include "tandem/sim/random/choices.h"
+#include "tandem/sim/udp/datagram_queue.h"
 
 namespace tandem::sim {
 
@@ -49,7 +50,11 @@ class UdpSocket {
   UdpSocket& operator=(const UdpSocket&) = delete;
 
   SocketId id() const { return id_; }
-  void set_id(SocketId id) { id_ = id; }
+  // A program has it, as `id`; `observer`, or nobody, is told what happens.
+  void set_program(SocketId id, StackObserver* observer) {
+    id_ = id;
+    observer_ = observer;
+  }
   // What decisions about this socket are addressed by: "client/udp#0" for the first one that client opens. A flow has
   // the name of the host that it goes to in addition: "client/udp#0/server".
   Entity entity() const { return entity_; }
@@ -111,12 +116,16 @@ class UdpSocket {
   // How well this socket fits a datagram; 0: not at all.
   int Score(const SocketAddress& destination, const SocketAddress& source) const;
   void Enqueue(const Packet& packet, Buffer data);
+  void NotifyReceivable() {
+    if (observer_ != nullptr) observer_->OnReceivable(id_);
+  }
 
   UdpStack& owner_;
   NetworkHost& stack_;
   const AddressFamily family_;
   const Entity entity_;
   SocketId id_ = kNoSocket;
+  StackObserver* observer_ = nullptr;
 
   SocketAddress local_;   // IPv4 addresses in IPv6 sockets are kept as IPv4.
   SocketAddress remote_;  // None: not connected.
@@ -131,7 +140,7 @@ class UdpSocket {
   bool receive_shutdown_ = false;
   bool send_shutdown_ = false;
 
-  std::deque<Datagram> received_;
+  DatagramQueue received_;
   size_t received_cost_ = 0;        // Of the receive buffer.
   std::map<uint32_t, Flow> flows_;  // By the index of the host.
 };

@@ -56,6 +56,12 @@ void UdpStack::DropAllSockets() {
   sockets_.clear();
 }
 
+void UdpStack::Forget(const StackObserver& observer) {
+  for (const std::unique_ptr<UdpSocket>& socket : sockets_) {
+    if (socket->observer_ == &observer) socket->observer_ = nullptr;
+  }
+}
+
 void UdpStack::RemoveMember(uint32_t interface_index, const SocketAddress& group) {
   const auto count = members_.find({interface_index, group});
   if (--count->second == 0) members_.erase(count);
@@ -106,22 +112,26 @@ void UdpStack::RemoveFromPort(UdpSocket& socket) {
 UdpSocket* UdpStack::FindReceiver(const SocketAddress& destination, const SocketAddress& source) const {
   const auto found = ports_.find(destination.port());
   if (found == ports_.end()) return nullptr;
-  std::vector<UdpSocket*> best;
+  const auto shares = [](const UdpSocket& socket) { return socket.options_.has(SocketOption::kReusePort); };
+  UdpSocket* best = nullptr;
   int best_score = 1;
+  uint64_t sharing = 0;  // How many with the best score share their port.
   for (UdpSocket* socket : found->second) {
     const int score = socket->Score(destination, source);
     if (score < best_score) continue;
-    if (score > best_score) best.clear();
+    if (score > best_score) sharing = 0;
     best_score = score;
-    best.push_back(socket);
+    best = socket;
+    if (shares(*socket)) ++sharing;
   }
-  if (best.empty()) return nullptr;
-  const auto shares = [](const UdpSocket& socket) { return socket.options_.has(SocketOption::kReusePort); };
-  if (!shares(*best.back()) || best.back()->remote_.family() != AddressFamily::kNone) return best.back();
-  std::erase_if(best, [&](const UdpSocket* socket) { return !shares(*socket); });
+  if (best == nullptr || !shares(*best) || best->remote_.family() != AddressFamily::kNone || sharing == 1) return best;
   const uint64_t addresses = HashCombine(HashAddress(source), HashAddress(destination));
   const uint64_t hash = stack_.network().choices().Draw(Choice::kListener, stack_.entity(), addresses);
-  return best[ReduceToRange(hash, best.size())];
+  uint64_t skip = ReduceToRange(hash, sharing);
+  for (UdpSocket* socket : found->second) {
+    if (socket->Score(destination, source) == best_score && shares(*socket) && skip-- == 0) return socket;
+  }
+  return best;
 }
 
 void UdpStack::OnPacket(Packet& packet) {
@@ -130,7 +140,7 @@ void UdpStack::OnPacket(Packet& packet) {
     if (socket == nullptr || socket->remote_.family() == AddressFamily::kNone) return;
     socket->error_ = ECONNREFUSED;
     stack_.Record(TraceKind::kSocketError, socket->id_, ECONNREFUSED);
-    if (stack_.observer() != nullptr) stack_.observer()->OnReceivable(socket->id_);
+    socket->NotifyReceivable();
     return;
   }
   if (IsMulticast(packet.destination) || IsBroadcast(packet.destination)) return DeliverToAll(packet);

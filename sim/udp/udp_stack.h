@@ -21,6 +21,7 @@
 namespace tandem::sim {
 
 class NetworkHost;
+class StackObserver;
 class UdpSocket;
 
 class UdpStack {
@@ -33,6 +34,8 @@ class UdpStack {
   UdpSocket& Open(AddressFamily family);
   void Close(UdpSocket& socket);
   void DropAllSockets();
+  // It is told nothing any more.
+  void Forget(const StackObserver& observer);
 
   NetworkHost& host() { return stack_; }
 

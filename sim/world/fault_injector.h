@@ -14,8 +14,6 @@
 #include <memory>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
-#include "absl/strings/string_view.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/network/link.h"
 #include "tandem/sim/network/network.h"
@@ -34,13 +32,18 @@ class FaultInjector final : private FaultSource {
   FaultInjector& operator=(const FaultInjector&) = delete;
   ~FaultInjector();
 
-  // Adds the entries of `plan`; those whose time is past begin at once. CHECKs that they name hosts that exist.
+  // Adds the entries of `plan`, of those that have begun what is left of them. What is over, or waits for what has
+  // happened, is left out. CHECKs that they name hosts that exist.
   void Inject(const FaultPlan& plan);
   // Ends what holds, and begins nothing more of what was injected. What a clog has held back still comes at its end,
   // and what is sent later on the same connections not before. Hosts that are stopped stay so: see Host::EndStops().
   void EndAll();
+  // The machine of `host` starts.
+  void OnBoot(Host& host);
   // Everything that was injected.
   const FaultPlan& plan() const { return plan_; }
+  // `host` visits `site`, for the `count`-th time.
+  void OnVisit(Host& host, absl::string_view site, uint64_t count);
   // How often the entry `index` of plan() has hit: packets that it lost or delayed, calls that it changed, processes
   // that it stopped.
   uint64_t hits(size_t index) const;
@@ -49,25 +52,35 @@ class FaultInjector final : private FaultSource {
   // One entry in the world.
   class Fault;
 
+  bool IsOver(const FaultEntry& entry) const;
   void Begin(Fault& fault);
   void End(Fault& fault);
   // The trigger of `fault` has been met.
   void Fire(Fault& fault);
   void Record(const Fault& fault, bool begins);
 
-  // The strongest entry of this kind that holds and for which `hits` says so.
-  Fault* Strongest(FaultKind kind, absl::FunctionRef<bool(const FaultEntry& entry)> hits);
-  FaultEffect EffectOn(FaultKind kind, absl::FunctionRef<bool(const FaultEntry& entry)> hits);
-
   LinkFaults FaultsOf(const NetworkHost& from, const NetworkHost& to) override;
   uint64_t NextPacketAlarm(const NetworkHost& from, const NetworkHost& to, uint64_t sent) override;
   void OnPacketAlarm(const NetworkHost& from, const NetworkHost& to) override;
   void OnCallAlarm(NetworkHost& host) override;
 
-  // Computes what hosts suffer, after entries of such a kind have begun or ended.
-  void UpdateStacks();
-  void UpdateStack(Host& host);
   void SetCallAlarm(NetworkHost& host);
+
+  // What `fault` does to a link now.
+  FaultEffect EffectOn(Fault& fault, const NetworkHost& from, const NetworkHost& to) const;
+  int64_t SwizzledUntil(const Fault& fault, const NetworkHost& from, const NetworkHost& to) const;
+  void ScheduleSwizzle(Fault& fault);
+  // The next host of a swizzle is hit or heals.
+  void Step(Fault& fault);
+
+  // The strongest entry of this kind that holds and hits `host`; null: there is none.
+  Fault* Strongest(FaultKind kind, const Host& host) const;
+  // Computes what hosts suffer, after an entry of this kind has begun or ended.
+  void UpdateHosts(FaultKind kind);
+  void UpdateStack(Host& host);
+  static bool IsOfClocks(FaultKind kind);
+  void UpdateClock(Host& host);
+  void BeginOfClocks(Fault& fault);
   void ResetConnections(Fault& fault);
   void StopHosts(Fault& fault);
 
@@ -76,7 +89,9 @@ class FaultInjector final : private FaultSource {
   std::vector<std::unique_ptr<Fault>> faults_;
   // What hosts had before the first fault that they suffer.
   std::map<uint32_t, StackFaults> stack_faults_;
-  std::map<uint32_t, int64_t> clock_offsets_;
+  // By host: what its wall clock has jumped by, and how often its machine has started.
+  std::map<uint32_t, int64_t> clock_steps_ns_;
+  std::map<uint32_t, uint64_t> boots_;
 };
 
 }  // namespace tandem::sim

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <limits>
 #include <utility>
 
@@ -40,7 +41,8 @@ Host::Host(World& world, std::string name, uint32_t index, HostMain main, Role r
       role_(role),
       stack_(&HostStack::Add(world.network(), name_, {Ipv4Of(index, 0), Ipv6Of(index, 0)})) {
   mains_.push_back(std::move(main));
-  world_.queue().Schedule(stops_, world_.queue().now_ns());
+  world_.queue().Schedule(stops_, world_.queue().now_ns() + absl::ToInt64Nanoseconds(world_.StartOf(*this)));
+  if (const absl::Duration ahead = world_.DrawClock(*this); ahead > absl::ZeroDuration()) SetClockOffset(ahead);
 }
 
 Host::~Host() {
@@ -64,7 +66,10 @@ void Host::Update() {
   const bool runs = wanted_ && !down && now_ns >= killed_until_ns_;
   const bool paused = now_ns < paused_until_ns_;
   if (down && (stack_->up() || alive())) Stop(Process::Death::kCrash);
-  if (!down && !stack_->up()) stack_->StartMachine();
+  if (!down && !stack_->up()) {
+    stack_->StartMachine();
+    booted_ = false;
+  }
   if (!runs && alive()) Stop(Process::Death::kKill);
   if (runs && !alive() && !paused) Start();
   if (alive()) process_->SetPaused(paused);
@@ -83,6 +88,8 @@ void Host::Start() {
   if (world_.failed_client_ == this) world_.failed_client_ = nullptr;
   status_.reset();
   restart_at_end_ = false;
+  terminated_until_ns_ = 0;
+  if (!std::exchange(booted_, true)) world_.injector_->OnBoot(*this);
   process_.reset(new Process(world_, *this, starts_++));
   process_->Start(mains_.back());
 }
@@ -90,9 +97,11 @@ void Host::Start() {
 void Host::Stop(Process::Death death) {
   const bool crash = death == Process::Death::kCrash;
   world_.trace().Record(TraceKind::kHostCrash, world_.queue().now_ns(), index_, crash ? 0 : 1);
+  terminated_until_ns_ = 0;
   if (!alive()) return stack_->CrashMachine();
   process_->Die(death);
   process_.reset();
+  if (world_.options_.isolation() != nullptr) world_.options_.isolation()->OnCrash(name_);
 }
 
 void Host::Abandon() {
@@ -108,6 +117,7 @@ void Host::OnProcessEnd() {
                         static_cast<uint64_t>(status.raw_code()));
   process_.reset();
   stack_->KillProcess();
+  if (terminated_until_ns_ != 0) return StartAfterTermination();
   status_ = std::move(status);
   wanted_ = false;
   if (std::exchange(restart_at_end_, false)) return Restart();
@@ -120,6 +130,12 @@ void Host::OnProcessEnd() {
   } else if (world_.failed_client_ == nullptr) {
     world_.failed_client_ = this;
   }
+}
+
+// An event: this is called from a turn of the process.
+void Host::StartAfterTermination() {
+  killed_until_ns_ = std::max(killed_until_ns_, terminated_until_ns_);
+  world_.queue().Reschedule(stops_, world_.queue().now_ns());
 }
 
 bool Host::RestartByPolicy(bool failed) {
@@ -194,12 +210,19 @@ void Host::KillFor(absl::Duration duration) {
 }
 
 void Host::StopAtOnceFor(Process::Death death, absl::Duration duration) {
-  if (alive() && Process::Current() == process_.get()) process_->Stop(death);
+  if (alive() && Process::Current() == process_.get() && !world_.working_) process_->Stop(death);
   if (death == Process::Death::kCrash) {
     CrashFor(duration);
   } else {
     KillFor(duration);
   }
+}
+
+bool Host::TerminateFor(absl::Duration duration) {
+  if (!alive() || process_->ending() || process_->stopped()) return false;
+  terminated_until_ns_ = std::max((world_.Now() + duration).nanoseconds(), world_.queue().now_ns() + 1);
+  process_->DeliverSignal(SIGTERM);
+  return true;
 }
 
 void Host::Pause(absl::Duration duration) {
@@ -215,6 +238,7 @@ void Host::Pause(absl::Duration duration) {
 void Host::EndStops() {
   BetweenTurns([this] {
     crashed_until_ns_ = killed_until_ns_ = paused_until_ns_ = 0;
+    if (terminated_until_ns_ != 0) terminated_until_ns_ = world_.queue().now_ns();
     crashed_ = false;
     wanted_ = wanted_ || killed_;
     killed_ = false;
@@ -223,15 +247,25 @@ void Host::EndStops() {
   });
 }
 
+void Host::OnVisit(absl::string_view site) {
+  auto count = visits_.find(site);
+  if (count == visits_.end()) {
+    CHECK(IsSiteName(site)) << "not a name for a site: \"" << site << "\"";
+    count = visits_.emplace(std::string(site), 0).first;
+  }
+  ++count->second;
+  stack_->RecordBytes(site, TraceKind::kVisit, HashName(site), count->second);
+  world_.injector_->OnVisit(*this, site, count->second);
+}
+
 void Host::DeliverSignal(int signal) {
   if (alive()) process_->DeliverSignal(signal);
 }
 
 void Host::SetClockOffset(absl::Duration offset) {
-  clock_offset_ns_ = absl::ToInt64Nanoseconds(offset);
+  stack_->clock().set_wall_offset_ns(absl::ToInt64Nanoseconds(offset));
   world_.trace().Record(TraceKind::kClockStep, world_.queue().now_ns(), index_,
-                        static_cast<uint64_t>(clock_offset_ns_));
-  if (alive()) process_->SetWallOffset(clock_offset_ns_);
+                        static_cast<uint64_t>(clock_offset_ns()));
 }
 
 std::string Host::DescribeTasks() const {

@@ -18,6 +18,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +27,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tandem/core/base/instant.h"
 #include "tandem/core/io/address.h"
@@ -104,11 +107,17 @@ class Host final {
   int64_t stopped_until_ns(bool by_crash_only) const {
     return by_crash_only ? crashed_until_ns_ : std::max({crashed_until_ns_, killed_until_ns_, paused_until_ns_});
   }
+  // How often its processes have visited each site (core/base/site.h).
+  const std::map<std::string, uint64_t, std::less<>>& visits() const { return visits_; }
   // Its process has ended by itself, and no other is to start.
   bool has_ended() const { return status_.has_value(); }
   // The same at this very moment, also in the middle of a turn of the process: what it has called before is out, and
   // nothing that it does after that has an effect.
   void StopAtOnceFor(Process::Death death, absl::Duration duration);
+  // The process gets a SIGTERM. Whatever it returns and whenever it has ended, it starts again, but not before
+  // `duration` has passed. Does nothing to a process that ends already, or that was stopped in this
+  // turn, and returns false.
+  bool TerminateFor(absl::Duration duration);
   // The process does not run for `duration`, nor does another start. Pauses that overlap end with the last one.
   void Pause(absl::Duration duration);
   // The power comes back, kills and pauses are over, a process that a signal has stopped goes on, and one that was
@@ -119,13 +128,17 @@ class Host final {
   // for SIGSTOP (always), SIGTSTP, SIGTTIN and SIGTTOU, the process stands still until a SIGCONT or its end.
   void DeliverSignal(int signal);
 
-  // --- The wall clock: offset from the world's time. The monotonic clock has none. ---
+  // --- The wall clock: offset from the world's time, beside what faults do. ---
 
   void SetClockOffset(absl::Duration offset);
-  void StepClock(absl::Duration step) { SetClockOffset(absl::Nanoseconds(clock_offset_ns_) + step); }
-  int64_t clock_offset_ns() const { return clock_offset_ns_; }
+  void StepClock(absl::Duration step) { SetClockOffset(absl::Nanoseconds(clock_offset_ns()) + step); }
+  int64_t clock_offset_ns() const { return stack_->clock().wall_offset_ns(); }
 
   HostStack& stack() { return *stack_; }
+  // The clocks of the machine run otherwise from now on.
+  void OnClockChange() {
+    if (alive()) process_->OnClockChange();
+  }
   // REQUIRES alive().
   Shard& shard() { return process_->shard(); }
   // The process that exists, or null.
@@ -153,6 +166,7 @@ class Host final {
   // Brings machine and process into the state that follows from the stops that hold now.
   void Update();
   void Start();
+  void StartAfterTermination();
   void OnRestart();
   // Destroys the process, or takes the power of a machine without one.
   void Stop(Process::Death death);
@@ -160,6 +174,8 @@ class Host final {
   void Abandon();
   // The process has ended by itself and drained: destroys it.
   void OnProcessEnd();
+  // Its process visits `site`.
+  void OnVisit(absl::string_view site);
   // Starts the next process if the policy says so. Returns whether it does.
   bool RestartByPolicy(bool failed);
   void FailAsServer(const absl::Status& status);
@@ -185,13 +201,15 @@ class Host final {
   int64_t crashed_until_ns_ = 0;
   int64_t killed_until_ns_ = 0;
   int64_t paused_until_ns_ = 0;
-  bool restart_at_end_ = false;  // Restart() was called of a process that ends.
+  int64_t terminated_until_ns_ = 0;  // Of the process that exists, which ends by a SIGTERM. 0: it does not.
+  bool booted_ = false;              // A process has started since the machine did.
+  bool restart_at_end_ = false;      // Restart() was called of a process that ends.
   StopsEvent stops_{*this};
 
   std::unique_ptr<Process> process_;
   uint32_t starts_ = 0;
-  int64_t clock_offset_ns_ = 0;
   std::optional<absl::Status> status_;
+  std::map<std::string, uint64_t, std::less<>> visits_;
   bool client_done_ = false;  // Counted among the clients of the world that have ended with OK.
 };
 

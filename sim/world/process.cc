@@ -48,9 +48,9 @@ class Process::InTurn {
  public:
   explicit InTurn(Process& process) : world_(process.world_), entered_(*process.shard_) {
     CHECK(world_.running_ == nullptr);
-    world_.running_ = &process;
+    world_.SetRunning(&process);
   }
-  ~InTurn() { world_.running_ = nullptr; }
+  ~InTurn() { world_.SetRunning(nullptr); }
 
  private:
   World& world_;
@@ -65,16 +65,20 @@ Process::Process(World& world, Host& host, uint32_t run)
       run_(run),
       entity_(stack_.entity().Part("run", run)),
       // Paths and counts of resumes begin anew with each run: without its number each run would have the same order.
-      schedule_(MakeSchedule(world.schedule(), [this](uint64_t task, uint64_t n) {
-        return world_.choices().Draw(Choice::kSchedule, entity_.Part("task", task), n);
-      })) {
+      schedule_(MakeSchedule(
+          world.schedule(),
+          [this](uint64_t task, uint64_t n) {
+            return world_.choices().Draw(Choice::kSchedule, entity_.Part("task", task), n);
+          },
+          world.drawn_.steps)) {
   auto reactor = MakeReactor(stack_, static_cast<HostWaker*>(this), run);
   reactor_ = reactor.get();
-  reactor_->set_wall_offset_ns(host.clock_offset_ns());
   shard_ = std::make_unique<Shard>(std::move(reactor));
   shard_->set_name(host.name());
   shard_->set_schedule_policy(schedule_.get());
-  if (world_.trace().has_sink()) shard_->set_task_observer(this);
+  const Trace& trace = world_.trace();
+  if (world_.watches_steps()) shard_->set_task_observer(this);
+  if (trace.detailed()) shard_->timers().set_observer(this);
 }
 
 void Process::Start(const HostMain& main) {
@@ -88,6 +92,7 @@ void Process::Start(const HostMain& main) {
 Process::~Process() {
   SetIdle();
   world_.queue().Cancel(wake_up_);
+  world_.queue().Cancel(turn_end_);
 }
 
 const Process* Process::Current() { return World::Current() == nullptr ? nullptr : World::Current()->running_; }
@@ -119,6 +124,7 @@ void Process::Stop(Death death) {
 void Process::Die(Death death) {
   SetIdle();
   world_.queue().Cancel(wake_up_);
+  world_.queue().Cancel(turn_end_);
   {
     const InTurn in_turn(*this);
     shard_->Die();
@@ -153,9 +159,21 @@ void Process::GoOn(bool was_paused) {
   if (paused()) return SetIdle();
   if (!was_paused) return;
   // What could not run could not drain either.
-  if (give_up_ != Instant::InfiniteFuture()) give_up_ = std::max(give_up_, world_.Now() + kGrace);
+  if (give_up_ != Instant::InfiniteFuture()) give_up_ = std::max(give_up_, Now() + kGrace);
+  LookForWork();
+}
+
+void Process::LookForWork() {
+  if (paused() || in_slow_turn()) return;
   if (HasWork()) return SetReady();
   ArmWakeUp();
+}
+
+void Process::OnTurnEnd() { LookForWork(); }
+
+void Process::OnClockChange() {
+  world_.queue().Cancel(wake_up_);
+  LookForWork();
 }
 
 int64_t Process::paused_until_ns() const {
@@ -186,29 +204,46 @@ void Process::DeliverSignal(int signal) {
 // --- Turns ---
 
 void Process::OnRunnable() {
-  if (!paused()) SetReady();
+  if (!paused() && !in_slow_turn()) SetReady();
 }
 
-void Process::OnResume() { world_.trace().Resume(world_.queue().now_ns(), host_.index()); }
+void Process::OnReady(const TaskContext& task) {
+  if (world_.trace().detailed()) world_.RecordDetail(TraceKind::kTaskReady, task.path);
+}
+
+void Process::OnResume() {
+  const TaskContext& task = *shard_->running_task();
+  if (world_.trace().detailed()) world_.RecordDetail(TraceKind::kTaskResume, task.path, task.resumes);
+  if (world_.trace().has_sink()) world_.trace().Resume(world_.queue().now_ns(), host_.index());
+  world_.OnStep(*this);
+}
+
+void Process::OnArm(Instant deadline) {
+  world_.RecordDetail(TraceKind::kTimer, static_cast<uint64_t>(deadline.nanoseconds()), 0);
+}
+
+void Process::OnFire(Instant deadline) {
+  world_.RecordDetail(TraceKind::kTimer, static_cast<uint64_t>(deadline.nanoseconds()), 1);
+}
 
 int64_t Process::RunWork(BlockingWork& work) {
   CHECK(world_.running_ == nullptr && world_.slept_ns_ == 0);
-  world_.running_ = this;
+  world_.SetRunning(this);
   world_.working_ = true;
   work.Run();
   world_.working_ = false;
-  world_.running_ = nullptr;
+  world_.SetRunning(nullptr);
   return std::exchange(world_.slept_ns_, 0);
 }
 
 bool Process::HasWork() const {
-  return shard_->has_work() || reactor_->has_pending() || shard_->next_deadline() <= world_.Now();
+  return shard_->has_work() || reactor_->has_pending() || shard_->next_deadline() <= Now();
 }
 
 bool Process::TakeTurns(int limit) {
   const InTurn in_turn(*this);
   for (int turns = 0; turns < limit; ++turns) {
-    if (!TakeTurn() || !HasWork()) return false;
+    if (!TakeTurn() || !HasWork() || in_slow_turn()) return false;
   }
   return true;
 }
@@ -220,10 +255,17 @@ bool Process::TakeTurn() {
   world_.trace().Record(TraceKind::kHostTurn, world_.queue().now_ns(), host_.index(), turns_++, shard_->task_count(),
                         shard_->timers().size());
   if (!world_.CountTurn(*this)) return false;
-  CHECK(shard_->Turn(Instant::InfinitePast()));
+  shard_->TurnAtOnce();
+  // What it began may have ended at once, as sending does: that is told, and what waits for it goes on, in the same
+  // turn.
+  if (reactor_->has_pending()) shard_->TurnAtOnce();
   if (reactor_->abandoned()) return false;  // Stopped in the middle of it.
   if (shard_->main_ended() && !shutting_down_) BeginShutdown();
   if (give_up_ == Instant::InfiniteFuture()) give_up_ = shard_->cancelled_at() + kGrace;
+  if (const int64_t turn_ns = stack_.faults().turn_ns; turn_ns > 0) [[unlikely]] {
+    StackFaults::CountHit(stack_.faults().hits.turn);
+    world_.queue().Schedule(turn_end_, last_turn_ns_ + turn_ns);
+  }
   // Its awaits take no time: without this it would fill the grace time of the world with turns for minutes.
   if (shard_->most_refused_awaits() >= Executor::kManyRefusedAwaits) [[unlikely]] {
     world_.Fail(absl::AbortedError(absl::StrCat("host ", name(),
@@ -238,26 +280,35 @@ bool Process::TakeTurn() {
 void Process::OnIdle() {
   if (world_.failed() || reactor_->abandoned()) return;
   if (shutting_down_ && shard_->drained()) return host_.OnProcessEnd();
-  ArmWakeUp();
+  if (!in_slow_turn()) ArmWakeUp();
 }
 
 void Process::ArmWakeUp() {
   const Instant due = std::min(shard_->next_deadline(), give_up_);
   if (due == Instant::InfiniteFuture()) return;
+  stack_.CountTimer();
+  int64_t time_ns = stack_.clock().TimeOf(due.nanoseconds());
   // A wake-up that is too early looks again: most timers are disarmed or moved before they are due.
-  if (wake_up_.scheduled() && wake_up_.time_ns() <= due.nanoseconds()) return;
-  world_.queue().Reschedule(wake_up_, due.nanoseconds());
+  if (wake_up_.scheduled() && wake_up_.time_ns() <= time_ns) return;
+  if (const int64_t tick_ns = stack_.faults().timer_tick_ns; tick_ns > 0 && time_ns % tick_ns != 0) [[unlikely]] {
+    StackFaults::CountHit(stack_.faults().hits.timer_tick);
+    time_ns += tick_ns - time_ns % tick_ns;
+  }
+  world_.queue().Reschedule(wake_up_, time_ns);
 }
 
 void Process::OnWakeUp() {
-  if (paused()) return;
-  if (world_.Now() >= give_up_) {
+  if (paused() || in_slow_turn()) return;
+  if (Now() >= give_up_) {
+    // Work that a fault holds up does not end by being cancelled.
+    if (stack_.faults().work_stuck_until_ns >= world_.queue().now_ns()) give_up_ = Now() + kGrace;
+  }
+  if (Now() >= give_up_) {
     return world_.Fail(absl::InternalError(absl::StrCat(
         "host ", name(), " has not drained ", absl::FormatDuration(kGrace), " after everything was cancelled, with ",
         reactor_->in_flight(), " operation(s) in flight:\n", host_.DescribeTasks())));
   }
-  if (HasWork()) return SetReady();
-  ArmWakeUp();
+  LookForWork();
 }
 
 uint64_t Process::DrawOsRandom() { return world_.choices().Draw(Choice::kOsRandom, entity_, os_random_n_++); }

@@ -37,7 +37,7 @@ class World;
 // lambda with captures may itself be the coroutine.
 using HostMain = std::function<Task<absl::Status>()>;
 
-class Process final : public TurnTaker, private HostWaker, private TaskObserver {
+class Process final : public TurnTaker, private HostWaker, private TaskObserver, private TimerObserver {
  public:
   enum class Death { kCrash, kKill };
 
@@ -56,6 +56,8 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   bool ending() const { return shutting_down_ || told_to_stop(); }
   // SIGTERM, SIGINT or the program itself asked main to stop before it returned.
   bool told_to_stop() const { return told_to_stop_ || (!shutting_down_ && HasBeenCancelled()); }
+  // Nothing that it calls has an effect any more: it was stopped in the middle of this turn.
+  bool stopped() const { return reactor_->abandoned(); }
   Shard& shard() { return *shard_; }
 
  private:
@@ -70,6 +72,16 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
 
    private:
     void Run() override { process_.OnWakeUp(); }
+    Process& process_;
+  };
+
+  // The time that a slow processor takes for a turn is over.
+  class TurnEndEvent final : public Event {
+   public:
+    explicit TurnEndEvent(Process& process) : process_(process) {}
+
+   private:
+    void Run() override { process_.OnTurnEnd(); }
     Process& process_;
   };
 
@@ -89,7 +101,8 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   void StopBySignal(bool stopped);
   bool paused() const { return paused_ || stopped_by_signal_; }
   void DeliverSignal(int signal);
-  void SetWallOffset(int64_t offset_ns) { reactor_->set_wall_offset_ns(offset_ns); }
+  // The clocks of the machine run otherwise from now on.
+  void OnClockChange();
   uint64_t DrawOsRandom();
   // What main returned. REQUIRES that it has.
   const absl::Status& main_status() const { return *main_status_; }
@@ -103,11 +116,21 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   int64_t RunWork(BlockingWork& work) override;
   int64_t paused_until_ns() const override;
   // TaskObserver.
+  void OnReady(const TaskContext& task) override;
   void OnResume() override;
+  // TimerObserver.
+  void OnArm(Instant deadline) override;
+  void OnFire(Instant deadline) override;
 
   bool TakeTurn();
   void OnWakeUp();
   void ArmWakeUp();
+  // Something may be there to do.
+  void LookForWork();
+  void OnTurnEnd();
+  bool in_slow_turn() const { return turn_end_.scheduled(); }
+  // What the monotonic clock of the machine shows.
+  Instant Now() const { return reactor_->ReadClock(); }
   // What happened while it stood still is seen now.
   void GoOn(bool was_paused);
   // True when the next turn of the shard has something to do at this instant.
@@ -126,6 +149,7 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   std::unique_ptr<Shard> shard_;                    // Null once it is dead.
   SimReactor* reactor_ = nullptr;                   // Of shard_.
   WakeUpEvent wake_up_{*this};
+  TurnEndEvent turn_end_{*this};
 
   bool paused_ = false;
   bool stopped_by_signal_ = false;
@@ -137,6 +161,8 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver 
   uint64_t turns_ = 0;
   int64_t last_turn_ns_ = -1;
   uint64_t os_random_n_ = 0;  // Draws of getrandom() and the like.
+  uint64_t last_task_ = 0;    // The path of the one that went on last...
+  uint64_t last_place_ = 0;   // ...and from where.
 };
 
 }  // namespace tandem::sim

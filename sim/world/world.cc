@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "tandem/core/base/site.h"
 #include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/reactor/sim_reactor.h"
@@ -28,9 +29,22 @@ ScheduleKind ScheduleOf(const WorldOptions& options) {
   return options.schedule().value_or(ChooseSchedule(options.seed()));
 }
 
+// Words that stand behind the hosts of a scenario's line are none.
 bool IsHostName(absl::string_view name) {
+  if (name == "from" || name == "to" || name == "at") return false;
   return !name.empty() && std::all_of(name.begin(), name.end(),
                                       [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
+}
+
+// What `workload` says of these hosts: others come later, and nothing is drawn for them.
+Workload Among(Workload workload, const std::vector<std::string>& hosts) {
+  const auto is_one = [&](const std::string& name) {
+    return std::find(hosts.begin(), hosts.end(), name) != hosts.end();
+  };
+  std::erase_if(workload.hosts, [&](const auto& host) { return !is_one(host.first); });
+  std::erase_if(workload.links,
+                [&](const auto& link) { return !is_one(link.first.first) || !is_one(link.first.second); });
+  return workload;
 }
 
 }  // namespace
@@ -54,17 +68,27 @@ World::World(const WorldOptions& options)
     : options_(options),
       choices_(options.seed()),
       schedule_(ScheduleOf(options)),
-      hooks_{this,          &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom,
-             &World::Sleep, &World::HostName,   &World::ProcessId} {
+      hooks_{
+          this,          &World::RealtimeNs, &World::MonotonicNs, &World::OsRandom,
+          &World::Sleep, &World::HostName,   &World::ProcessId,   options.trace_details() ? &World::Called : nullptr} {
   CHECK(current_world == nullptr) << "there is one world at a time";
   current_world = this;
   SetCrashContext(&WriteWhere);
+  internal::site_visited = &OnVisit;
   EnterWorld(hooks_);
   trace_.set_sink(options_.trace_sink());
+  if (options_.trace_details()) {
+    trace_.set_detailed();
+    choices_.set_observer(*this);
+    tandem::internal::on_stream_draw = &World::OnStreamDraw;
+  }
   network_ = std::make_unique<Network>(queue_, trace_, choices_);
   injector_ = std::make_unique<FaultInjector>(*this);
   if (options_.scenario() == nullptr) return;
   for (const Calm& calm : options_.scenario()->calms) choices_.AddCalm(calm);
+  drawn_.steps = options_.scenario()->steps;
+  drawn_.failures = options_.scenario()->failures;
+  drawn_.skips = options_.scenario()->skips;
 }
 
 World::~World() {
@@ -80,8 +104,10 @@ World::~World() {
   }
   hosts_.clear();
   network_.reset();
+  tandem::internal::on_stream_draw = nullptr;
   LeaveWorld();
   SetCrashContext(nullptr);
+  internal::site_visited = nullptr;
   current_world = nullptr;
 }
 
@@ -99,7 +125,42 @@ void World::WriteWhere(TextWriter write) {
   write("\n");
 }
 
+void World::OnVisit(absl::string_view site) {
+  const World& self = *current_world;
+  if (self.running_ == nullptr || self.running_->stopped()) return;
+  self.running_->host_.OnVisit(site);
+}
+
 World* World::Current() { return current_world; }
+
+void World::SetRunning(Process* process) {
+  Isolation* const isolation = options_.isolation();
+  if (isolation != nullptr) [[unlikely]] {
+    if (process != nullptr) {
+      isolation->BeginTurn();
+    } else {
+      isolation->EndTurn(running_->name());
+    }
+  }
+  running_ = process;
+}
+
+void World::RecordDetail(TraceKind kind, uint64_t a, uint64_t b, uint64_t c) {
+  trace_.RecordDetail(kind, queue_.now_ns(), running_ == nullptr ? kNoTraceHost : running_->host().index(), a, b, c);
+}
+
+void World::OnDraw(Choice what, Entity whom, uint64_t n, uint64_t part, uint64_t value) {
+  constexpr uint64_t kNumber = (uint64_t{1} << 52) - 1;  // It may be a hash.
+  RecordDetail(TraceKind::kDraw, static_cast<uint64_t>(what) << 56 | part << 52 | (n & kNumber), whom.hash(), value);
+}
+
+void World::OnStreamDraw(uint64_t key, uint64_t n, uint64_t value) {
+  current_world->RecordDetail(TraceKind::kStreamDraw, key, n, value);
+}
+
+void World::Called(void* world, int call) {
+  static_cast<World*>(world)->RecordDetail(TraceKind::kCall, static_cast<uint64_t>(call));
+}
 
 RandomStream& World::random(absl::string_view name) {
   const uint64_t key = choices_.Draw(Choice::kTest, Entity::Of(name), 0);
@@ -114,7 +175,11 @@ Host& World::Add(absl::string_view name, HostMain main, Role role) {
   const auto index = static_cast<uint32_t>(hosts_.size());
   hosts_.push_back(std::unique_ptr<Host>(new Host(*this, std::string(name), index, std::move(main), role)));
   if (role == Role::kClient) ++clients_;
-  return *hosts_.back();
+  Host& host = *hosts_.back();
+  for (const OperationFailure& failure : drawn_.failures) {
+    if (failure.host == name) host.stack().AddFailingOperations({failure.number, failure.and_after});
+  }
+  return host;
 }
 
 Host* World::FindHost(absl::string_view name) {
@@ -166,6 +231,7 @@ std::string World::DescribeTasks() const {
 void World::Inject(const Faults& faults) {
   CHECK(running_ == nullptr) << "a task injects faults: use a FaultPlan";
   if (options_.scenario() != nullptr) return InjectScenario();
+  if (!faults.IsEmpty()) SpreadStarts();
   if (!rehearsal_.has_value() && Rehearsal::allowed()) {
     rehearsal_.emplace();
     LeaveWorld();  // It takes a process, and that one is the machine's.
@@ -174,11 +240,13 @@ void World::Inject(const Faults& faults) {
   }
   if (rehearsal_.has_value() && rehearsal_->is_copy()) {
     trace_.set_sink(nullptr);
+    counts_steps_ = UsesStepTotals(schedule_);
     return;
   }
   const Workload* const workload =
       rehearsal_.has_value() && rehearsal_->workload().has_value() ? &*rehearsal_->workload() : nullptr;
-  const Faults asked = workload == nullptr ? faults : faults.Applicable(*workload);
+  if (workload != nullptr) AimSchedule(*workload);
+  const Faults asked = workload == nullptr ? faults : faults.Applicable(Among(*workload, HostNames()));
   for (size_t kind = 0; kind < kFaultKindCount; ++kind) {
     if (asked.Has(static_cast<FaultKind>(kind))) asked_.With(static_cast<FaultKind>(kind));
   }
@@ -196,7 +264,7 @@ void World::InjectScenario() {
 }
 
 Scenario World::scenario() const {
-  Scenario scenario;
+  Scenario scenario = drawn_;
   scenario.seed = seed();
   scenario.schedule = std::string(ScheduleName(schedule_));
   scenario.faults = fault_plan();
@@ -207,10 +275,18 @@ Scenario World::scenario() const {
 Workload World::CountWork() {
   Workload workload;
   workload.end_ns = queue_.now_ns();
+  workload.steps = steps_.totals();
   for (size_t from = 0; from < network_->host_count(); ++from) {
     const NetworkHost& host = network_->host(from);
     const HostCounts& counts = host.counts();
-    workload.hosts[host.name()] = {counts.calls, counts.connects, counts.lookups, counts.works};
+    workload.hosts[host.name()] = {.calls = counts.calls,
+                                   .connects = counts.connects,
+                                   .lookups = counts.lookups,
+                                   .works = counts.works,
+                                   .accepts = counts.accepts,
+                                   .changed_lookups = counts.changed_lookups,
+                                   .timers = counts.timers,
+                                   .visits = {}};
     for (size_t to = 0; to < network_->host_count(); ++to) {
       if (from == to) continue;
       const Link* link = host.FindLink(network_->host(to));
@@ -219,6 +295,9 @@ Workload World::CountWork() {
                                                                   link->largest_sent()};
     }
   }
+  for (const std::unique_ptr<Host>& host : hosts_) {
+    workload.hosts[host->name()].visits.insert(host->visits().begin(), host->visits().end());
+  }
   return workload;
 }
 
@@ -226,13 +305,15 @@ Workload World::CountWork() {
 
 int64_t World::RealtimeNs(void* world) {
   const World& self = *static_cast<World*>(world);
-  return kEpochRealtimeNs + MonotonicNs(world) +
-         (self.running_ != nullptr ? self.running_->host().clock_offset_ns() : 0);
+  const int64_t now_ns = self.queue_.now_ns();
+  const int64_t wall_ns = self.running_ != nullptr ? self.running_->stack_.clock().WallNs(now_ns) : now_ns;
+  return kEpochRealtimeNs + wall_ns + self.slept_ns_;
 }
 
 int64_t World::MonotonicNs(void* world) {
   const World& self = *static_cast<World*>(world);
-  return self.queue_.now_ns() + self.slept_ns_;
+  const int64_t now_ns = self.queue_.now_ns();
+  return (self.running_ != nullptr ? self.running_->stack_.clock().MonotonicNs(now_ns) : now_ns) + self.slept_ns_;
 }
 
 bool World::Sleep(void* world, int64_t ns) {

@@ -45,13 +45,17 @@
 #include "tandem/sim/network/names.h"
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/process/interpose/interpose.h"
+#include "tandem/sim/process/isolation/isolation.h"
 #include "tandem/sim/random/choices.h"
 #include "tandem/sim/schedule/schedule.h"
+#include "tandem/sim/schedule/step_counts.h"
 #include "tandem/sim/time/event_queue.h"
 #include "tandem/sim/time/loop.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/fault_injector.h"
+#include "tandem/sim/world/hand_offs.h"
 #include "tandem/sim/world/host.h"
+#include "tandem/sim/world/op.h"
 #include "tandem/sim/world/process.h"
 #include "tandem/sim/world/rehearsal.h"
 
@@ -79,11 +83,43 @@ class WorldOptions {
     schedule_ = kind;
     return *this;
   }
-  // What happens instead of what the test injects: its schedule, faults and calm lines. Null: what the test and the
-  // seed say. Must outlive the world.
+  // Where the test injects faults that the seed draws, each host starts at a time of its own, up to this much later
+  // than it was to. Below the latency of links, so that a server listens before the first packet of a client arrives.
+  absl::Duration start_spread() const { return start_spread_; }
+  WorldOptions& set_start_spread(absl::Duration spread) {
+    start_spread_ = spread;
+    return *this;
+  }
+  // The wall clock of each host is ahead by a time of its own, up to this; the seed draws it. The default is 0: all
+  // agree.
+  absl::Duration clock_spread() const { return clock_spread_; }
+  WorldOptions& set_clock_spread(absl::Duration spread) {
+    clock_spread_ = spread;
+    return *this;
+  }
+  // Whether hand_offs() is kept, which costs a little with each step of a task.
+  bool keeps_hand_offs() const { return keeps_hand_offs_; }
+  WorldOptions& set_keeps_hand_offs(bool keeps) {
+    keeps_hand_offs_ = keeps;
+    return *this;
+  }
+  // What happens instead of what the test injects and the seed draws: see sim/faults/scenario.h. Null: what they say.
+  // Must outlive the world.
   const Scenario* scenario() const { return scenario_; }
   WorldOptions& set_scenario(const Scenario* scenario) {
     scenario_ = scenario;
+    return *this;
+  }
+  // Whether the trace has details (sim/trace/trace.h).
+  bool trace_details() const { return trace_details_; }
+  WorldOptions& set_trace_details(bool details) {
+    trace_details_ = details;
+    return *this;
+  }
+  // Told of the turns of hosts, to look for global variables that connect them; null for none. Must outlive the world.
+  Isolation* isolation() const { return isolation_; }
+  WorldOptions& set_isolation(Isolation* isolation) {
+    isolation_ = isolation;
     return *this;
   }
   // Sees every record of the trace; null for none. Must outlive the world.
@@ -97,11 +133,16 @@ class WorldOptions {
   uint64_t seed_ = 1;
   uint64_t max_events_ = 10'000'000'000;
   std::optional<ScheduleKind> schedule_;
+  absl::Duration start_spread_ = absl::Microseconds(20);
+  absl::Duration clock_spread_ = absl::ZeroDuration();
+  bool keeps_hand_offs_ = false;
   const Scenario* scenario_ = nullptr;
+  Isolation* isolation_ = nullptr;
+  bool trace_details_ = false;
   TraceSink* trace_sink_ = nullptr;
 };
 
-class World {
+class World : private ChoicesObserver {
  public:
   explicit World(const WorldOptions& options = WorldOptions());
   World(const World&) = delete;
@@ -118,31 +159,48 @@ class World {
   ScheduleKind schedule() const { return schedule_; }
   // The host whose turn it is; null between turns.
   const Host* running_host() const { return running_ == nullptr ? nullptr : &running_->host(); }
-  // The time of the world, which is the monotonic clock of every host. It begins at Instant(), 0 s: what is shown of a
-  // run (LOG(), the trace, plans of faults, reports) counts from there.
+  // The time of the world, which is the monotonic clock of every host that no fault of the clocks hits. It begins at
+  // Instant(), 0 s: what is shown of a run (LOG(), the trace, plans of faults, reports) counts from there.
   Instant Now() const { return Instant::FromNanoseconds(queue_.now_ns()); }
   // A stream of random numbers for the test's own use: depends on the seed, `name` and how often it was drawn.
   RandomStream& random(absl::string_view name);
+  // A parameter of the test, or of what it runs, that each seed draws: between `low` and `high`, both included, each
+  // power of two in distance from `low` as likely as the next. A scenario has it as a line, knob "batch size" 17, and
+  // without that line it is `low`. `name` has no '"' and no " #" in it. REQUIRES low <= high.
+  int64_t Knob(absl::string_view name, int64_t low, int64_t high);
+  // The operations of a random workload, without those that a line of the scenario leaves out: skip writer0 17. `what`
+  // names the workload, and has no blanks, '/' and '#'.
+  std::vector<Op> Ops(absl::string_view what, uint64_t count);
+  // Whether step `n` of a random workload is to be left out, for loops of another form than Ops(). `what` has no
+  // blanks.
+  bool Skip(absl::string_view what, uint64_t n);
+  // How many steps each workload has been asked for.
+  const std::map<std::string, uint64_t>& workload_steps() const { return workload_steps_; }
 
   // --- Hosts ---
 
-  // Adds a host; `main` starts when the world runs next, in the order of the calls. `name` has letters, digits, '-' and
-  // '_', and is new. The reference stays valid as long as the world.
+  // Adds a host; `main` starts when the world runs next, in the order of the calls, or a little later
+  // (WorldOptions::start_spread()). `name` has letters, digits, '-' and '_', is none of from, to and at, and is new.
+  // The reference stays valid as long as the world.
   Host& AddHost(absl::string_view name, HostMain main) { return Add(name, std::move(main), Role::kNone); }
   template <typename Other>
     requires(!std::convertible_to<Other, HostMain>)
   Host& AddHost(absl::string_view name, Other&&) {
-    static_assert(
-        !internal::IsTask<std::remove_cvref_t<Other>>::value,
-        "AddHost() takes the function that makes the task, since each restart calls it: [] { return Main(); }");
-    static_assert(
-        internal::IsTask<std::remove_cvref_t<Other>>::value,
-        "the main of a host is a function without parameters that can be copied and returns Task<absl::Status>");
-    return AddHost(name, HostMain());
+    return AddHost(name, NotAMain<Other>());
   }
   // The same, with a role in RunClients().
   Host& AddServer(absl::string_view name, HostMain main) { return Add(name, std::move(main), Role::kServer); }
+  template <typename Other>
+    requires(!std::convertible_to<Other, HostMain>)
+  Host& AddServer(absl::string_view name, Other&&) {
+    return AddServer(name, NotAMain<Other>());
+  }
   Host& AddClient(absl::string_view name, HostMain main) { return Add(name, std::move(main), Role::kClient); }
+  template <typename Other>
+    requires(!std::convertible_to<Other, HostMain>)
+  Host& AddClient(absl::string_view name, Other&&) {
+    return AddClient(name, NotAMain<Other>());
+  }
   // Null when there is no host of this name.
   Host* FindHost(absl::string_view name);
   // Those whose name is `pattern`, in which '*' stands for any characters and '?' for one. CHECKs that there is one.
@@ -201,11 +259,18 @@ class World {
 
   // --- Faults ---
 
-  // Draws a plan for the hosts that were added so far, and carries it out. Times count from the start of the world. In
+  // Draws a plan for the hosts that were added so far, and when those of them start that have not, and carries it out.
+  // Times count from the start of the world. In
   // a simulation test the rest of the test is rehearsed first, and the plan is aimed at what it does.
   void Inject(const Faults& faults);
   // Carries out `plan`. CHECKs that it names hosts that exist.
   void Inject(const FaultPlan& plan);
+  // The operation `number`, from 1, of this host fails with an error that the kernel has for it; with `and_after`, so
+  // do all that come after it. Operations are counted over all runs of the host's program; see operations(). The host
+  // may be added later. For sweeps over all operations: testing/sim_sweep.h.
+  void FailOperation(absl::string_view host, uint64_t number, bool and_after = false);
+  // How many operations that can fail this host has begun.
+  uint64_t operations(absl::string_view host);
   // Everything that was injected: print it with a failure.
   const FaultPlan& fault_plan() const { return injector_->plan(); }
   // How often the entry `index` of fault_plan() has hit.
@@ -241,11 +306,18 @@ class World {
 
   // What every task of every host waits for.
   std::string DescribeTasks() const;
+  // What the hosts and links have done so far.
+  Workload CountWork();
   // The livelock or the process that did not drain, which ended the run; OK when there was none.
   const absl::Status& failure() const { return failure_; }
+  // Which tasks have followed each other, if the options say so.
+  const HandOffs& hand_offs() const { return hand_offs_; }
   // Events and turns of hosts so far.
   uint64_t events() const { return queue_.executed() + turns_; }
   TraceDigest digest() const { return trace_.digest(); }
+  // With the details, which there are as the options say.
+  bool trace_details() const { return options_.trace_details(); }
+  TraceDigest fine_digest() const { return trace_.fine_digest(); }
 
   Network& network() { return *network_; }
   // What Resolve() of core/net/resolver.h asks: hosts by their names, and whatever a test puts into it.
@@ -257,11 +329,30 @@ class World {
   friend class Host;
   friend class Process;
 
+  // More than this many events at one instant are a livelock. A large cluster may well have ten thousand packets at one
+  // instant.
+  static constexpr uint64_t kEventsAtOneInstantMax = 100'000;
+
   struct CallbackTag;
   class Callback;
 
+  // A program calls VisitSite().
+  static void OnVisit(absl::string_view site);
   // For the report of a crash: the time and the host that runs.
   static void WriteWhere(TextWriter write);
+
+  // Says in words why `Other` is not the main of a host.
+  template <typename Other>
+  static HostMain NotAMain() {
+    using Main = std::remove_cvref_t<Other>;
+    static_assert(
+        !internal::IsTask<Main>::value,
+        "AddHost() takes the function that makes the task, since each restart calls it: [] { return Main(); }");
+    static_assert(
+        internal::IsTask<Main>::value,
+        "the main of a host is a function without parameters that can be copied and returns Task<absl::Status>");
+    return HostMain();
+  }
 
   Host& Add(absl::string_view name, HostMain main, Role role);
   std::vector<std::string> HostNames() const;
@@ -269,9 +360,19 @@ class World {
   // Calls `change` for each pair of different hosts, one of `from` and one of `to`.
   void ForEachLink(const std::vector<Host*>& from, const std::vector<Host*>& to,
                    void (Network::*change)(NetworkHost& from, NetworkHost& to));
-  // What the hosts and links have done so far.
-  Workload CountWork();
   void InjectScenario();
+  // By how much the scenario moves the start of a new host, and the seed or the scenario its wall clock.
+  absl::Duration StartOf(const Host& host);
+  absl::Duration DrawClock(const Host& host);
+  // Moves the starts of the hosts that have not started.
+  void SpreadStarts();
+  // Aims the schedules of processes that start from now on.
+  void AimSchedule(const Workload& workload);
+  // A task of `process` goes on.
+  void OnStep(Process& process);
+  bool watches_steps() const {
+    return counts_steps_ || options_.keeps_hand_offs() || trace_.has_sink() || trace_.detailed();
+  }
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
   void Run(int64_t until_ns, absl::FunctionRef<bool()> done);
   // Runs until `done()`; `what` says what has not happened where the result is an error.
@@ -280,7 +381,12 @@ class World {
   // Counts a turn of `process`; false when the world has failed and nothing may run any more.
   bool CountTurn(const Process& process);
   // Fails when too much has happened in next to no time.
-  void LookForLivelock();
+  void LookForLivelock() {
+    if (queue_.executed_at_this_instant() > kEventsAtOneInstantMax || events() >= options_.max_events()) [[unlikely]] {
+      FailWithTooManyEvents();
+    }
+  }
+  void FailWithTooManyEvents();
   void FailAsLivelock(absl::string_view what);
   void Fail(absl::Status status);
   bool failed() const { return !failure_.ok(); }
@@ -292,6 +398,15 @@ class World {
   static bool Sleep(void* world, int64_t ns);
   static const char* HostName(void* world);
   static int ProcessId(void* world);
+
+  // `process` runs from now on; null: the one that ran does so no longer.
+  void SetRunning(Process* process);
+
+  // Details of the trace.
+  void RecordDetail(TraceKind kind, uint64_t a, uint64_t b = 0, uint64_t c = 0);
+  void OnDraw(Choice what, Entity whom, uint64_t n, uint64_t part, uint64_t value) override;
+  static void OnStreamDraw(uint64_t key, uint64_t n, uint64_t value);
+  static void Called(void* world, int call);
 
   const WorldOptions options_;
   Choices choices_;
@@ -308,6 +423,11 @@ class World {
   bool scenario_injected_ = false;
   IntrusiveList<Callback, CallbackTag> callbacks_;  // Owned.
   std::map<std::string, RandomStream> streams_;
+  Scenario drawn_;  // What the seed or the scenario has decided so far; of faults and calm lines, nothing.
+  std::map<std::string, uint64_t> workload_steps_;
+  StepCounts steps_;
+  bool counts_steps_ = false;
+  HandOffs hand_offs_;
   Process* running_ = nullptr;  // Whose turn it is, or whose blocking work runs.
   bool working_ = false;        // Blocking work runs...
   int64_t slept_ns_ = 0;        // ...and has slept for so long, which its clocks show.

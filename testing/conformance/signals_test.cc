@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SignalListener on the real reactors. What the simulator delivers is in sim/world/world_test.cc.
+// SignalListener on the real reactors. What the simulator delivers is in sim/world/tests/signals_test.cc.
 
 #include <csignal>
 #include <optional>

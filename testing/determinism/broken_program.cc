@@ -348,18 +348,49 @@ SIM_TEST(Broken, Livelocks) {
 
 // --- What a seed does not decide ---
 
-Task<absl::Status> SleepForProcess(bool bad) {
-  absl::Status slept = co_await Sleep(absl::Milliseconds(100));
-  if (!slept.ok()) co_return slept;
-  // The random bytes that the kernel gives to each new program.
+// Of the random bytes that the kernel gives to each new program.
+uint64_t BytesOfTheProcess() {
   const auto* const random = reinterpret_cast<const unsigned char*>(getauxval(AT_RANDOM));
-  const int leaked = bad ? random[0] + 256 * random[1] : 1;
+  return random[0] + 256u * random[1];
+}
+
+Task<absl::Status> SleepForProcess(uint64_t leaked) {
+  const absl::Status slept = co_await Sleep(absl::Milliseconds(100));
+  if (!slept.ok()) co_return slept;
   co_return co_await Sleep(absl::Nanoseconds(1000 + leaked));
 }
 
 SIM_TEST(Broken, DependsOnTheProcess) {
-  const bool bad = world.seed() == kBadSeed;
-  sim::Host& host = world.AddHost("host", [bad] { return SleepForProcess(bad); });
+  const uint64_t leaked = world.seed() == kBadSeed ? BytesOfTheProcess() : 1;
+  sim::Host& host = world.AddHost("host", [leaked] { return SleepForProcess(leaked); });
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// Nothing comes of it, yet.
+Task<absl::Status> DrawForProcess(uint64_t leaked) {
+  const absl::Status slept = co_await Sleep(absl::Milliseconds(100));
+  if (!slept.ok()) co_return slept;
+  Random("process", leaked).Next();
+  co_return co_await Sleep(absl::Milliseconds(100));
+}
+
+SIM_TEST(Broken, DrawsForTheProcess) {
+  const uint64_t leaked = world.seed() == kBadSeed ? BytesOfTheProcess() : 1;
+  sim::Host& host = world.AddHost("host", [leaked] { return DrawForProcess(leaked); });
+  const absl::Status status = world.RunUntilDone(host, kTimeLimit);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+Task<absl::Status> SleepAndCrash(uint64_t leaked) {
+  const absl::Status slept = co_await SleepForProcess(leaked);
+  CHECK(!slept.ok()) << "as planned";
+  co_return slept;
+}
+
+SIM_TEST(Broken, CrashesForTheProcess) {
+  if (world.seed() != kBadSeed) return;
+  sim::Host& host = world.AddHost("host", [] { return SleepAndCrash(BytesOfTheProcess()); });
   const absl::Status status = world.RunUntilDone(host, kTimeLimit);
   EXPECT_TRUE(status.ok()) << status;
 }

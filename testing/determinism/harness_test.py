@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.environ["TEST_SRCDIR"], os.environ["TEST_WORK
 import sim_program
 
 BROKEN = sim_program.Program("testing/determinism/broken_program")
+SHARING = sim_program.Program("testing/determinism/sharing_program")
 ONE_TEST = sim_program.Program("testing/determinism/hash_order_program")
 
 SEEDS = 8
@@ -124,6 +125,8 @@ class OneBadSeed(unittest.TestCase):
                           "waits for: its turn to run", r"broken_program.cc:\d+ in [^\n]*SpinPolitely")
         self.assertNotIn("bystander", failure.message)
         self.assertEqual(failure.message.count("livelock"), 1)
+        # Of a run that is too long the end is recorded.
+        self.assertRegex(failure.text, r"(?m)^e\d+ .* SpinPolitely goes on .* broken_program.cc:\d+$")
 
     def test_too_many_events(self):
         # Far below what 100,000 events at one instant need: the other limit.
@@ -136,13 +139,39 @@ class OneBadSeed(unittest.TestCase):
         self.assertIn("two runs of the seed differ", failure.message)
         # The first two records are equal: the start, and the turn that falls asleep.
         self.assertRegex(failure.message,
-                         r"the traces part at line \d+:\n([^\n]* (#\d+ [^\n]*|resumes)\n)+"
-                         r"run 1: +0\.1000\d+ +host [^\n]*#(\d+) [^\n]*\nrun 2: +0\.1000\d+ +host [^\n]*#\3 ")
+                         r"the traces part at line \d+:\n([^\n]* #\d+ [^\n]*\n)+"
+                         r"run 1: +0\.1000\d+ +host [^\n]*#(\d+) [^\n]*\nrun 2: +0\.1000\d+ +host [^\n]*#\2 ")
+        self.assert_lines(failure.message, r"run 1, in another pair of runs, at record \d+:\n +0\.1000\d+ +host [^\n]* arms ",
+                          r"broken_program.cc:\d+ in .*SleepForProcess", r"s of virtual time, on host host",
+                          r"\nrun 2, in another", r"broken_program.cc:\d+ in .*SleepForProcess")
         self.assertRegex(BROKEN.replay(failure.replay).failures[BAD_SEED].message, "two runs of the seed differ")
 
-    def test_nondeterminism_is_not_seen_without_being_looked_for(self):
-        run = BROKEN.run("--gtest_filter=Broken.DependsOnTheProcess", "--seeds=%d" % SEEDS)
+    def test_a_difference_that_has_not_reached_an_event_is_seen(self):
+        failure = self.run_case("DrawsForTheProcess", "--check_determinism")
+        self.assertIn("two runs of the seed differ between their events", failure.message)
+        self.assert_lines(failure.message, r"run 1: +0\.100000000 +host [^\n]* draws +number 0 of a stream",
+                          r"run 2: +0\.100000000 +host [^\n]* draws", r"run 1, in another pair of runs",
+                          r"broken_program.cc:\d+ in .*DrawForProcess")
+
+    def test_a_crash_elsewhere_is_a_difference(self):
+        failure = self.run_case("CrashesForTheProcess", "--check_determinism")
+        self.assertRegex(failure.message, r"two runs of the seed differ: digest [0-9a-f]{32} after \d+ events, ended by SIGABRT")
+        self.assertIn("the traces part at line", failure.message)
+        self.assertNotIn("two runs", self.run_case("FailsACheck", "--check_determinism").text)
+        self.assertNotIn("two runs", self.run_case("Exits", "--check_determinism").text)
+
+    def test_a_seed_of_twenty_runs_twice(self):
+        flags = ("--gtest_filter=Broken.DependsOnTheProcess", "--seeds=%d" % SEEDS)
+        run = BROKEN.run(*flags)  # The bad seed is not the first.
         self.assertEqual(run.exit_code, 0, run.output)
+        self.assertIn("%d seeds, 0 failed, 1 run twice" % SEEDS, run.output)
+        run = BROKEN.run(*flags, "--seed_start=%d" % BAD_SEED)
+        self.assertEqual(list(run.failures), [BAD_SEED], run.output)
+        self.assertTrue(run.failures[BAD_SEED].replay.endswith(" --seed=%d --check_determinism" % BAD_SEED), run.output)
+        for more in (["--seed_start=%d" % BAD_SEED, "--check_determinism=none"], ["--seed=%d" % BAD_SEED]):
+            run = BROKEN.run(*flags, *more)
+            self.assertEqual(run.exit_code, 0, run.output)
+            self.assertNotIn("twice", run.output)
 
     def test_order_by_address_is_found_with_random_addresses(self):
         run = ONE_TEST.run("--seeds=4", "--check_determinism", "--aslr")
@@ -150,6 +179,41 @@ class OneBadSeed(unittest.TestCase):
         failure = run.failures[min(run.failures)]
         self.assertRegex(failure.message, r"run 1: [^\n]*#(\d+) [^\n]*\nrun 2: [^\n]*#\1 ")
         self.assertTrue(failure.replay.endswith(" --check_determinism --aslr"), failure.replay)
+
+
+class Isolation(unittest.TestCase):
+    """--check_isolation: global variables that connect hosts are named."""
+
+    def setUp(self):
+        if is_built_with(b"asan", SHARING) or is_built_with(b"tsan", SHARING):
+            run = SHARING.run("--gtest_filter=Sharing.NamespaceScope", "--seeds=1", "--check_isolation")
+            self.assertIn("a sanitizer has global variables of its own", run.output)
+            self.skipTest("a sanitizer has global variables of its own")
+
+    def failure_of(self, name):
+        run = SHARING.run("--gtest_filter=Sharing." + name, "--seeds=3", "--check_isolation")
+        self.assertEqual(sorted(run.failures), [1, 2, 3], run.output)
+        return run.failures[1]
+
+    def test_two_hosts_that_write_a_variable(self):
+        for name, variable in (("NamespaceScope", "shop::orders"), ("AnonymousNamespace", "shop::(anonymous namespace)::refunds"),
+                               ("FunctionStatic", "shop::(anonymous namespace)::CountCalls()::calls"), ("StaticMember", "shop::Basket::count"),
+                               ("ThreadLocal", "shop::visits"), ("InBlockingWork", "shop::orders")):
+            failure = self.failure_of(name)
+            self.assertEqual(failure.message.count("the global variable"), 1, failure.message)
+            self.assertRegex(failure.message, r"hosts (a and b|b and a) have both written the global variable %s: hosts share" %
+                             re.escape(variable))
+            self.assertTrue(failure.replay.endswith(" --seed=1 --check_isolation"), failure.replay)
+
+    def test_what_survives_a_crash(self):
+        self.assertIn("the global variable shop::orders keeps what host a wrote to it, though the host has crashed",
+                      self.failure_of("SurvivesACrash").message)
+
+    def test_clean_programs_pass(self):
+        run = SHARING.run("--gtest_filter=Sharing.Clean*", "--seeds=3", "--check_isolation")
+        self.assertEqual(run.exit_code, 0, run.output)
+        run = SHARING.run("--seeds=3")  # Nobody looks.
+        self.assertEqual(run.exit_code, 0, run.output)
 
 
 class Replay(unittest.TestCase):
@@ -173,7 +237,7 @@ class Replay(unittest.TestCase):
         self.assertGreater(len({run.digests[seed] for seed in run.failures}), len(run.failures) // 2)
         for seed, failure in run.failures.items():
             again = self.check_replay(seed, failure, run.digests[seed])
-            self.assertRegex(again.output, r"the scenario of this seed until its end, .*:\nseed \d+\nschedule \w+\n\w+")
+            self.assertRegex(again.output, r"the scenario of this seed until its end, .*:\nseed \d+\ntest Broken\.LosesReplies\nschedule \w+.*\n\w+")
         # All is said about the smallest alone: the same message and the same output many times hide what differs.
         smallest = min(run.failures)
         self.assertIn("the scenario of this seed", run.failures[smallest].text)
@@ -250,19 +314,23 @@ class Scenario(unittest.TestCase):
             return BROKEN.run("--gtest_filter=Broken.LosesReplies", "--scenario=" + file.name, *flags)
 
     def failing(self):
+        """Seeds and their scenarios."""
         run = BROKEN.run("--gtest_filter=Broken.LosesReplies", "--seeds=40", "--keep_going")
-        seed = min(run.failures)
-        again = BROKEN.replay(run.failures[seed].replay)
-        return seed, again.output.split("as --scenario=FILE takes it:\n", 1)[1].split("\n\n", 1)[0]
+        for seed in sorted(run.failures):
+            again = BROKEN.replay(run.failures[seed].replay)
+            yield seed, again.output.split("as --scenario=FILE takes it:\n", 1)[1].split("\n\n", 1)[0]
 
     def test_what_a_failure_prints_fails_again(self):
-        seed, scenario = self.failing()
-        run = self.run_scenario(scenario)
-        self.assertEqual(run.exit_code, 1, run.output)
-        self.assertIn("[sim] seed %d\n" % seed, run.output)
+        schedules = set()
+        for seed, scenario in self.failing():
+            run = self.run_scenario(scenario)
+            self.assertEqual(run.exit_code, 1, run.output)
+            self.assertIn("[sim] seed %d\n" % seed, run.output)
+            schedules.add(re.search(r"(?m)^schedule (.*)", scenario).group(1))
+        self.assertTrue(any(re.fullmatch(r"pct steps \d+ of \d+ tasks \d+", text) for text in schedules), schedules)
 
     def test_without_its_faults_it_passes(self):
-        seed, _ = self.failing()
+        seed, _ = next(self.failing())
         self.assertEqual(self.run_scenario("seed %d\nschedule fifo" % seed).exit_code, 0)
 
     def test_wrong_files(self):
@@ -281,7 +349,7 @@ class Log(unittest.TestCase):
     LINE = r"^%s 0\.500000000 host/Talks broken_program\.cc:\d+\] %s$"
 
     def run_log(self, *flags):
-        return BROKEN.run("--gtest_filter=Broken.Logs", "--seed=%d" % BAD_SEED, *flags).output
+        return BROKEN.run("--gtest_filter=Broken.Logs", "--seed=%d" % BAD_SEED, "--report=false", *flags).output
 
     def test_a_line_has_the_virtual_time_the_host_and_the_task(self):
         output = self.run_log()
@@ -292,7 +360,7 @@ class Log(unittest.TestCase):
 
     def test_the_log_of_the_failing_seed_is_shown(self):
         run = BROKEN.run("--gtest_filter=Broken.Logs", "--seeds=%d" % SEEDS)
-        self.assertEqual(run.output.count("for your information"), 1)
+        self.assertEqual(len(re.findall(self.LINE % ("I", "for your information"), run.output, re.MULTILINE)), 1)
 
     def test_abseils_flags(self):
         output = self.run_log("--stderrthreshold=1")
@@ -310,7 +378,7 @@ class Trace(unittest.TestCase):
         self.assertRegex(output, r"(?m)^ +0\.750000000  -  +fault begins: pause other from 0\.75s to 2s$")
         self.assertRegex(output, r"(?m)^ +0\.750000000  host +LogAtThreeQuarters broken_program\.cc:\d+ +resumes$")
         self.assertRegex(output, r"(?m)^I 0\.750000000 host/LogAtThreeQuarters .*three quarters of a second$")
-        self.assertRegex(output, r"(?m)^the scenario of this seed until its end, 0\.750000000 s, .*:\nseed 1\nschedule \w+\npause other from 0\.75s to 2s  # hit 1 time$")
+        self.assertRegex(output, r"(?m)^the scenario of this seed until its end, 0\.750000000 s, .*:\nseed 1\ntest Broken\.\w+\nschedule \w+\npause other from 0\.75s to 2s  # hit 1 time$")
         self.assertRegex(output, r"(?m)^  at 0\.750000000 s of virtual time, outside of any host$")
 
     def test_a_message_from_its_write_to_its_read(self):
@@ -377,13 +445,17 @@ class Flags(unittest.TestCase):
         run = BROKEN.run("--sedes=3")
         self.assertEqual(run.exit_code, 2)
         self.assertIn("unknown flag --sedes=3", run.output)
-        for flag in ("--fail_fast", "--here", "--stderrthreshold=N", "--minloglevel=N", "--v=N", "--seed=S", "--seeds=N", "--seed_start=S", "--max_events=N", "--check_determinism",
+        for flag in ("--fail_fast", "--here", "--stderrthreshold=N", "--minloglevel=N", "--v=N", "--seed=S", "--seeds=N", "--seed_start=S", "--max_events=N", "--check_determinism=SEEDS", "--shrink=S", "--pin=FILE", "--report", "--out=FOLDER",
                      "--print_digest", "--trace=FILE", "--wall_limit_s=S", "--keep_going", "--aslr"):
             self.assertIn("\n  %s " % flag, run.output)
 
     def test_flags_that_exclude_each_other(self):
         for flags, words in ((["--here"], "--here needs --seed"), (["--fail_fast", "--keep_going"], "exclude each other"),
                              (["--seed=1", "--here", "--check_determinism"], "exclude each other"),
+                             (["--seed=1", "--here", "--pin=a"], "exclude each other"),
+                             (["--seed=1", "--here", "--shrink=1"], "exclude each other"),
+                             (["--seed=1", "--here", "--out=a"], "exclude each other"),
+                             (["--out=a", "--report=false"], "exclude each other"),
                              (["--stderrthreshold=4"], "a whole number from 0 to 3")):
             run = BROKEN.run(*flags)
             self.assertEqual(run.exit_code, 2)

@@ -22,7 +22,8 @@ class Failure:
 
     def __init__(self, text):
         self.text, self.replay = text.rsplit("replay: ", 1)
-        self.message = self.text.split("--- what it printed:\n", 1)[0]
+        self.message = re.split("^--- (?:what it printed|this much of|in words|what led to it)", self.text, maxsplit=1,
+                                flags=re.MULTILINE)[0]
 
 
 class Finished:
@@ -46,7 +47,7 @@ class Program:
     def __init__(self, path):
         self.path = runfile(path)
 
-    def run(self, *flags, env=None, cwd=None, argv0=None, before_exec=None, limit_s=300):
+    def run(self, *flags, env=None, cwd=None, argv0=None, before_exec=None, limit_s=800):
         """Runs it and waits for its end. `env` replaces the whole environment."""
         run = subprocess.run(
             [argv0 or self.path, *flags], executable=self.path, cwd=cwd, preexec_fn=before_exec,

@@ -17,7 +17,9 @@
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -312,6 +314,22 @@ LEAK(FileOfASeed, {
 LEAK(StateOfTheProcess, {
   std::ifstream file("/proc/self/stat");
   return Number(file.get());
+});
+LEAK(RelativePath, {
+  std::ifstream file("leak_here");  // Of the folder that the caller is in.
+  return Number(file.is_open());
+});
+LEAK(NameOfTheFolder, { return std::hash<std::string>()(getenv("TEST_TMPDIR")); });
+LEAK(FileMask, {
+  const mode_t mask = umask(0);
+  EXPECT_EQ(mask, 022u);
+  return Number(mask);
+});
+LEAK(OpenFiles, {
+  rlimit limit{};
+  EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 1u << 20);
+  return limit.rlim_cur;
 });
 LEAK(CallersVariable, {
   EXPECT_EQ(getenv("LEAK_OUTSIDE"), nullptr);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs leak_program and says what became of each planted leak."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,9 +13,9 @@ NAME, SERVED, DIGEST, NOTHING = "at the call, by name", "served by the world", "
 EXPECTED = {
     SERVED: ["Hostname", "Uname", "ProcessId", "ThreadIdByNumber", "Processors", "ProcessorThatRuns", "Memory",
              "SystemClock", "ProcessorTime", "RandomDevice", "SeedlessGenerator", "SeedlessGenerator48", "FileOfASeed",
-             "CallersVariable", "UnnamedFile"],
+             "CallersVariable", "UnnamedFile", "FileMask", "OpenFiles"],
     DIGEST: ["TimeZone", "RandomBytesOfTheProgram", "Language", "UninitializedHeap", "UninitializedStack", "HeapAddress",
-             "HashOrder"],
+             "HashOrder", "RelativePath", "NameOfTheFolder"],
 }
 
 # A sanitizer's runtime makes system calls of its own, so there is no filter, and it has its own way with memory.
@@ -55,9 +56,11 @@ def read(name, passed, text):
 
 def run(program, folder):
     """Runs all leaks, each with two seeds and each seed twice. `folder` becomes TEST_TMPDIR."""
-    flags = ["--gtest_filter=Leaks.*", "--seeds=2", "--check_determinism", "--portable"]
+    flags = ["--gtest_filter=Leaks.*", "--seeds=2", "--check_determinism", "--portable", "--shrink=0"]
     if is_sanitized(program):
         flags[0] += "-" + ":".join("Leaks." + name for name in NOT_UNDER_SANITIZERS)
+    with open(os.path.join(folder, "leak_here"), "w", encoding="utf-8"):
+        pass
     environment = {"PATH": "/usr/bin:/bin", "TEST_TMPDIR": folder, "LEAK_OUTSIDE": "1"}
     ended = subprocess.run([program, *flags], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)

@@ -390,4 +390,20 @@ void AddHostTask(sim::World& world) {
 }
 #endif
 
+#ifdef ADDS_A_SERVER_WITH_A_TASK
+// error: AddHost() takes the function that makes the task, since each restart calls it: [] { return Main(); }
+void AddServerTask(sim::World& world) { world.AddServer("host", Done()); }
+#else
+void AddServerTask(sim::World& world) {
+  world.AddServer("host", [] { return Done(); });
+}
+#endif
+
+#ifdef ADDS_A_CLIENT_WITH_ANOTHER_RESULT
+// error: the main of a host is a function without parameters that can be copied and returns Task<absl::Status>
+void AddClient(sim::World& world) { world.AddClient("host", One); }
+#else
+void AddClient(sim::World& world) { world.AddClient("host", Done); }
+#endif
+
 }  // namespace tandem

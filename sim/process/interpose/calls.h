@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include <atomic>
 #include <type_traits>
 
 #include "absl/log/check.h"
@@ -36,6 +37,19 @@ enum class Served {
 // a crash needs: while one is written the machine answers them.
 Mode Intercept(Served call);
 Mode InterceptForMachine(Served call);
+
+// While one exists nobody is told of intercepted calls: what they are told makes calls of its own, and so do the
+// runtimes of the sanitizers. In a world there is one thread.
+class Unobserved {
+ public:
+  Unobserved();
+  Unobserved(const Unobserved&) = delete;
+  Unobserved& operator=(const Unobserved&) = delete;
+  ~Unobserved();
+
+ private:
+  const bool before_;
+};
 
 // True within a world that has not failed yet.
 bool IsInWorld();
@@ -74,7 +88,7 @@ long AskMachine(long number, Arguments... arguments) {
 // The definition behind ours: the sanitizer's interceptor if there is one (it must learn about new threads and
 // descriptors), else the library's.
 template <typename Function>
-Function NextDefinition(const char* name, Function interceptor = nullptr) {
+Function FindNext(const char* name, Function interceptor) {
   if (interceptor != nullptr) return interceptor;
   // Where a function has several versions dlsym() may choose the oldest one.
   void* function = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
@@ -83,12 +97,36 @@ Function NextDefinition(const char* name, Function interceptor = nullptr) {
   return reinterpret_cast<Function>(function);
 }
 
-// Calls the definition behind ours, which is looked up once.
-#define TANDEM_NEXT(symbol, ...)                                                                   \
-  ([&] {                                                                                           \
-    static const auto next = ::tandem::sim::interpose::NextDefinition<decltype(&symbol)>(#symbol); \
-    return next(__VA_ARGS__);                                                                      \
+// The same, looked up once. It has no guard, as a static variable would: ThreadSanitizer's runtime calls sysconf()
+// before it can bear one.
+template <typename Function>
+class NextDefinition {
+ public:
+  constexpr NextDefinition(const char* name, Function interceptor) : name_(name), interceptor_(interceptor) {}
+
+  const char* name() const { return name_; }
+  Function Get() {
+    Function next = next_.load(std::memory_order_relaxed);
+    if (next == nullptr) {
+      next = FindNext(name_, interceptor_);
+      next_.store(next, std::memory_order_relaxed);
+    }
+    return next;
+  }
+
+ private:
+  const char* const name_;
+  const Function interceptor_;
+  std::atomic<Function> next_{nullptr};
+};
+
+// Calls the definition behind ours, given what a sanitizer has for it, or null.
+#define TANDEM_NEXT_OR(symbol, interceptor, ...)                                                             \
+  ([&] {                                                                                                     \
+    static constinit ::tandem::sim::interpose::NextDefinition<decltype(&symbol)> next(#symbol, interceptor); \
+    return next.Get()(__VA_ARGS__);                                                                          \
   }())
+#define TANDEM_NEXT(symbol, ...) TANDEM_NEXT_OR(symbol, nullptr, __VA_ARGS__)
 
 // --- Clocks and draws, in every mode ---
 

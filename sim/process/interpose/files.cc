@@ -103,14 +103,12 @@ bool ModeWrites(const char* mode) { return strpbrk(mode, "wa+") != nullptr; }
 
 FILE* OpenStream(Served call, const char* path, const char* mode) {
   InterceptOpen(call, "fopen", AT_FDCWD, path, ModeWrites(mode));
-  static const auto next = NextDefinition("fopen", &__interceptor_fopen);
-  return next(path, mode);
+  return TANDEM_NEXT_OR(fopen, &__interceptor_fopen, path, mode);
 }
 
 FILE* ReopenStream(Served call, const char* path, const char* mode, FILE* stream) {
   InterceptOpen(call, "freopen", AT_FDCWD, path, ModeWrites(mode));
-  static const auto next = NextDefinition("freopen", &__interceptor_freopen);
-  return next(path, mode, stream);
+  return TANDEM_NEXT_OR(freopen, &__interceptor_freopen, path, mode, stream);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -110,6 +111,39 @@ TEST(HostIdentityTest, HasOneProcessorAndSomeMemory) {
   EXPECT_EQ(sysinfo(&info), 0);
   EXPECT_EQ(info.uptime, 5);
   EXPECT_EQ(info.totalram, uint64_t{4} << 30);
+}
+
+TEST(HostLimitsTest, AreThoseOfEveryHost) {
+  const HostWorld world;
+  rlimit limit{};
+
+  EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 1u << 20);
+  EXPECT_EQ(static_cast<long>(limit.rlim_cur), sysconf(_SC_OPEN_MAX));
+  EXPECT_EQ(getrlimit(RLIMIT_STACK, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 8u << 20);
+  EXPECT_EQ(getrlimit(RLIMIT_AS, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, RLIM_INFINITY);
+
+  const rlimit fewer{10, 10};
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &fewer), 0);
+  EXPECT_EQ(prlimit(0, RLIMIT_NOFILE, &fewer, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 1u << 20);
+  const rlimit upside_down{20, 10};
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &upside_down), -1);
+  EXPECT_EQ(errno, EINVAL);
+}
+
+TEST(HostLimitsTest, AreTheMachinesOutsideOfAWorld) {
+  UseRealMachine();
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit fewer{before.rlim_cur - 1, before.rlim_max};
+
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &fewer), 0);
+  rlimit after{};
+  EXPECT_EQ(prlimit(0, RLIMIT_NOFILE, &before, &after), 0);
+  EXPECT_EQ(after.rlim_cur, before.rlim_cur - 1);
 }
 
 TEST(HostIdentityTest, IsTheMachinesOutsideOfAWorld) {

@@ -32,8 +32,6 @@ namespace {
 
 constexpr long kMemoryBytes = long{4} << 30;
 constexpr long kPageBytes = 4096;
-constexpr long kOpenFiles = 1 << 20;
-
 template <size_t kSize>
 void Copy(const char* text, char (&out)[kSize]) {
   strncpy(out, text, kSize - 1);
@@ -147,7 +145,7 @@ TANDEM_INTERPOSED long sysconf(int name) noexcept {
       case _SC_AVPHYS_PAGES:
         return tandem::sim::interpose::kMemoryBytes / tandem::sim::interpose::kPageBytes / 2;
       case _SC_OPEN_MAX:
-        return tandem::sim::interpose::kOpenFiles;
+        return tandem::sim::interpose::kHostOpenFiles;
       default:
         break;
     }

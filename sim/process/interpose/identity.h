@@ -15,6 +15,9 @@ namespace tandem::sim::interpose {
 // The user and the group of every process.
 inline constexpr uid_t kHostUser = 1000;
 
+// How many files a process may have open.
+inline constexpr long kHostOpenFiles = 1 << 20;
+
 void DescribeHost(utsname* name);
 void DescribeMemory(struct sysinfo* info);
 

@@ -46,6 +46,8 @@ struct WorldHooks {
   const char* (*host_name)(void* context) = nullptr;
   // The number of the process that runs, as getpid() tells it; above 1. Null: 1000.
   int (*process_id)(void* context) = nullptr;
+  // Told of each call that is intercepted, by its number. Null: nobody is.
+  void (*called)(void* context, int call) = nullptr;
 };
 
 // Lets every call through to the machine until the process ends or enters a world.
@@ -61,6 +63,9 @@ void LeaveWorld();
 int64_t RealNow();
 // What the process has used of the processor so far, likewise; in nanoseconds.
 int64_t RealProcessorTime();
+
+// The function that WorldHooks::called is told of as `call`.
+const char* InterposedCallName(int call);
 
 // How many calls of a function that the world serves were intercepted so far. CHECKs that there is such a function.
 uint64_t InterposedCallCountForTest(const char* name);

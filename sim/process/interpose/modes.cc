@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "absl/log/check.h"
 #include "absl/log/log.h"
@@ -53,6 +54,7 @@ constinit std::atomic<Mode> g_mode{Mode::kEpoch};
 constinit Mode g_mode_outside_world = Mode::kEpoch;
 constinit const WorldHooks* g_hooks = nullptr;
 constinit std::atomic<bool> g_failed{false};
+constinit bool g_unobserved = false;
 constinit std::atomic<uint64_t> g_epoch_draws{0};
 constinit std::atomic<uint64_t> g_call_counts[static_cast<size_t>(Served::kCount)] = {};
 
@@ -74,9 +76,18 @@ uint64_t SplitMix64(uint64_t x) {
 
 }  // namespace
 
+Unobserved::Unobserved() : before_(std::exchange(g_unobserved, true)) {}
+
+Unobserved::~Unobserved() { g_unobserved = before_; }
+
 Mode Intercept(Served call) {
   g_call_counts[static_cast<size_t>(call)].fetch_add(1, std::memory_order_relaxed);
-  return g_mode.load(std::memory_order_relaxed);
+  const Mode mode = g_mode.load(std::memory_order_relaxed);
+  if (mode == Mode::kWorld && g_hooks->called != nullptr && !g_unobserved && IsInWorld()) {
+    const Unobserved unobserved;
+    g_hooks->called(g_hooks->context, static_cast<int>(call));
+  }
+  return mode;
 }
 
 Mode InterceptForMachine(Served call) {
@@ -209,6 +220,8 @@ int64_t RealProcessorTime() {
   interpose::AskMachine(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &time);
   return interpose::FromTimespec(time);
 }
+
+const char* InterposedCallName(int call) { return interpose::kServedNames[call]; }
 
 uint64_t InterposedCallCountForTest(const char* name) {
   size_t index = 0;

@@ -24,22 +24,19 @@ namespace {
 
 using Function = void (*)();
 
-struct Refused {
-  const char* name;
-  Function interceptor;  // Of the sanitizer, null if there is none.
-  std::atomic<Function> next;
-};
+using Refused = NextDefinition<Function>;
 
 const CallEntry& EntryOf(const Refused& refused) {
   for (const CallEntry& entry : CallTable()) {
-    if (entry.number < 0 && absl::string_view(entry.name) == refused.name) return entry;
+    if (entry.number < 0 && absl::string_view(entry.name) == refused.name()) return entry;
   }
-  FailByName(refused.name, "it is not in the table");
+  FailByName(refused.name(), "it is not in the table");
 }
 
 // The runtimes of the sanitizers call libc by its names: UBSan writes into a pipe to see whether memory can be read.
 __attribute__((noinline)) bool IsOfSanitizer(const void* caller) {
   if (&__sanitizer_print_stack_trace == nullptr) return false;
+  const Unobserved unobserved;  // The symbolizer opens files.
   char name[256];
   if (!absl::Symbolize(caller, name, sizeof(name))) return false;
   for (const absl::string_view part : {"__sanitizer", "__asan", "__lsan", "__ubsan", "__tsan", "__interception"}) {
@@ -56,17 +53,8 @@ bool StartsProgram(absl::string_view name) {
 
 [[noreturn]] __attribute__((noinline)) void FailInWorld(const Refused& refused) {
   char call[64];
-  snprintf(call, sizeof(call), "%s()", refused.name);
+  snprintf(call, sizeof(call), "%s()", refused.name());
   FailByName(call, EntryOf(refused).text);
-}
-
-Function FindNext(Refused& refused) {
-  Function next = refused.next.load(std::memory_order_relaxed);
-  if (next == nullptr) {
-    next = NextDefinition<Function>(refused.name, refused.interceptor);
-    refused.next.store(next, std::memory_order_relaxed);
-  }
-  return next;
 }
 
 }  // namespace
@@ -77,11 +65,12 @@ extern "C" __attribute__((visibility("hidden"), used)) void* tandem_pass_or_refu
   Refused& refused = *static_cast<Refused*>(symbol);
   if (IsInWorld()) {
     if (!IsOfSanitizer(caller)) FailInWorld(refused);
-  } else if (IsTrapped() && StartsProgram(refused.name)) {
-    LOG(FATAL) << refused.name << "() was called after a simulated world, whose trap for system calls cannot be taken "
+  } else if (IsTrapped() && StartsProgram(refused.name())) {
+    LOG(FATAL) << refused.name()
+               << "() was called after a simulated world, whose trap for system calls cannot be taken "
                << "off and would end the other program: start it before, or set TANDEM_TRAP=0";
   }
-  return reinterpret_cast<void*>(FindNext(refused));
+  return reinterpret_cast<void*>(refused.Get());
 }
 
 }  // namespace tandem::sim::interpose
@@ -149,7 +138,7 @@ tandem_gate:
   extern "C" void tandem_interceptor_of_##symbol() asm("__interceptor_" #symbol) __attribute__((weak));          \
   extern "C" {                                                                                                   \
   __attribute__((visibility("hidden"), used)) constinit tandem::sim::interpose::Refused tandem_refused_##symbol{ \
-      #symbol, &tandem_interceptor_of_##symbol, nullptr};                                                        \
+      #symbol, &tandem_interceptor_of_##symbol};                                                                 \
   }                                                                                                              \
   asm("  .pushsection .text\n"                                                                                   \
       "  .globl " #symbol                                                                                        \

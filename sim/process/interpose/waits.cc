@@ -68,12 +68,7 @@ int WaitForSemaphore(Served call, sem_t* semaphore, clockid_t clock, const times
 }
 
 // The definition behind ours, of a function that sanitizers intercept.
-#define TANDEM_NEXT_OF_SANITIZER(symbol, ...)                                                        \
-  ([&] {                                                                                             \
-    static const auto next =                                                                         \
-        tandem::sim::interpose::NextDefinition<decltype(&symbol)>(#symbol, &__interceptor_##symbol); \
-    return next(__VA_ARGS__);                                                                        \
-  }())
+#define TANDEM_NEXT_OF_SANITIZER(symbol, ...) TANDEM_NEXT_OR(symbol, &__interceptor_##symbol, __VA_ARGS__)
 
 }  // namespace
 

@@ -15,11 +15,10 @@
 #include "absl/functional/function_ref.h"
 #include "tandem/core/async/task.h"
 #include "tandem/core/io/address.h"
-#include "tandem/core/runtime/shard.h"
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/random/choices.h"
-#include "tandem/sim/reactor/sim_reactor.h"
 #include "tandem/sim/time/event_queue.h"
+#include "tandem/sim/time/loop.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/testing/conformance/differential/child.h"
 #include "tandem/testing/conformance/differential/interpreter.h"
@@ -44,21 +43,15 @@ class SimHosts final : public HostRunner {
   SocketAddress AddressOf(int host) override;
 
  private:
-  struct Machine {
-    sim::SimReactor* reactor = nullptr;
-    std::unique_ptr<Shard> shard;
-  };
-
-  // Turns the loops of the hosts that have something to do, or else lets time pass to when one has.
-  void Step();
-  bool TurnReady();
+  class Machine;
 
   const std::array<uint8_t, 3> addresses_;
   sim::EventQueue queue_;
+  sim::Loop loop_{queue_};
   sim::Trace trace_;
   const sim::Choices choices_{/*seed=*/1};
   sim::Network network_;
-  std::vector<Machine> machines_;
+  std::vector<std::unique_ptr<Machine>> machines_;
 };
 
 class SimWorld : public ChildWorld {

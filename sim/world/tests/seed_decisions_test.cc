@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a seed decides beside its faults, and the lines of a scenario that say it.
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tandem/core/async/sleep.h"
+#include "tandem/core/async/spawn.h"
+#include "tandem/core/async/task.h"
+#include "tandem/core/base/instant.h"
+#include "tandem/core/runtime/shard.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/faults/scenario.h"
+#include "tandem/sim/schedule/schedule.h"
+#include "tandem/sim/world/host.h"
+#include "tandem/sim/world/world.h"
+
+namespace tandem::sim {
+namespace {
+
+Scenario Parsed(const std::string& text) {
+  const absl::StatusOr<Scenario> scenario = Scenario::Parse(text);
+  EXPECT_TRUE(scenario.ok()) << scenario.status();
+  return *scenario;
+}
+
+// --- Starts and clocks ---
+
+struct Begin {
+  Instant now;
+  absl::Time wall;
+};
+using Begins = std::map<std::string, Begin>;
+
+Task<absl::Status> NoteBegin(Begins* begins) {
+  (*begins)[Host::Current()->name()] = {Now(), WallNow()};
+  co_return absl::OkStatus();
+}
+
+Begins BeginsOf(const WorldOptions& options, const std::vector<std::string>& hosts, Scenario* drawn = nullptr) {
+  Begins begins;
+  World world(options);
+  for (const std::string& host : hosts) world.AddHost(host, [&] { return NoteBegin(&begins); });
+  world.Inject(Faults::Only(FaultKind::kReset));
+  EXPECT_TRUE(world.RunUntilQuiescent(absl::Minutes(2)).ok());
+  if (drawn != nullptr) *drawn = world.scenario();
+  return begins;
+}
+
+TEST(StartTest, HostsStartTogetherWhereNoFaultsAreDrawn) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Begins begins;
+    World world(WorldOptions().set_seed(seed));
+    for (const char* host : {"a", "b"}) world.AddHost(host, [&] { return NoteBegin(&begins); });
+    world.Inject(Faults::None());
+    world.Inject(FaultPlan());
+    EXPECT_TRUE(world.RunUntilQuiescent(absl::Seconds(10)).ok());
+    for (const auto& [name, begin] : begins) EXPECT_EQ(begin.now, Instant()) << name;
+    EXPECT_EQ(begins.at("a").wall, begins.at("b").wall);
+    EXPECT_TRUE(world.scenario().starts.empty());
+  }
+}
+
+TEST(StartTest, ASeedSpreadsStartsAndClocksAndItsScenarioSaysSo) {
+  std::set<Instant> starts;
+  std::set<absl::Time> walls;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const WorldOptions options =
+        WorldOptions().set_seed(seed).set_start_spread(absl::Microseconds(20)).set_clock_spread(absl::Seconds(5));
+    Scenario drawn;
+    const Begins begins = BeginsOf(options, {"a", "b"}, &drawn);
+    for (const auto& [name, begin] : begins) {
+      EXPECT_LE(begin.now - Instant(), absl::Microseconds(20));
+      starts.insert(begin.now);
+      walls.insert(begin.wall);
+    }
+    // The scenario alone does the same...
+    const Begins again = BeginsOf(WorldOptions().set_seed(99).set_scenario(&drawn), {"a", "b"});
+    for (const auto& [name, begin] : begins) {
+      EXPECT_EQ(again.at(name).now, begin.now);
+      EXPECT_EQ(again.at(name).wall, begin.wall);
+    }
+    // ...without its line a host starts at once, and the other as before...
+    drawn.starts.erase("a");
+    const Begins without = BeginsOf(WorldOptions().set_seed(99).set_scenario(&drawn), {"a", "b"});
+    EXPECT_EQ(without.at("a").now, Instant());
+    EXPECT_EQ(without.at("b").now, begins.at("b").now);
+    // ...and a host more moves nothing.
+    EXPECT_EQ(BeginsOf(options, {"another", "a", "b"}).at("b").now, begins.at("b").now);
+  }
+  EXPECT_GT(starts.size(), 80u);
+  EXPECT_GT(walls.size(), 80u);
+}
+
+// --- Knobs ---
+
+TEST(KnobTest, EachSeedDrawsSmallOnesAsOftenAsLargeOnes) {
+  std::map<int64_t, int> drawn;
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    World world(WorldOptions().set_seed(seed));
+    const int64_t value = world.Knob("batch size", 1, 64);
+    EXPECT_EQ(world.Knob("batch size", 1, 64), value) << "asked again";
+    ++drawn[value];
+  }
+  EXPECT_EQ(drawn.begin()->first, 1);
+  EXPECT_EQ(drawn.rbegin()->first, 64);
+  EXPECT_GT(drawn[1], 80);
+  EXPECT_GT(drawn.size(), 50u);
+}
+
+TEST(KnobTest, AnyRangeButAnEmptyOneIsFine) {
+  EXPECT_DEATH(World().Knob("nothing", 2, 1), "low <= high");
+  World world;
+  EXPECT_EQ(world.Knob("one value", 7, 7), 7);
+  EXPECT_LE(world.Knob("negative", -10, -5), -5);
+  world.Knob("everything", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
+}
+
+TEST(KnobTest, ALineSetsItAndWithoutOneItIsLow) {
+  const Scenario scenario = Parsed("seed 1\nknob \"batch size\" 17\nknob \"too large\" 1000");
+  World world(WorldOptions().set_scenario(&scenario));
+  EXPECT_EQ(world.Knob("batch size", 1, 64), 17);
+  EXPECT_EQ(world.Knob("too large", 1, 64), 64);
+  EXPECT_EQ(world.Knob("other", 3, 64), 3);
+  EXPECT_EQ(world.scenario().knobs.at("batch size"), 17);
+}
+
+TEST(KnobTest, OneMoreMovesNoOther) {
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    int64_t alone = 0;
+    {
+      World world(WorldOptions().set_seed(seed));
+      alone = world.Knob("b", 0, 1'000'000);
+    }
+    World world(WorldOptions().set_seed(seed));
+    world.Knob("a", 0, 1'000'000);
+    EXPECT_EQ(world.Knob("b", 0, 1'000'000), alone);
+  }
+}
+
+// --- Hand-offs ---
+
+Task<void> YieldTimes(int times) {
+  for (int i = 0; i < times; ++i) static_cast<void>(co_await Yield());
+}
+
+Task<absl::Status> SpawnSome(bool also_sleep) {
+  for (int i = 0; i < 3; ++i) Spawn(YieldTimes, 5);
+  if (also_sleep) co_return co_await Sleep(absl::Seconds(1));
+  co_return absl::OkStatus();
+}
+
+std::vector<uint16_t> HandOffsOf(bool keeps, bool also_sleep) {
+  World world(WorldOptions().set_keeps_hand_offs(keeps).set_schedule(ScheduleKind::kFifo));
+  Host& host = world.AddHost("host", [also_sleep] { return SpawnSome(also_sleep); });
+  EXPECT_TRUE(world.RunUntilDone(host, absl::Minutes(1)).ok());
+  return world.hand_offs().Seen();
+}
+
+TEST(HandOffTest, AnotherProgramHasOthers) {
+  const std::vector<uint16_t> seen = HandOffsOf(true, false);
+  EXPECT_FALSE(seen.empty());
+  EXPECT_EQ(HandOffsOf(true, false), seen);
+  EXPECT_NE(HandOffsOf(true, true), seen);
+  EXPECT_TRUE(HandOffsOf(false, false).empty());
+}
+
+// --- Skips ---
+
+TEST(SkipTest, OnlyWhatALineSaysIsSkipped) {
+  const Scenario scenario = Parsed("skip writer/op 3\nskip writer/op from 10 to 12\nskip reader 0");
+  World world(WorldOptions().set_scenario(&scenario));
+  std::set<uint64_t> skipped;
+  for (uint64_t n = 0; n < 20; ++n) {
+    if (world.Skip("writer/op", n)) skipped.insert(n);
+  }
+  EXPECT_EQ(skipped, (std::set<uint64_t>{3, 10, 11}));
+  EXPECT_TRUE(world.Skip("reader", 0));
+  EXPECT_FALSE(world.Skip("writer", 3));
+  EXPECT_EQ(world.scenario().skips, scenario.skips);
+}
+
+// --- Operations of a workload ---
+
+// What the operations of "writer" draw, by their number.
+std::map<uint64_t, std::vector<uint64_t>> DrawsOf(uint64_t seed, uint64_t count, const Scenario* scenario) {
+  World world(WorldOptions().set_seed(seed).set_scenario(scenario));
+  std::map<uint64_t, std::vector<uint64_t>> draws;
+  for (const Op& op : world.Ops("writer", count)) {
+    draws[op.number()] = {op.Draw("key", 1'000'000), op.Draw("value", 1'000'000), op.Draw("key", 1'000'000)};
+  }
+  EXPECT_EQ(world.workload_steps(), (std::map<std::string, uint64_t>{{"writer", count}}));
+  return draws;
+}
+
+TEST(OpTest, WhatAnOperationDrawsDependsOnNoOther) {
+  const std::map<uint64_t, std::vector<uint64_t>> all = DrawsOf(1, 20, nullptr);
+  ASSERT_EQ(all.size(), 20u);
+  std::set<uint64_t> different;
+  for (const auto& [number, draws] : all) {
+    EXPECT_EQ(draws[0], draws[2]) << "a name is one draw";
+    different.insert({draws[0], draws[1]});
+  }
+  EXPECT_EQ(different.size(), 40u);
+  EXPECT_NE(DrawsOf(2, 20, nullptr), all);
+
+  const Scenario scenario = Parsed("skip writer from 3 to 7\nskip writer 12\nskip reader 1");
+  std::map<uint64_t, std::vector<uint64_t>> left = all;
+  std::erase_if(left, [](const auto& op) { return (op.first >= 3 && op.first < 7) || op.first == 12; });
+  EXPECT_EQ(DrawsOf(1, 20, &scenario), left);
+}
+
+TEST(OpTest, ALineMakesADrawTheLeast) {
+  const Scenario scenario = Parsed("calm test writer/op#2/key");
+  std::map<uint64_t, std::vector<uint64_t>> calm = DrawsOf(1, 5, nullptr);
+  calm[2][0] = calm[2][2] = 0;
+  EXPECT_EQ(DrawsOf(1, 5, &scenario), calm);
+}
+
+TEST(OpDeathTest, AWorkloadHasANameThatALineCanSay) {
+  for (const char* const name : {"", "a b", "a/b", "a#1"}) {
+    EXPECT_DEATH(World().Ops(name, 1), "not a name for a workload") << name;
+  }
+}
+
+}  // namespace
+}  // namespace tandem::sim

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/report/causes.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tandem/sim/trace/trace.h"
+
+namespace tandem::testing {
+namespace {
+
+using sim::TraceKind;
+
+// What is known of a host, while the events pass by.
+struct HostState {
+  uint64_t step = kNoEvent;  // Of the task that runs: what it did last.
+  uint64_t last = kNoEvent;  // Of all, but for turns.
+  int64_t last_ns = -1;
+  uint64_t crash = kNoEvent;
+  std::map<uint64_t, uint64_t> ready;                         // By task.
+  std::map<uint64_t, uint64_t> armed;                         // By deadline.
+  std::map<int32_t, uint64_t> sockets;                        // What was last done to each.
+  std::map<std::string, uint64_t> arrived;                    // The last packet, by connection.
+  std::map<std::pair<std::string, uint64_t>, uint64_t> lost;  // The last of its packets, by connection and sequence.
+};
+
+class Causes {
+ public:
+  explicit Causes(Recording& recording) : recording_(recording), hosts_(recording.hosts.size()) {}
+
+  void Find() {
+    for (RecordedEvent& event : recording_.events) {
+      if (event.source == RecordedEvent::Source::kNote) note_ = event.number;
+      if (event.host < 0 || static_cast<size_t>(event.host) >= hosts_.size()) continue;
+      HostState& host = hosts_[static_cast<size_t>(event.host)];
+      event.cause = CauseOf(event, host);
+      Remember(event, host);
+    }
+  }
+
+ private:
+  static uint64_t Find(const auto& map, const auto& key) {
+    const auto found = map.find(key);
+    return found == map.end() ? kNoEvent : found->second;
+  }
+  static uint64_t FirstOf(std::initializer_list<uint64_t> candidates) {
+    for (const uint64_t candidate : candidates) {
+      if (candidate != kNoEvent) return candidate;
+    }
+    return kNoEvent;
+  }
+  // What the host did right before, if it was at the same instant.
+  static uint64_t Before(const RecordedEvent& event, const HostState& host) {
+    return host.last_ns == event.time_ns ? host.last : kNoEvent;
+  }
+  // A remark of this instant.
+  uint64_t Note(const RecordedEvent& event) const {
+    if (note_ == kNoEvent || recording_.events[note_].time_ns != event.time_ns) return kNoEvent;
+    return note_;
+  }
+
+  uint64_t CauseOf(const RecordedEvent& event, const HostState& host) const {
+    switch (event.kind) {
+      case TraceKind::kPacketDelivered:
+        return event.packet.has_value() ? Find(sent_, KeyOf(*event.packet)) : kNoEvent;
+      case TraceKind::kPacketLost:
+        return event.packet.has_value() ? Find(sent_, KeyOf(*event.packet)) : kNoEvent;
+      case TraceKind::kTaskResume:
+        return FirstOf({Find(host.ready, event.a), Before(event, host)});
+      case TraceKind::kTimer:
+        if (event.b == 1) return Find(host.armed, event.a);
+        break;
+      case TraceKind::kHostStart:
+        return FirstOf({host.crash, Note(event)});
+      case TraceKind::kHostCrash:
+      case TraceKind::kHostPause:
+      case TraceKind::kClockStep:
+        return FirstOf({Note(event), host.last});
+      default:
+        break;
+    }
+    if (event.task_id != 0) return FirstOf({host.step, host.last});
+    switch (event.kind) {
+      case TraceKind::kAccept:
+      case TraceKind::kConnected:
+      case TraceKind::kReceive:
+      case TraceKind::kReceiveEnd:
+      case TraceKind::kSocketError:
+        return FirstOf({Find(host.arrived, event.connection), Find(host.sockets, event.socket), Before(event, host)});
+      case TraceKind::kComplete:
+        return FirstOf({Find(host.sockets, event.socket), Before(event, host)});
+      case TraceKind::kPacketSent:
+        return FirstOf({Find(host.lost, LossKeyOf(event)), Before(event, host)});
+      default:
+        return FirstOf({Before(event, host), host.last});
+    }
+  }
+
+  void Remember(const RecordedEvent& event, HostState& host) {
+    switch (event.kind) {
+      case TraceKind::kPacketSent:
+        if (!event.packet.has_value()) break;
+        sent_[KeyOf(*event.packet)] = event.number;
+        if (!event.packet->lost.empty()) host.lost[LossKeyOf(event)] = event.number;
+        break;
+      case TraceKind::kPacketDelivered:
+        host.arrived[event.connection] = event.number;
+        break;
+      case TraceKind::kTaskReady:
+        host.ready[event.a] = event.number;
+        break;
+      case TraceKind::kTimer:
+        if (event.b == 0) host.armed[event.a] = event.number;
+        break;
+      case TraceKind::kHostCrash:
+        host.crash = event.number;
+        host.sockets.clear();
+        host.arrived.clear();
+        break;
+      case TraceKind::kHostTurn:
+        return;  // Says nothing of what happens in it.
+      default:
+        break;
+    }
+    if (event.socket >= 0) host.sockets[event.socket] = event.number;
+    host.step = event.task_id != 0 ? event.number : kNoEvent;
+    host.last = event.number;
+    host.last_ns = event.time_ns;
+  }
+
+  using PacketKey = std::tuple<int32_t, int32_t, uint32_t>;
+  static PacketKey KeyOf(const RecordedPacket& packet) { return {packet.from, packet.to, packet.ordinal}; }
+
+  static std::pair<std::string, uint64_t> LossKeyOf(const RecordedEvent& event) {
+    return {event.connection, event.packet.has_value() ? event.packet->sequence : 0};
+  }
+
+  Recording& recording_;
+  std::vector<HostState> hosts_;
+  std::map<PacketKey, uint64_t> sent_;
+  uint64_t note_ = kNoEvent;
+};
+
+}  // namespace
+
+std::string ConnectionName(const SocketAddress& local, const SocketAddress& remote) {
+  if (local.port() == 0) return "";
+  return absl::StrCat(local.ToString(), " ", remote.family() == AddressFamily::kNone ? "-" : remote.ToString());
+}
+
+void FindCauses(Recording& recording) { Causes(recording).Find(); }
+
+namespace {
+
+// Of each event of a task the one before it; kNoEvent for the first, and for what no task does.
+std::vector<uint64_t> EventsBefore(const std::vector<RecordedEvent>& events) {
+  std::vector<uint64_t> before(events.size(), kNoEvent);
+  std::map<std::pair<int32_t, uint64_t>, uint64_t> last;
+  for (const RecordedEvent& event : events) {
+    if (event.task_id == 0 || event.host < 0) continue;
+    const auto [found, is_first] = last.try_emplace({event.host, event.task_id}, event.number);
+    if (!is_first) before[event.number] = std::exchange(found->second, event.number);
+  }
+  return before;
+}
+
+// Where a failure that is no host's doing comes from: what each host, and each of its last tasks, did last.
+std::set<uint64_t> LastOfEach(const Recording& recording, uint64_t failure) {
+  constexpr size_t kTasksOfAHost = 3;
+  std::set<uint64_t> found;
+  std::vector<bool> seen(recording.hosts.size());
+  std::vector<std::set<uint64_t>> tasks(recording.hosts.size());
+  for (uint64_t i = failure; i-- > 0;) {
+    const RecordedEvent& event = recording.events[i];
+    if (event.host < 0) continue;
+    const auto host = static_cast<size_t>(event.host);
+    if (!event.detail && !event.verb.empty() && !seen[host]) {
+      seen[host] = true;
+      found.insert(i);
+    }
+    if (event.task_id == 0 || tasks[host].size() == kTasksOfAHost) continue;
+    if (tasks[host].insert(event.task_id).second) found.insert(i);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<uint64_t> SliceOf(const Recording& recording, size_t most) {
+  const std::vector<RecordedEvent>& events = recording.events;
+  if (events.empty()) return {};
+  uint64_t failure = events.size() - 1;
+  for (const RecordedEvent& event : events) {
+    if (event.source == RecordedEvent::Source::kFailure) failure = event.number;
+  }
+  std::set<uint64_t> slice;
+  std::set<uint64_t> todo;
+  // The latest first, so that what is left out is what is longest ago.
+  const auto follow = [&](size_t limit, const std::vector<uint64_t>* before) {
+    while (!todo.empty() && slice.size() < limit) {
+      const uint64_t number = *todo.rbegin();
+      todo.erase(number);
+      if (!slice.insert(number).second) continue;
+      if (events[number].cause < number) todo.insert(events[number].cause);
+      if (before != nullptr && (*before)[number] < number) todo.insert((*before)[number]);
+    }
+  };
+  if (events[failure].host < 0) todo = LastOfEach(recording, failure);
+  todo.insert(failure);
+  follow(most, nullptr);
+  // A short story has room for what its tasks did before.
+  constexpr size_t kShort = 100;
+  if (slice.size() < kShort) {
+    todo = std::exchange(slice, {});
+    const std::vector<uint64_t> before = EventsBefore(events);
+    follow(std::min(most, kShort), &before);
+  }
+  return std::vector<uint64_t>(slice.begin(), slice.end());
+}
+
+}  // namespace tandem::testing

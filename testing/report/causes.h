@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What brought each event of a recording about, as far as the recording shows it.
+//
+//   a packet that arrives       that packet, where it was sent
+//   what a socket of a host     the packet of its connection that arrived last, or what was last done to the socket
+//   a task that goes on         what made it ready: bytes, a timer, another task
+//   what a task does            what it did right before, in the same step
+//   a timer that is due         where it was armed
+//   a packet that is repeated   the same packet, where it was lost
+//   a host that starts again    its crash; a crash, the fault
+//
+// A task that uses bytes which have waited in a buffer does so by itself: what brought the bytes is not seen.
+
+#ifndef TANDEM_TESTING_REPORT_CAUSES_H_
+#define TANDEM_TESTING_REPORT_CAUSES_H_
+
+#include <string>
+
+#include "tandem/core/io/address.h"
+#include "tandem/testing/report/recording.h"
+
+namespace tandem::testing {
+
+// "10.0.0.1:7 10.0.0.2:49152", what is called a connection in RecordedEvent; empty without a local port.
+std::string ConnectionName(const SocketAddress& local, const SocketAddress& remote);
+
+// Sets RecordedEvent::cause of all events.
+void FindCauses(Recording& recording);
+
+// The numbers of the events that led to the failure, in order, the failure last: back from it along the causes. A
+// failure that is no host's doing follows from what each host and its tasks did last. Where that is a short story, what
+// the tasks in it did before is part of it. At most `most` events, those that came last.
+std::vector<uint64_t> SliceOf(const Recording& recording, size_t most);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_REPORT_CAUSES_H_

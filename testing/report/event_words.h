@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the files about a run call its events, hosts and times.
+
+#ifndef TANDEM_TESTING_REPORT_EVENT_WORDS_H_
+#define TANDEM_TESTING_REPORT_EVENT_WORDS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "tandem/testing/report/recording.h"
+
+namespace tandem::testing {
+
+// "e17".
+std::string EventName(uint64_t event);
+
+// "0.250310000", in seconds.
+std::string TimeName(int64_t time_ns);
+
+// `none` for kNoHost.
+absl::string_view HostName(const Recording& recording, int32_t host, absl::string_view none);
+
+// "reads 12 bytes from socket 4"; where there are no words, the kind and its numbers: "host_turn 17 0 0". Any bytes.
+std::string WhatHappened(const RecordedEvent& event);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_REPORT_EVENT_WORDS_H_

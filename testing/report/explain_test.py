@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A failing seed says in the terminal what led to its failure."""
+
+import json
+import os
+import re
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "determinism"))
+import sim_program
+
+PROGRAM = sim_program.Program("testing/shrink/planted_program")
+STORY = re.compile(r"^--- in words:\n(.*?)^--- what led to it:\n(.*?)^---$", re.MULTILINE | re.DOTALL)
+ROW = re.compile(r"^e(\d+) +(\d+\.\d{9})  (.*)$", re.MULTILINE)
+
+
+class Story:
+    """What is told of the first failure of a run."""
+
+    def __init__(self, run):
+        found = STORY.search(run.output)
+        assert found is not None, run.output
+        self.output = run.output
+        self.sentences = found.group(1).splitlines()
+        self.table = found.group(2)
+        self.rows = [(int(number), float(time), text) for number, time, text in ROW.findall(self.table)]
+
+
+class ExplainTest(unittest.TestCase):
+    def explain(self, name, *flags):
+        run = PROGRAM.run("--gtest_filter=Planted." + name, "--fail_fast", "--jobs=1", "--check_determinism=none",
+                          "--shrink=200", *flags)
+        self.assertEqual(run.exit_code, 1, run.output)
+        story = Story(run)
+        self.assertGreater(len(story.rows), 0, run.output)
+        self.assertLessEqual(len(story.rows), 40, story.table)
+        self.assertEqual(story.rows, sorted(story.rows), story.table)
+        self.assertIn("FAILS: ", story.rows[-1][2])
+        for line in story.table.splitlines():
+            self.assertLessEqual(len(line), 160, line)
+        return story
+
+    def assertInOrder(self, story, *parts):
+        """Each of `parts` is in a row of its own, in this order."""
+        rows = iter(story.rows)
+        for part in parts:
+            self.assertTrue(any(part in text for _, _, text in rows), "%s\n%s" % (part, story.table))
+
+    def test_a_fault(self):
+        story = self.explain("ForgetsWhatFailed")
+        self.assertTrue(any("client, from" in sentence and "100 %" in sentence for sentence in story.sentences),
+                        story.sentences)
+        self.assertInOrder(story, "connects socket 0 to server:7", "fault refuses", "> server: SYN", "< client: SYN",
+                           "> client: RST", "< server: RST", "FAILS: Expected: (counter.added) <= (counter.sum)")
+        self.assertIn("planted_program.cc:", story.table)
+
+    def test_a_crash(self):
+        story = self.explain("CrashesWhenStartedAgain")
+        self.assertInOrder(story, "crashes", "starts again", "logs Check failed: *starts < 2", "FAILS: ended by SIGABRT")
+
+    def test_a_schedule(self):
+        story = self.explain("LosesAWakeUp")
+        self.assertInOrder(story, "SetLater goes on", "WaitOnce goes on", "SetLater goes on", "FAILS: ")
+
+    def test_an_exception(self):
+        story = self.explain("ThrowsWhenLarge")
+        self.assertTrue(any('The knob "size" is ' in sentence for sentence in story.sentences), story.sentences)
+        self.assertIn("FAILS: an exception left main of host host", story.rows[-1][2])
+
+    def test_the_same_each_time(self):
+        self.assertEqual(self.explain("ForgetsWhatFailed").table, self.explain("ForgetsWhatFailed").table)
+
+    def test_the_folder(self):
+        with tempfile.TemporaryDirectory() as outputs:
+            story = self.explain("ForgetsWhatFailed", "--out=" + os.path.join(outputs, "a", "b"))
+            [name] = os.listdir(os.path.join(outputs, "a", "b"))
+            self.assertRegex(name, r"^Planted\.ForgetsWhatFailed-seed-\d+$")
+            folder = os.path.join(outputs, "a", "b", name)
+            self.assertIn("the whole of it: %s/timeline.html" % folder, story.output)
+            self.assertLess(sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder)), 10_000_000)
+            with open(os.path.join(folder, "report.json")) as file:
+                report = json.load(file)
+            self.assertEqual(report["test"], "Planted.ForgetsWhatFailed")
+            # The numbers of the table are those of the files.
+            with open(os.path.join(folder, "trace.jsonl")) as file:
+                events = {event["event"]: event for event in map(json.loads, file) if "event" in event}
+            for number, _, _ in story.rows:
+                self.assertIn(number, events)
+            # And what failed fails again.
+            again = PROGRAM.run("--scenario=" + os.path.join(folder, "scenario.txt"), "--report=false")
+            self.assertEqual(again.exit_code, 1, again.output)
+            self.assertIn("Expected: (counter.added) <= (counter.sum)", again.output)
+
+    def test_in_bazels_outputs(self):
+        with tempfile.TemporaryDirectory() as outputs:
+            run = PROGRAM.run("--fail_fast", "--check_determinism=none", "--shrink=0",
+                              env=dict(sim_program.PLAIN_ENVIRONMENT, TEST_UNDECLARED_OUTPUTS_DIR=outputs))
+            self.assertEqual(run.exit_code, 1, run.output)
+            self.assertEqual(len(os.listdir(outputs)), 1, "--fail_fast ends the run with the first test that fails")
+
+    def test_where_nothing_can_be_written(self):
+        run = PROGRAM.run("--gtest_filter=Planted.LosesAWakeUp", "--fail_fast", "--seeds=200", "--out=/proc/none")
+        self.assertEqual(run.exit_code, 1)
+        self.assertRegex(run.output, r"(?m)^not written: .*/proc/none.*: No such file or directory")
+        self.assertIn("what led to it", run.output)
+
+    def test_a_single_seed(self):
+        run = PROGRAM.run("--gtest_filter=Planted.LosesAWakeUp", "--fail_fast", "--check_determinism=none", "--seeds=200")
+        replayed = PROGRAM.replay(re.search(r"^replay: (.*)$", run.output, re.MULTILINE).group(1))
+        self.assertEqual(replayed.exit_code, 1)
+        self.assertIn("--- what led to it:\n", replayed.output)
+
+    def test_on_demand_nothing(self):
+        run = PROGRAM.run("--gtest_filter=Planted.LosesAWakeUp", "--fail_fast", "--report=false", "--seeds=200")
+        self.assertEqual(run.exit_code, 1)
+        self.assertNotIn("what led to it", run.output)
+
+
+if __name__ == "__main__":
+    sim_program.main()

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/report/sentences.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/faults/scenario.h"
+#include "tandem/sim/faults/seconds.h"
+#include "tandem/sim/random/choices.h"
+
+namespace tandem::testing {
+namespace {
+
+using sim::FaultEntry;
+
+std::string Hosts(absl::string_view names) {
+  return names == "*" ? "any host" : absl::StrReplaceAll(names, {{",", ", "}});
+}
+
+std::string Who(const FaultEntry& fault) {
+  if (!sim::HitsLinks(fault.kind) || fault.other.empty()) return Hosts(fault.target);
+  if (sim::IsSwizzle(fault.kind)) {
+    return absl::StrCat(Hosts(fault.target), ", healing in the order ", Hosts(fault.other));
+  }
+  return absl::StrCat(Hosts(fault.target), sim::IsOneWay(fault.kind) ? " to " : " and ", Hosts(fault.other));
+}
+
+std::string Ordinal(uint64_t number) {
+  const bool teen = number % 100 / 10 == 1;
+  constexpr absl::string_view kEndings[] = {"th", "st", "nd", "rd"};
+  return absl::StrCat(number, teen || number % 10 > 3 ? kEndings[0] : kEndings[number % 10]);
+}
+
+std::string When(const FaultEntry& fault) {
+  std::string text;
+  switch (fault.trigger) {
+    case FaultEntry::Trigger::kTime:
+      if (!sim::Lasts(fault.kind)) return absl::StrCat("at ", sim::SecondsText(fault.from));
+      if (fault.to == absl::InfiniteDuration()) return absl::StrCat("from ", sim::SecondsText(fault.from), " on");
+      return absl::StrCat("from ", sim::SecondsText(fault.from), " to ", sim::SecondsText(fault.to));
+    case FaultEntry::Trigger::kCall:
+      text = absl::StrCat("at its ", Ordinal(fault.count), " call into the reactor");
+      break;
+    case FaultEntry::Trigger::kVisit:
+      text = absl::StrCat("when it is at \"", fault.site, "\" for the ", Ordinal(fault.count), " time");
+      break;
+    case FaultEntry::Trigger::kPacket:
+      text = absl::StrCat("at the ", Ordinal(fault.count), " packet");
+      break;
+  }
+  if (fault.lasts > absl::ZeroDuration()) absl::StrAppend(&text, ", for ", sim::SecondsText(fault.lasts));
+  return text;
+}
+
+std::string Strength(const FaultEntry& fault) {
+  const absl::string_view unit = sim::StrengthUnit(fault.kind);
+  if (unit.empty()) return "";
+  if (unit == "ns") return sim::SecondsText(absl::Nanoseconds(static_cast<int64_t>(fault.strength)));
+  if (unit != "millionths") return absl::StrCat(fault.strength, " ", unit);
+  if (fault.strength % 10'000 == 0) return absl::StrCat(fault.strength / 10'000, " %");
+  return absl::StrCat(fault.strength, " in a million");
+}
+
+std::string Say(const FaultEntry& fault) {
+  const std::string strength = Strength(fault);
+  return absl::StrCat(Who(fault), ", ", When(fault), strength.empty() ? "" : ", ", strength, ": ",
+                      sim::FaultKindMeaning(fault.kind), ".\n");
+}
+
+std::string Numbers(uint64_t from, uint64_t to) {
+  if (to == sim::Skip::kEnd) return absl::StrCat(from, " and all behind it");
+  return to == from + 1 ? absl::StrCat(from) : absl::StrCat(from, " to ", to - 1);
+}
+
+}  // namespace
+
+std::string ScenarioSentences(const sim::Scenario& scenario) {
+  std::string text;
+  for (const FaultEntry& fault : scenario.faults.entries()) absl::StrAppend(&text, Say(fault));
+  for (const sim::OperationFailure& failure : scenario.failures) {
+    absl::StrAppend(&text, "The ", Ordinal(failure.number), " operation of ", failure.host,
+                    failure.and_after ? ", and each after it, fails.\n" : " fails.\n");
+  }
+  if (scenario.schedule == "fifo") {
+    text += "Tasks go on in the order in which they become ready, as in production.\n";
+  } else if (!scenario.schedule.empty()) {
+    absl::StrAppend(&text, "Which of the ready tasks goes on is decided by the schedule ", scenario.schedule, ".\n");
+  }
+  for (const auto& [name, value] : scenario.knobs) absl::StrAppend(&text, "The knob \"", name, "\" is ", value, ".\n");
+  for (const auto& [host, after] : scenario.starts) {
+    absl::StrAppend(&text, host, " starts ", sim::SecondsText(after), " late.\n");
+  }
+  for (const auto& [host, ahead] : scenario.clocks) {
+    const bool behind = ahead < absl::ZeroDuration();
+    absl::StrAppend(&text, "The wall clock of ", host, " is ", sim::SecondsText(behind ? -ahead : ahead),
+                    behind ? " behind.\n" : " ahead.\n");
+  }
+  std::map<std::string, std::vector<std::string>> skipped;
+  for (const sim::Skip& skip : scenario.skips) skipped[skip.what].push_back(Numbers(skip.from, skip.to));
+  for (const auto& [what, numbers] : skipped) {
+    absl::StrAppend(&text, "Of the operations of ", what, " these are left out: ", absl::StrJoin(numbers, ", "), ".\n");
+  }
+  if (absl::StrContains(scenario.ToString(), "calm * *\n")) {
+    text += "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n";
+  } else {
+    std::vector<std::string> calm;
+    calm.reserve(scenario.calms.size());
+    for (const sim::Calm& line : scenario.calms) {
+      calm.push_back(absl::StrCat(sim::ChoiceName(line.what), line.whom == "*" ? "" : absl::StrCat(" of ", line.whom)));
+    }
+    if (!calm.empty()) absl::StrAppend(&text, "Not left to chance: ", absl::StrJoin(calm, ", "), ".\n");
+  }
+  return text;
+}
+
+}  // namespace tandem::testing

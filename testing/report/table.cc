@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/report/table.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "tandem/sim/time/virtual_time.h"
+#include "tandem/sim/trace/trace.h"
+
+namespace tandem::testing {
+namespace {
+
+constexpr size_t kGap = 2;
+constexpr size_t kNarrowest = 24;
+constexpr size_t kPlaceMax = 28;
+
+// One line of at most `width` characters.
+std::string Fit(absl::string_view text, size_t width) {
+  std::string line(text);
+  for (char& c : line) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
+  }
+  if (line.size() > width) {
+    line.resize(width - 3);
+    line += "...";
+  }
+  return line;
+}
+
+void PadTo(std::string& line, size_t column) {
+  if (line.size() < column) line.resize(column, ' ');
+}
+
+// "SYN", "12 bytes "GET x\r\n"".
+std::string SayPacket(const RecordedPacket& packet) {
+  std::string text;
+  const auto add = [&text](absl::string_view part) { absl::StrAppend(&text, text.empty() ? "" : " ", part); };
+  if (packet.protocol == RecordedPacket::Protocol::kUnreachable) return "port unreachable";
+  if ((packet.flags & RecordedPacket::kReset) != 0) add("RST");
+  if ((packet.flags & RecordedPacket::kSyn) != 0) add("SYN");
+  if ((packet.flags & RecordedPacket::kFin) != 0) add("FIN");
+  const bool datagram = packet.protocol == RecordedPacket::Protocol::kUdp;
+  if (packet.payload.empty() && !datagram) {
+    if (text.empty()) add("ACK");
+    return text;
+  }
+  constexpr size_t kShown = 24;
+  add(absl::StrCat(packet.payload.size(), packet.payload.size() == 1 ? " byte" : " bytes"));
+  add(absl::StrCat("\"", absl::CHexEscape(packet.payload.substr(0, kShown)),
+                   packet.payload.size() > kShown ? "...\"" : "\""));
+  return text;
+}
+
+std::string NameOf(const Recording& recording, int32_t host, const SocketAddress& address) {
+  return host < 0 ? address.ToString() : recording.hosts[static_cast<size_t>(host)];
+}
+
+std::string Say(const Recording& recording, const RecordedEvent& event) {
+  switch (event.source) {
+    case RecordedEvent::Source::kLog:
+      return absl::StrCat("logs ", event.text);
+    case RecordedEvent::Source::kFailure:
+      return absl::StrCat("FAILS: ", event.text);
+    case RecordedEvent::Source::kNote:
+      return event.text;
+    case RecordedEvent::Source::kTrace:
+      break;
+  }
+  if (event.kind == sim::TraceKind::kTaskResume) {
+    return absl::StrCat(event.task.empty() ? "a new task" : event.task, " goes on");
+  }
+  if (!event.packet.has_value()) return event.text.empty() ? event.verb : absl::StrCat(event.verb, " ", event.text);
+  const RecordedPacket& packet = *event.packet;
+  if (event.kind == sim::TraceKind::kPacketDelivered) {
+    return absl::StrCat("< ", NameOf(recording, packet.from, packet.source), ": ", SayPacket(packet));
+  }
+  return absl::StrCat("> ", NameOf(recording, packet.to, packet.destination), ": ",
+                      packet.lost.empty() ? "" : absl::StrCat("LOST, ", packet.lost, ": "), SayPacket(packet));
+}
+
+// What nobody asks for, who looks for what went wrong.
+bool IsHousekeeping(const RecordedEvent& event) {
+  switch (event.kind) {
+    case sim::TraceKind::kOpen:
+    case sim::TraceKind::kBind:
+    case sim::TraceKind::kSocketOption:
+    case sim::TraceKind::kConditions:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// How bytes come from one host to another, beside the packets that carry them: what a long story does without.
+bool IsPlumbing(const RecordedEvent& event) {
+  switch (event.kind) {
+    case sim::TraceKind::kPacketSent:
+    case sim::TraceKind::kPacketDelivered:
+      return event.packet.has_value() && event.packet->payload.empty() && event.packet->lost.empty() &&
+             event.packet->protocol == RecordedPacket::Protocol::kTcp &&
+             (event.packet->flags & RecordedPacket::kReset) == 0;
+    case sim::TraceKind::kConnected:
+      return event.b == 0;  // Without an error.
+    case sim::TraceKind::kConnect:
+      return static_cast<int64_t>(event.c) >= 0;
+    case sim::TraceKind::kSend:
+      return static_cast<int64_t>(event.b) >= 0;
+    case sim::TraceKind::kAccept:
+    case sim::TraceKind::kReceive:
+    case sim::TraceKind::kShutdown:
+    case sim::TraceKind::kClose:
+    case sim::TraceKind::kLookup:
+      return true;
+    case sim::TraceKind::kLookedUp:
+      return event.b == 0;
+    default:
+      return false;
+  }
+}
+
+// The rows, in order: of the slice what is no detail, and while there is room the steps of tasks, first those of the
+// slice, then those of others.
+std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, size_t* left_out) {
+  const Recording& recording = report.recording;
+  std::vector<const RecordedEvent*> rows;
+  std::vector<const RecordedEvent*> steps;
+  std::vector<bool> does_something(recording.hosts.size());
+  for (const uint64_t number : report.slice) {
+    const RecordedEvent& event = recording.events[number];
+    if (event.kind == sim::TraceKind::kTaskResume) steps.push_back(&event);
+    const bool silent = event.source == RecordedEvent::Source::kTrace && event.verb.empty();
+    if (event.detail || silent || IsHousekeeping(event)) continue;
+    rows.push_back(&event);
+    if (event.host >= 0 && event.kind != sim::TraceKind::kHostStart) {
+      does_something[static_cast<size_t>(event.host)] = true;
+    }
+  }
+  // A host that has only started has nothing to do with it.
+  const bool any = std::find(does_something.begin(), does_something.end(), true) != does_something.end();
+  const auto is_idle = [&](const RecordedEvent* row) {
+    return any && row->host >= 0 && !does_something[static_cast<size_t>(row->host)];
+  };
+  std::erase_if(rows, is_idle);
+  std::erase_if(steps, is_idle);
+  if (rows.size() > rows_max) std::erase_if(rows, [](const RecordedEvent* row) { return IsPlumbing(*row); });
+  *left_out = rows.size() > rows_max ? rows.size() - rows_max : 0;
+  rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(*left_out));
+  if (rows.empty()) return rows;
+  // Who only runs in a circle has nothing but steps.
+  constexpr size_t kStepsOfACircle = 10;
+  if (rows.size() == 1 && steps.size() > kStepsOfACircle) steps.erase(steps.begin(), steps.end() - kStepsOfACircle);
+  if (rows.size() + steps.size() <= rows_max) rows.insert(rows.end(), steps.begin(), steps.end());
+  const auto earlier = [](const RecordedEvent* a, const RecordedEvent* b) { return a->number < b->number; };
+  std::sort(rows.begin(), rows.end(), earlier);
+  std::vector<const RecordedEvent*> others;
+  for (const RecordedEvent& event : recording.events) {
+    const bool step = event.kind == sim::TraceKind::kTaskResume && event.host >= 0 &&
+                      does_something[static_cast<size_t>(event.host)] && event.number > rows.front()->number &&
+                      event.number < rows.back()->number;
+    if (step && !std::binary_search(rows.begin(), rows.end(), &event, earlier)) others.push_back(&event);
+  }
+  if (rows.size() + others.size() <= rows_max) rows.insert(rows.end(), others.begin(), others.end());
+  std::sort(rows.begin(), rows.end(), earlier);
+  return rows;
+}
+
+// `text` in `width` characters: without what stands in parentheses, if it is too long with it.
+std::string Shorten(std::string text, size_t width) {
+  while (text.size() > width) {
+    const size_t open = text.find(" (");
+    const size_t close = open == std::string::npos ? open : text.find(')', open);
+    if (close == std::string::npos) break;
+    text.erase(open, close + 1 - open);
+  }
+  return Fit(text, width);
+}
+
+}  // namespace
+
+std::string SliceTable(const Report& report, const TableSize& size) {
+  const Recording& recording = report.recording;
+  size_t left_out = 0;
+  const std::vector<const RecordedEvent*> rows = RowsOf(report, size.rows, &left_out);
+  if (rows.empty()) return "";
+
+  std::vector<bool> shown(recording.hosts.size());
+  size_t number_width = 0;
+  size_t time_width = absl::string_view("seconds").size();
+  size_t place_width = 2;
+  for (const RecordedEvent* const row : rows) {
+    if (row->host >= 0) shown[static_cast<size_t>(row->host)] = true;
+    number_width = std::max(number_width, absl::StrCat("e", row->number).size());
+    time_width = std::max(time_width, sim::VirtualTimeText(row->time_ns).view().size());
+    place_width = std::max(place_width, std::min(row->place.size(), kPlaceMax));
+  }
+  const auto hosts = static_cast<size_t>(std::count(shown.begin(), shown.end(), true));
+  const size_t first = number_width + kGap + time_width + kGap;
+  const size_t fixed = first + place_width;
+  const size_t room = size.columns > fixed ? size.columns - fixed : 0;
+  const size_t share = room / std::max<size_t>(hosts, 1);
+  const size_t width = std::max(kNarrowest, share - std::min(share, kGap));
+  std::vector<size_t> columns(recording.hosts.size());
+  size_t next = first;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    columns[i] = next;
+    if (shown[i]) next += width + kGap;
+  }
+  const size_t place_column = next;
+
+  std::string text;
+  if (left_out > 0) absl::StrAppend(&text, "... ", left_out, left_out == 1 ? " event" : " events", " before\n");
+  std::string head;
+  PadTo(head, number_width + kGap);
+  head += "seconds";
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (!shown[i]) continue;
+    PadTo(head, columns[i]);
+    head += Fit(recording.hosts[i], width);
+  }
+  PadTo(head, place_column);
+  absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(head + "at"), "\n");
+  for (const RecordedEvent* const row : rows) {
+    std::string line = absl::StrCat("e", row->number);
+    PadTo(line, number_width + kGap);
+    line += sim::VirtualTimeText(row->time_ns).view();
+    const bool everywhere = row->host < 0;
+    PadTo(line, everywhere ? first : columns[static_cast<size_t>(row->host)]);
+    line += Shorten(Say(recording, *row), everywhere ? std::max(place_column - first - kGap, width) : width);
+    if (!row->place.empty()) {
+      PadTo(line, place_column);
+      line += Fit(row->place, kPlaceMax);
+    }
+    absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(line), "\n");
+  }
+  return text;
+}
+
+}  // namespace tandem::testing

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Explains a failure: runs it again, recorded, and shows what led to it.
+
+#ifndef TANDEM_TESTING_RUNNER_REPORT_H_
+#define TANDEM_TESTING_RUNNER_REPORT_H_
+
+#include <string>
+
+#include "tandem/testing/runner_pool.h"
+
+namespace tandem::testing {
+
+// What is known of a failure before it is run again.
+struct FailureToExplain {
+  std::string test;    // "Suite.Name".
+  SeedRun run;         // With the scenario that it is shown with.
+  std::string replay;  // The command that runs it again.
+  std::string folder;  // Where the files of the report go; empty: nowhere.
+};
+
+// Returns the text for the terminal, in whole lines. `options` are those of the pool that it failed in.
+std::string ExplainFailure(SeedPool::Options options, const FailureToExplain& failure);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_REPORT_H_

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Makes the scenario of a failure small: what is left of it is needed.
+//
+// A scenario has parts: a line each, the random fates of packets and calls, a kind at a time, and the steps of random
+// workloads. Parts are taken away, many at a time first, then fewer, as long as the failure stays the same; then
+// numbers are made smaller and rounder. Every part stands alone (sim/faults/scenario.h), so a candidate is always a
+// scenario.
+
+#ifndef TANDEM_TESTING_RUNNER_SHRINK_H_
+#define TANDEM_TESTING_RUNNER_SHRINK_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "tandem/sim/faults/scenario.h"
+
+namespace tandem::testing {
+
+// What became of a candidate.
+enum class Trial {
+  kSame,    // It fails in the same way.
+  kOther,   // It passes, or fails in another way.
+  kNoMore,  // It was not run: there is no time left.
+};
+
+struct Shrunk {
+  sim::Scenario scenario;
+  uint64_t runs = 0;
+  bool finished = false;  // Without any single part that is left it does not fail so any more.
+};
+
+// How the steps of workloads are known: "writer/op" has so many.
+using WorkloadSteps = std::map<std::string, uint64_t>;
+
+// Returns the smallest scenario that was found, `scenario` itself if there is none. `run` is called for candidates,
+// none of them twice, at most `runs_max` times, and has the same result for the same candidate.
+Shrunk Shrink(const sim::Scenario& scenario, const WorkloadSteps& steps, uint64_t runs_max,
+              absl::FunctionRef<Trial(const sim::Scenario&)> run);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_SHRINK_H_

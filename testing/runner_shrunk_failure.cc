@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/runner_shrunk_failure.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "tandem/sim/faults/scenario.h"
+#include "tandem/sim/process/interpose/interpose.h"
+#include "tandem/testing/runner_flags.h"
+#include "tandem/testing/runner_pool.h"
+#include "tandem/testing/runner_shrink.h"
+
+namespace tandem::testing {
+namespace {
+
+// Runs. A failure that needs little takes fewer than a hundred.
+constexpr uint64_t kRunsMax = 500;
+
+// Where a seed failed and by what: the same whenever the same goes wrong.
+std::string WhatFailed(const SeedOutcome& outcome) {
+  if (outcome.stopped) return "no end";
+  if (!outcome.place.empty()) return outcome.place;
+  if (outcome.ended) return outcome.message.substr(0, outcome.message.find('\n'));
+  // A crash: the innermost places of its report.
+  constexpr int kPlaces = 3;
+  std::string what = outcome.death;
+  size_t at = outcome.output.find("*** SIG");
+  for (int i = 0; i < kPlaces && at != std::string::npos; ++i) {
+    at = outcome.output.find("\n    at ", at);
+    if (at == std::string::npos) break;
+    ++at;
+    absl::StrAppend(&what, "\n", outcome.output.substr(at, outcome.output.find('\n', at) - at));
+  }
+  return what;
+}
+
+WorkloadSteps ParseSteps(absl::string_view text) {
+  WorkloadSteps steps;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(line, ' ');
+    uint64_t count = 0;
+    if (absl::SimpleAtoi(parts.second, &count)) steps[std::string(parts.first)] = count;
+  }
+  return steps;
+}
+
+// A seed that crashes says nothing of its scenario: it is asked right before.
+SeedOutcome WithScenario(SeedPool& pool, SeedRun run, SeedOutcome failure) {
+  const uint64_t events = failure.result.progress.events;
+  for (uint64_t before = 0; before < 2 && before + 1 < events && failure.scenario.empty(); ++before) {
+    run.max_events = events - before;
+    SeedOutcome cut = pool.RunAlone(run);
+    failure.scenario = std::move(cut.scenario);
+    failure.steps = std::move(cut.steps);
+  }
+  return failure;
+}
+
+}  // namespace
+
+ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcome& seen, int64_t limit_ns) {
+  const int64_t start_ns = sim::RealNow();
+  const SeedOutcome failure = WithScenario(pool, run, seen);
+  if (failure.scenario.empty()) return {};
+  const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(failure.scenario);
+  if (!scenario.ok()) return {"", absl::StrCat("not shrunk: ", scenario.status().message(), "\n")};
+
+  const std::string what = WhatFailed(failure);
+  // What takes much longer than the failure is something else.
+  const uint64_t enough = 2 * failure.result.progress.events + 10'000;
+  std::set<std::string> others;
+  const auto try_out = [&](const sim::Scenario& candidate) {
+    if (sim::RealNow() - start_ns > limit_ns) return Trial::kNoMore;
+    SeedRun again = run;
+    again.scenario = candidate.ToString();
+    again.max_events = run.max_events == kDefaultMaxEvents ? enough : std::min(run.max_events, enough);
+    const SeedOutcome outcome = pool.RunAlone(again);
+    if (!outcome.failed) return Trial::kOther;
+    std::string here = WhatFailed(outcome);
+    if (here == what) return Trial::kSame;
+    others.insert(std::move(here));
+    return Trial::kOther;
+  };
+  switch (try_out(*scenario)) {
+    case Trial::kSame:
+      break;
+    case Trial::kOther:
+      return {"", "not shrunk: with the lines of its scenario alone it does not fail in the same way\n"};
+    case Trial::kNoMore:
+      return {};
+  }
+  const Shrunk shrunk = Shrink(*scenario, ParseSteps(failure.steps), kRunsMax, try_out);
+  ShrunkFailure result;
+  result.scenario = shrunk.scenario.ToString();
+  result.text = absl::StrCat("--- this much of its scenario fails in the same way, after ", shrunk.runs,
+                             shrunk.runs == 1 ? " run" : " runs",
+                             shrunk.finished ? "" : " (not enough to try everything: --shrink=SECONDS)",
+                             ", as text for --scenario=FILE:\n", result.scenario, "---\n");
+  for (const std::string& other : others) {
+    absl::StrAppend(&result.text, "another failure on the way: ", other.substr(0, other.find('\n')), "\n");
+  }
+  return result;
+}
+
+}  // namespace tandem::testing

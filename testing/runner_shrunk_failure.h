@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The failure of a seed, with as little of its scenario as it takes.
+
+#ifndef TANDEM_TESTING_RUNNER_SHRUNK_FAILURE_H_
+#define TANDEM_TESTING_RUNNER_SHRUNK_FAILURE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "tandem/testing/runner_pool.h"
+
+namespace tandem::testing {
+
+struct ShrunkFailure {
+  std::string scenario;  // What is left; empty for a seed that failed before it had a scenario, or was not shrunk.
+  std::string text;      // That for people, and which other failures were seen on the way.
+};
+
+// Shrinks the scenario of `failure`, which came of `run`, for about so long. Two failures are the same when they are at
+// the same place and of the same kind: the expectation and the error in it, the signal and the innermost functions of
+// the project; never the values. Seeds run in `pool`, which runs no other.
+ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcome& failure, int64_t limit_ns);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_SHRUNK_FAILURE_H_
