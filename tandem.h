@@ -13,6 +13,8 @@
 #include "tandem/core/async/combinators.h"        // IWYU pragma: export
 #include "tandem/core/async/spawn.h"              // IWYU pragma: export
 #include "tandem/core/async/task.h"               // IWYU pragma: export
+#include "tandem/core/base/assertions.h"          // IWYU pragma: export
+#include "tandem/core/base/buggify.h"             // IWYU pragma: export
 #include "tandem/core/base/instant.h"             // IWYU pragma: export
 #include "tandem/core/base/random.h"              // IWYU pragma: export
 #include "tandem/core/base/result.h"              // IWYU pragma: export

@@ -7,7 +7,7 @@ load("//core:defs.bzl", "reactor_label")
 # What of a tandem_test belongs to the compilation of its sources. All else belongs to the tests.
 _COMPILE_ATTRIBUTES = ["copts", "defines", "features", "includes", "local_defines", "textual_hdrs"]
 
-def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions = [], args = [], data = [], **kwargs):
+def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions = [], covers = None, args = [], data = [], **kwargs):
     """A program of SIM_TESTs: seeded simulations, each seed in a process of its own.
 
     Args:
@@ -18,23 +18,33 @@ def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions 
         otherwise. None: the harness's default.
       portable: The tests do not depend on the order of addresses (docs/simulation.md), so --check_determinism moves them.
       regressions: Files with scenarios, as a failing seed prints them, that run before the seeds: glob(["*.scenario"]).
+      covers: Packages, as "storage/log": the test fails if none of its seeds reaches a TANDEM_SOMETIMES or
+        TANDEM_REACHABLE in one of their files. None: its own package. No shard knows the seeds of the others: where
+        there are shards and this is given, a second test, <name>_sometimes, runs all seeds and decides.
       args: Further arguments of the harness, such as --max_events=N.
       data: Files that the tests read.
       **kwargs: Passed to cc_test, among them shard_count: the shards divide the seeds.
     """
-    cc_test(
-        name = name,
-        srcs = srcs,
-        linkstatic = True,  # The harness's own clock_gettime() and the like must be the program's.
-        args = (["--default_seeds=%d" % seeds] if seeds else []) + (["--portable"] if portable else []) +
-               ["--regression=$(rootpath %s)" % file for file in regressions] + args,
-        data = data + regressions,
-        deps = deps + [
-            Label("//testing:sim_main"),
-            reactor_label("sim"),
-        ],
-        **kwargs
-    )
+    sharded = kwargs.pop("shard_count", None)
+    shards = {name: sharded}
+    if sharded and covers != None:
+        shards[name + "_sometimes"] = None
+    for test, count in shards.items():
+        cc_test(
+            name = test,
+            srcs = srcs,
+            shard_count = count,
+            linkstatic = True,  # The harness's own clock_gettime() and the like must be the program's.
+            args = (["--default_seeds=%d" % seeds] if seeds else []) + (["--portable"] if portable else []) +
+                   ["--covers=" + (package or ".") for package in covers or [native.package_name()]] +
+                   ["--regression=$(rootpath %s)" % file for file in regressions] + args,
+            data = data + regressions,
+            deps = deps + [
+                Label("//testing:sim_main"),
+                reactor_label("sim"),
+            ],
+            **kwargs
+        )
 
 def tandem_test(
         name,

@@ -33,6 +33,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "tandem/core/base/assertions.h"
 
 namespace tandem::testing {
 namespace internal {
@@ -461,6 +463,14 @@ absl::Status Linearizability::ToStatus() const {
           absl::StrCat("gave up looking for a linearization of \"", absl::StrJoin(gave_up_on, "\", \""), "\""));
   }
   return absl::OkStatus();
+}
+
+void internal::NoteChecked(absl::Span<const History::Operation> operations) {
+  TANDEM_ASSERTION_(
+      kChecker,
+      absl::c_any_of(operations,
+                     [](const auto& operation) { return operation.outcome == History::Operation::Outcome::kAnswered; }),
+      "operations of a history return");
 }
 
 }  // namespace tandem::testing

@@ -44,6 +44,7 @@
 #include "tandem/sim/process/reexec.h"
 #include "tandem/sim/world/rehearsal.h"
 #include "tandem/testing/expectation_context.h"
+#include "tandem/testing/runner_assertions.h"
 #include "tandem/testing/runner_build.h"
 #include "tandem/testing/runner_faults.h"
 #include "tandem/testing/runner_flags.h"
@@ -101,7 +102,8 @@ struct Run {
   std::optional<uint64_t> scenario_seed;
   bool pinned = false;  // The file of --pin is written.
   std::vector<Regression> regressions;
-  int trace_fd = -1;  // Of --trace, or of the first runs of twins.
+  AssertionTable assertions;  // Of all tests.
+  int trace_fd = -1;          // Of --trace, or of the first runs of twins.
   std::unique_ptr<SeedPool> pool;
   std::unique_ptr<Twins> twins;  // Of --check_determinism, where a seed runs twice.
 };
@@ -266,6 +268,7 @@ void TestRun::ExecuteHere() {
     InitializeSeedLog(DetailOf(run_.flags));
     InstallCrashReport();
     PrintContextOfExpectations();
+    WatchAssertions(-1);
     sim::Rehearsal::Allow(&MuteHere);
     return true;
   }();
@@ -385,6 +388,7 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
 
 void TestRun::HandleFirst(SeedOutcome outcome) {
   fault_table_.Add(outcome.result.fault_counts);
+  run_.assertions.Add(outcome.assertions);
   operations_ = std::max(operations_, outcome.result.operations);
   // The seeds of a shard are as far apart as there are shards.
   hand_offs_.Add((outcome.seed - seeds_.front()) / run_.shard.count, outcome.seed,
@@ -610,6 +614,29 @@ void TestRun::PrintFaultTable() {
   }
 }
 
+// --- All tests together ---------------------------------------------------------------------------------------------
+
+// Some seeds of some test have to reach what must be reached. Whoever asks for a part of the seeds is not told.
+class Coverage : public ::testing::Environment {
+ public:
+  explicit Coverage(const Run& run) : run_(run) {}
+
+  void TearDown() override {
+    if (run_.flags.seed.has_value() || run_.assertions.seeds() == 0) return;
+    fputs(run_.assertions.ToString(run_.flags.covers).c_str(), stdout);
+    fflush(stdout);
+    const bool all = run_.shard.count == 1 && run_.flags.seeds >= run_.flags.default_seeds &&
+                     GTEST_FLAG_GET(filter) == "*" && ::testing::UnitTest::GetInstance()->Passed();
+    const std::string unreached = run_.assertions.Unreached(run_.flags.covers);
+    if (all && !unreached.empty()) {
+      ADD_FAILURE_AT(nullptr, -1) << "not reached in " << run_.assertions.seeds() << " seeds:\n" << unreached;
+    }
+  }
+
+ private:
+  const Run& run_;
+};
+
 // --- main() ---------------------------------------------------------------------------------------------------------
 
 class SimTest : public ::testing::Test {
@@ -777,6 +804,7 @@ int RunTests(int argc, char** argv) {
   ChooseSeedStart(run.flags);
   if (run.flags.fail_fast) GTEST_FLAG_SET(fail_fast, true);
 
+  ::testing::AddGlobalTestEnvironment(new Coverage(run));  // gtest owns it.
   g_run = &run;
   const int result = RUN_ALL_TESTS();
   g_run = nullptr;

@@ -24,7 +24,6 @@ namespace {
 struct ParsedFlags {
   RunnerFlags flags;
   std::optional<uint64_t> seeds;
-  uint64_t default_seeds = RunnerFlags().seeds;
 };
 
 constexpr uint64_t kAnyNumber = std::numeric_limits<uint64_t>::max();
@@ -47,7 +46,7 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
   return {
       {"seed", "S", "run this seed only, and show what it prints", &flags.seed},
       {"seeds", "N", "run N seeds, over all shards together", &parsed.seeds, 0, kMaxSeeds},
-      {"default_seeds", "N", "as --seeds, if neither --seeds nor TANDEM_SEEDS says otherwise", &parsed.default_seeds, 0,
+      {"default_seeds", "N", "as --seeds, if neither --seeds nor TANDEM_SEEDS says otherwise", &flags.default_seeds, 0,
        kMaxSeeds},
       {"seed_start", "S", "the first seed (1)", &flags.seed_start},
       {"seeds_from", "TEXT", "seeds that come from a text: the name of a commit, or date for that of today",
@@ -66,6 +65,9 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
        &flags.trace},
       {"scenario", "FILE", "run one seed with what the lines of FILE say instead of what it draws", &flags.scenario},
       {"regression", "FILE", "run the scenario of FILE first; any number of them", &flags.regressions},
+      {"covers", "FOLDER",
+       "fail if no seed reaches a TANDEM_SOMETIMES or TANDEM_REACHABLE in a file of it; any number of them",
+       &flags.covers},
       {"shrink", "S", "seconds to spend on making the first failure's scenario small; 0: none (10, with --seed 0)",
        &flags.shrink_s, 0, 86'400},
       {"pin", "FILE",
@@ -212,7 +214,7 @@ absl::StatusOr<RunnerFlags> ParseRunnerFlags(const std::vector<std::string>& arg
     absl::Status status = ParseArgument(entries, argument);
     if (!status.ok()) return status;
   }
-  parsed.flags.seeds = parsed.default_seeds;
+  parsed.flags.seeds = parsed.flags.default_seeds;
   if (!seeds_variable.empty() && !ParseNumber(seeds_variable, 0, kMaxSeeds, &parsed.flags.seeds)) {
     return absl::InvalidArgumentError(
         absl::StrCat("TANDEM_SEEDS=", seeds_variable, ": expected ", NumberText(0, kMaxSeeds)));

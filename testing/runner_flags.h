@@ -53,6 +53,8 @@ struct RunnerFlags {
   std::string scenario;
   std::string seeds_from;
   std::vector<std::string> regressions;
+  std::vector<std::string> covers;  // Folders.
+  uint64_t default_seeds = 100;
 };
 
 // Parses the arguments without the program's name and without gtest's flags. Where a flag is repeated the last one

@@ -180,6 +180,7 @@ void SeedPool::CloseDescriptors() {
     close_one(slot.report_fd);
     close_one(slot.output_fd);
     close_one(slot.scenario_fd);
+    close_one(slot.assertion_fd);
   }
 }
 
@@ -206,12 +207,14 @@ absl::Status SeedPool::StartZygote() {
     slot.report_fd = report->read_fd;
     slot.output_fd = output->read_fd;
     slot.scenario_fd = memfd_create("scenario", MFD_CLOEXEC);
-    if (slot.scenario_fd < 0) return absl::ErrnoToStatus(errno, "memfd_create");
+    slot.assertion_fd = memfd_create("assertions", MFD_CLOEXEC);
+    if (slot.scenario_fd < 0 || slot.assertion_fd < 0) return absl::ErrnoToStatus(errno, "memfd_create");
     SetNonBlocking(slot.report_fd);
     SetNonBlocking(slot.output_fd);
     clean.descriptors.push_back(report->write_fd);
     clean.descriptors.push_back(output->write_fd);
     clean.descriptors.push_back(dup(slot.scenario_fd));
+    clean.descriptors.push_back(dup(slot.assertion_fd));
   }
   absl::StatusOr<pid_t> zygote = sim::StartCleanProcess(clean);
   for (const int fd : clean.descriptors) close(fd);
@@ -277,6 +280,9 @@ void SeedPool::StartSlot(uint32_t index) {
   CHECK_EQ(ftruncate(slot.scenario_fd, 0), 0);
   CHECK_EQ(lseek(slot.scenario_fd, 0, SEEK_SET), 0);
   WriteFully(slot.scenario_fd, slot.scenario.data(), slot.scenario.size());
+  // So do its assertions, which count from zero.
+  CHECK_EQ(ftruncate(slot.assertion_fd, 0), 0);
+  CHECK_EQ(ftruncate(slot.assertion_fd, static_cast<off_t>(AssertionBytes())), 0);
   slot.started = Send(slot.command);
 }
 
@@ -375,6 +381,7 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
   outcome.seed = slot.command.seed;
   ParseReport(slot.report, outcome);
   outcome.output = slot.output.Take();
+  if (slot.assertion_fd >= 0) outcome.assertions = ReadAssertions(slot.assertion_fd);
   std::string end = death;
   if (slot.stops > 0) {
     outcome.stopped = true;

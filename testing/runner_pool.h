@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "tandem/testing/runner_assertions.h"
 #include "tandem/testing/runner_protocol.h"
 
 namespace tandem::testing {
@@ -34,6 +35,7 @@ struct SeedOutcome {
   std::string scenario;  // SeedResult::scenario, of seeds that failed and ended.
   std::string steps;     // SeedResult::steps, likewise.
   std::vector<uint16_t> hand_offs;
+  std::vector<AssertionCount> assertions;
 };
 
 // What to run.
@@ -99,6 +101,7 @@ class SeedPool {
     int report_fd = -1;
     int output_fd = -1;
     int scenario_fd = -1;
+    int assertion_fd = -1;
     bool taken = false;    // By a seed that has not ended,
     bool started = false;  // that the zygote was told to run,
     Command command{};     // in these words,

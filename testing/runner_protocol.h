@@ -3,7 +3,8 @@
 // What parent, zygote and children say to each other, and over which descriptors.
 //
 // The parent sends Commands to the zygote and receives Events. A running seed has a slot, and each slot two pipes from
-// its children to the parent, one for Records, one for what the child prints, and a file with the scenario of the seed.
+// its children to the parent, one for Records, one for what the child prints, a file with the scenario of the seed, and
+// one that its assertions count in.
 // Messages are below PIPE_BUF or have one writer, so none is torn.
 
 #ifndef TANDEM_TESTING_RUNNER_PROTOCOL_H_
@@ -23,9 +24,10 @@ inline constexpr uint32_t kMaxSlots = 64;
 inline constexpr int kCommandDescriptor = sim::kFirstCleanDescriptor;
 inline constexpr int kEventDescriptor = kCommandDescriptor + 1;
 inline constexpr int kTraceDescriptor = kCommandDescriptor + 2;
-constexpr int ReportDescriptor(uint32_t slot) { return kCommandDescriptor + 3 + 3 * static_cast<int>(slot); }
+constexpr int ReportDescriptor(uint32_t slot) { return kCommandDescriptor + 3 + 4 * static_cast<int>(slot); }
 constexpr int OutputDescriptor(uint32_t slot) { return ReportDescriptor(slot) + 1; }
 constexpr int ScenarioDescriptor(uint32_t slot) { return ReportDescriptor(slot) + 2; }
+constexpr int AssertionDescriptor(uint32_t slot) { return ReportDescriptor(slot) + 3; }
 
 // The descriptors of a child, which are the same in every slot. 3 and up are free for the test.
 inline constexpr int kChildReportDescriptor = ReportDescriptor(kMaxSlots);

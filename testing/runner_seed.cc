@@ -35,6 +35,7 @@
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/world/rehearsal.h"
 #include "tandem/testing/runner.h"
+#include "tandem/testing/runner_assertions.h"
 #include "tandem/testing/runner_build.h"
 #include "tandem/testing/runner_output.h"
 #include "tandem/testing/runner_protocol.h"
@@ -63,6 +64,7 @@ constinit char g_folder_variable[4096] = "";
 // The copy that rehearses the seed says nothing, and leaves nothing behind where the seed would find it.
 void Mute() {
   g_rehearses = true;
+  StopCountingAssertions();
   const int nowhere = open("/dev/null", O_WRONLY);
   dup2(nowhere, 1);
   dup2(nowhere, 2);
@@ -150,6 +152,7 @@ void ArrangeDescriptors(const Command& command) {
                         (command.trace == TraceKind::kNone || dup2(kTraceDescriptor, kChildTraceDescriptor) >= 0);
   if (!arranged) _exit(1);
   ReadScenario(command.slot);
+  WatchAssertions(AssertionDescriptor(command.slot));
   for (int fd = 3; fd < kChildReportDescriptor; ++fd) close(fd);
 }
 

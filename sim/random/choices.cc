@@ -70,6 +70,10 @@ absl::StatusOr<Entity> Entity::Parse(absl::string_view path) {
   return entity;
 }
 
+bool Entity::IsName(absl::string_view name) {
+  return !name.empty() && name.find_first_of(" \t\n/#\"") == absl::string_view::npos;
+}
+
 std::string Calm::ToString() const {
   std::string text = absl::StrCat("calm ", ChoiceName(what), " ", whom);
   if (from != 0 || to != kEnd) absl::StrAppend(&text, " from ", from);

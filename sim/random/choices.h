@@ -94,6 +94,9 @@ class Entity {
   // Errors: kInvalidArgument: `path` is empty, has an empty part, or something else than a number behind a '#'.
   static absl::StatusOr<Entity> Parse(absl::string_view path);
 
+  // Whether `name` can be a part of a path: not empty, and without blanks, '/', '#' and '"'.
+  static bool IsName(absl::string_view name);
+
   constexpr uint64_t hash() const { return hash_; }
   friend constexpr bool operator==(Entity, Entity) = default;
 

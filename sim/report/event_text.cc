@@ -621,6 +621,11 @@ bool WriteEvent(TextLine& line, const TraceRecord& r, const TraceAbout& about) {
       WriteQuoted(line, about.bytes);
       line << "; number " << r.b;
       return true;
+    case TraceKind::kBuggify:
+      verb("buggify");
+      WriteQuoted(line, about.bytes);
+      line << "; visit " << r.b;
+      return true;
     case TraceKind::kHostStart:
       verb("starts") << (r.a == 0 ? "with the addresses" : "again, with the addresses");
       for (const SocketAddress& address : TheNetwork().host(r.host).addresses()) WriteNumeric(line << " ", address);

@@ -114,6 +114,8 @@ absl::string_view TraceKindName(TraceKind kind) {
       return "host_exit";
     case TraceKind::kTaskReady:
       return "task-ready";
+    case TraceKind::kBuggify:
+      return "buggify";
     case TraceKind::kVisit:
       return "visit";
     case TraceKind::kHostPause:

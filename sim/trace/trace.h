@@ -86,6 +86,7 @@ enum class TraceKind : uint16_t {
   kCall = 91,        // A detail; a = the call of libc (interpose.h).
   kVisit = 92,       // Of a site; a = hash of its name, b = how many there were, this one included.
   kTaskReady = 93,   // A detail; a = the path of a task that will go on.
+  kBuggify = 94,     // Of a place that fires; a = hash of its name, b = how many visits there were, with this one.
   kUser = 200,       // What a program records: a, b, c are its own.
 };
 
@@ -118,7 +119,7 @@ struct TraceRecord {
 struct TraceAbout {
   const Packet* packet = nullptr;
   const PacketFate* fate = nullptr;  // Of a packet that is sent.
-  absl::string_view bytes;           // What is read, or the name that is looked up or visited.
+  absl::string_view bytes;           // What is read, or the name of what is looked up or visited.
 };
 
 // What the program has logged, while the line is made.

@@ -10,6 +10,7 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/time/virtual_time.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/world.h"
@@ -245,6 +246,21 @@ void Host::EndStops() {
     if (alive()) process_->SetStoppedBySignal(false);
     Update();
   });
+}
+
+bool Host::DrawBuggify(absl::string_view name) {
+  constexpr uint64_t kQuarter = uint64_t{1} << 62;
+  auto count = buggify_visits_.find(name);
+  if (count == buggify_visits_.end()) {
+    CHECK(Entity::IsName(name)) << "not a name for a TANDEM_BUGGIFY: \"" << name << "\"";
+    count = buggify_visits_.emplace(std::string(name), 0).first;
+  }
+  const uint64_t visit = count->second++;
+  const Choices& choices = world_.choices();
+  const bool fires = choices.Draw(Choice::kBuggify, Entity::Of(name), 0) < kQuarter &&
+                     choices.Draw(Choice::kBuggify, stack_->entity().Part(name), visit) < kQuarter;
+  if (fires) stack_->RecordBytes(name, TraceKind::kBuggify, HashName(name), visit + 1);
+  return fires;
 }
 
 void Host::OnVisit(absl::string_view site) {

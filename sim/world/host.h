@@ -174,6 +174,8 @@ class Host final {
   void Abandon();
   // The process has ended by itself and drained: destroys it.
   void OnProcessEnd();
+  // Its process asks whether the place `name` fires.
+  bool DrawBuggify(absl::string_view name);
   // Its process visits `site`.
   void OnVisit(absl::string_view site);
   // Starts the next process if the policy says so. Returns whether it does.
@@ -210,6 +212,7 @@ class Host final {
   uint32_t starts_ = 0;
   std::optional<absl::Status> status_;
   std::map<std::string, uint64_t, std::less<>> visits_;
+  std::map<std::string, uint64_t, std::less<>> buggify_visits_;
   bool client_done_ = false;  // Counted among the clients of the world that have ended with OK.
 };
 

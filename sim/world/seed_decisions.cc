@@ -98,6 +98,24 @@ int64_t World::Knob(absl::string_view name, int64_t low, int64_t high) {
   return value;
 }
 
+int64_t World::ProgramKnob(absl::string_view name, int64_t value, int64_t low, int64_t high) {
+  constexpr uint64_t kQuarter = uint64_t{1} << 62;
+  CHECK(low <= high && Entity::IsName(name)) << "not a TANDEM_KNOB: \"" << name << "\", " << low << ", " << high;
+  const auto known = drawn_.knobs.find(std::string(name));
+  if (known != drawn_.knobs.end()) return std::clamp(known->second, low, high);
+  if (!buggifies_) return value;
+  if (options_.scenario() != nullptr) {
+    const auto line = options_.scenario()->knobs.find(std::string(name));
+    if (line == options_.scenario()->knobs.end()) return value;
+    return drawn_.knobs[std::string(name)] = std::clamp(line->second, low, high);
+  }
+  const Entity knob = Entity::Of(name);
+  if (choices_.Draw(Choice::kBuggify, knob, 0) >= kQuarter) return value;
+  const uint64_t bound = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
+  return drawn_.knobs[std::string(name)] =
+             static_cast<int64_t>(static_cast<uint64_t>(low) + DrawLogUniform(choices_, knob, bound));
+}
+
 std::vector<Op> World::Ops(absl::string_view what, uint64_t count) {
   CHECK(!what.empty() && what.find_first_of(" \t/#") == what.npos) << "not a name for a workload: \"" << what << '"';
   uint64_t& steps = workload_steps_[std::string(what)];

@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "tandem/core/base/buggify.h"
 #include "tandem/core/base/site.h"
 #include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/process/interpose/interpose.h"
@@ -75,6 +76,8 @@ World::World(const WorldOptions& options)
   current_world = this;
   SetCrashContext(&WriteWhere);
   internal::site_visited = &OnVisit;
+  internal::buggify_drawn = &OnBuggify;
+  internal::knob_drawn = &OnKnob;
   EnterWorld(hooks_);
   trace_.set_sink(options_.trace_sink());
   if (options_.trace_details()) {
@@ -108,6 +111,8 @@ World::~World() {
   LeaveWorld();
   SetCrashContext(nullptr);
   internal::site_visited = nullptr;
+  internal::buggify_drawn = nullptr;
+  internal::knob_drawn = nullptr;
   current_world = nullptr;
 }
 
@@ -129,6 +134,16 @@ void World::OnVisit(absl::string_view site) {
   const World& self = *current_world;
   if (self.running_ == nullptr || self.running_->stopped()) return;
   self.running_->host_.OnVisit(site);
+}
+
+bool World::OnBuggify(absl::string_view name) {
+  const World& self = *current_world;
+  if (!self.buggifies_ || self.running_ == nullptr || self.running_->stopped()) return false;
+  return self.running_->host_.DrawBuggify(name);
+}
+
+int64_t World::OnKnob(absl::string_view name, int64_t value, int64_t low, int64_t high) {
+  return current_world->ProgramKnob(name, value, low, high);
 }
 
 World* World::Current() { return current_world; }
@@ -230,6 +245,7 @@ std::string World::DescribeTasks() const {
 
 void World::Inject(const Faults& faults) {
   CHECK(running_ == nullptr) << "a task injects faults: use a FaultPlan";
+  if (!faults.IsEmpty()) buggifies_ = true;
   if (options_.scenario() != nullptr) return InjectScenario();
   if (!faults.IsEmpty()) SpreadStarts();
   if (!rehearsal_.has_value() && Rehearsal::allowed()) {

@@ -166,7 +166,8 @@ class World : private ChoicesObserver {
   RandomStream& random(absl::string_view name);
   // A parameter of the test, or of what it runs, that each seed draws: between `low` and `high`, both included, each
   // power of two in distance from `low` as likely as the next. A scenario has it as a line, knob "batch size" 17, and
-  // without that line it is `low`. `name` has no '"' and no " #" in it. REQUIRES low <= high.
+  // without that line it is `low`. A TANDEM_KNOB of this name then has this value, too. `name` has no '"' and no " #"
+  // in it. REQUIRES low <= high.
   int64_t Knob(absl::string_view name, int64_t low, int64_t high);
   // The operations of a random workload, without those that a line of the scenario leaves out: skip writer0 17. `what`
   // names the workload, and has no blanks, '/' and '#'.
@@ -336,8 +337,10 @@ class World : private ChoicesObserver {
   struct CallbackTag;
   class Callback;
 
-  // A program calls VisitSite().
+  // A program calls VisitSite(), TANDEM_BUGGIFY() and TANDEM_KNOB().
   static void OnVisit(absl::string_view site);
+  static bool OnBuggify(absl::string_view name);
+  static int64_t OnKnob(absl::string_view name, int64_t value, int64_t low, int64_t high);
   // For the report of a crash: the time and the host that runs.
   static void WriteWhere(TextWriter write);
 
@@ -364,6 +367,8 @@ class World : private ChoicesObserver {
   // By how much the scenario moves the start of a new host, and the seed or the scenario its wall clock.
   absl::Duration StartOf(const Host& host);
   absl::Duration DrawClock(const Host& host);
+  // That of the program, which is `value` unless the seed or the scenario says otherwise.
+  int64_t ProgramKnob(absl::string_view name, int64_t value, int64_t low, int64_t high);
   // Moves the starts of the hosts that have not started.
   void SpreadStarts();
   // Aims the schedules of processes that start from now on.
@@ -421,6 +426,7 @@ class World : private ChoicesObserver {
   std::optional<Rehearsal> rehearsal_;
   Faults asked_ = Faults::None();
   bool scenario_injected_ = false;
+  bool buggifies_ = false;                          // The test injects what the seed draws.
   IntrusiveList<Callback, CallbackTag> callbacks_;  // Owned.
   std::map<std::string, RandomStream> streams_;
   Scenario drawn_;  // What the seed or the scenario has decided so far; of faults and calm lines, nothing.

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the assertions of a program (core/base/assertions.h) have seen in a run of seeds.
+//
+// A child counts into pages that it shares with the parent: what it has reached counts, however it ends.
+
+#ifndef TANDEM_TESTING_RUNNER_ASSERTIONS_H_
+#define TANDEM_TESTING_RUNNER_ASSERTIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tandem::testing {
+
+struct AssertionCount {
+  uint64_t visits = 0;
+  uint64_t holds = 0;
+};
+
+// How much of the file that a child counts into there is; 0: there are no assertions.
+size_t AssertionBytes();
+
+// In a child, or in the foreground: from now on an assertion that does not hold fails an expectation, once each. `file`
+// takes the counts, by AssertionSite::index(), and is not closed; -1: they go nowhere.
+void WatchAssertions(int file);
+// Nothing is counted any more.
+void StopCountingAssertions();
+
+// The counts of a child that has ended; empty if there are no assertions.
+std::vector<AssertionCount> ReadAssertions(int file);
+
+class AssertionTable {
+ public:
+  void Add(const std::vector<AssertionCount>& seed);
+  uint64_t seeds() const { return seeds_; }
+
+  // A line for each assertion that a seed has visited, or of a file in one of these `folders`: "sometimes
+  // log.cc:12 several entries share a write: in 17 of 100 seeds". In the order of their places. Empty when there is
+  // none.
+  std::string ToString(const std::vector<std::string>& folders) const;
+  // A line for each that should have held in some seed and has not: those of a file in one of `folders`, and checkers
+  // that were asked.
+  std::string Unreached(const std::vector<std::string>& folders) const;
+
+ private:
+  struct Row {
+    uint64_t visited = 0;  // In so many seeds.
+    uint64_t held = 0;     // Likewise.
+  };
+
+  std::vector<Row> rows_;
+  uint64_t seeds_ = 0;
+};
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_ASSERTIONS_H_
