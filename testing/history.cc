@@ -47,6 +47,9 @@ History::Call History::Begin(std::string client, std::string object, std::string
   operation.arguments = std::move(arguments);
   operation.invoked = events_++;
   operation.invoked_at = now;
+  if (internal::history_watcher != nullptr) {
+    internal::history_watcher->OnOperation(*this, operations_.size() - 1, operation);
+  }
   return Call(this, operations_.size() - 1);
 }
 
@@ -58,6 +61,7 @@ void History::End(size_t index, Operation::Outcome outcome, std::string answer) 
   operation.answer = std::move(answer);
   operation.returned = events_++;
   operation.returned_at = now;
+  if (internal::history_watcher != nullptr) internal::history_watcher->OnOperation(*this, index, operation);
 }
 
 std::optional<Instant> History::ReadClock() const {

@@ -115,6 +115,25 @@ class History {
   uint64_t events_ = 0;  // How much has begun or ended.
 };
 
+namespace internal {
+
+// Told of what all histories record, while a run is recorded for a report.
+class HistoryWatcher {
+ public:
+  // `operation` is the one with this index of `history`: it is invoked, or has ended.
+  virtual void OnOperation(const History& history, size_t index, const History::Operation& operation) = 0;
+  // `operation`, of the window that is not linearizable, has no place in it.
+  virtual void OnMisfit(const History::Operation& operation) = 0;
+
+ protected:
+  ~HistoryWatcher() = default;
+};
+
+// Set while one thread runs; null elsewhere.
+inline HistoryWatcher* history_watcher = nullptr;
+
+}  // namespace internal
+
 // As people write it: "ann: cas(x, 3, 4) -> true"; what is open has "-> ?" and what failed "-> failed".
 std::string ToString(const History::Operation& operation);
 

@@ -473,4 +473,12 @@ void internal::NoteChecked(absl::Span<const History::Operation> operations) {
       "operations of a history return");
 }
 
+void internal::NoteMisfits(const Linearizability& result) {
+  if (history_watcher == nullptr || !result.window.has_value()) return;
+  for (const BadWindow::Missing& missing : result.window->missing) {
+    const History::Operation& operation = result.window->operations[missing.operation];
+    if (operation.outcome == History::Operation::Outcome::kAnswered) history_watcher->OnMisfit(operation);
+  }
+}
+
 }  // namespace tandem::testing

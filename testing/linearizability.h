@@ -104,6 +104,8 @@ namespace internal {
 
 // A check of nothing proves nothing: fails a simulation test in whose seeds no operation that is checked has returned.
 void NoteChecked(absl::Span<const History::Operation> operations);
+// Tells a report what has no place in the window of `result`, if there is one.
+void NoteMisfits(const Linearizability& result);
 
 }  // namespace internal
 
@@ -118,7 +120,9 @@ template <SequentialModel Model>
 absl::Status CheckLinearizable(absl::Span<const History::Operation> operations, const Model& model,
                                const LinearizabilityLimits& limits = {}) {
   internal::NoteChecked(operations);
-  return SearchLinearization(operations, model, limits).ToStatus();
+  const Linearizability result = SearchLinearization(operations, model, limits);
+  internal::NoteMisfits(result);
+  return result.ToStatus();
 }
 
 // --- Inline details --------------------------------------------------------------------------------------------------

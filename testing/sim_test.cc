@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -16,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -41,6 +43,7 @@
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/world.h"
+#include "tandem/testing/history.h"
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_output.h"
 
@@ -103,6 +106,58 @@ class FailureWitness {
  private:
   static inline sim::Recorder* recorder_ = nullptr;
   static inline bool told_ = false;
+};
+
+// While it lives, the recorder is told of the operations of clients. Uses no heap: neither does the recorder.
+class OperationWitness final : public internal::HistoryWatcher {
+ public:
+  explicit OperationWitness(sim::Recorder& recorder) : recorder_(recorder) { internal::history_watcher = this; }
+  ~OperationWitness() { internal::history_watcher = nullptr; }
+  OperationWitness(const OperationWitness&) = delete;
+  OperationWitness& operator=(const OperationWitness&) = delete;
+
+  void OnOperation(const History& history, size_t index, const History::Operation& operation) override {
+    sim::RecordedCall call = CallOf(operation);
+    call.history = reinterpret_cast<uintptr_t>(&history);  // Compared with others of this run only.
+    call.number = index;
+    call.outcome = static_cast<uint64_t>(operation.outcome);
+    call.returned = operation.returned;
+    call.arguments = Arguments(operation);
+    call.answer = operation.answer;
+    Tell(call);
+  }
+  void OnMisfit(const History::Operation& operation) override {
+    sim::RecordedCall call = CallOf(operation);
+    call.misfit = true;
+    Tell(call);
+  }
+
+ private:
+  static sim::RecordedCall CallOf(const History::Operation& operation) {
+    sim::RecordedCall call;
+    call.invoked = operation.invoked;
+    call.client = operation.client;
+    call.object = operation.object;
+    call.name = operation.name;
+    return call;
+  }
+  // Those that fit into the buffer, each with a NUL behind it.
+  absl::string_view Arguments(const History::Operation& operation) {
+    size_t size = 0;
+    for (const std::string& argument : operation.arguments) {
+      if (argument.size() >= arguments_.size() - size) break;
+      size = static_cast<size_t>(absl::c_copy(argument, arguments_.begin() + size) - arguments_.begin());
+      arguments_[size++] = 0;
+    }
+    return absl::string_view(arguments_.data(), size);
+  }
+  void Tell(const sim::RecordedCall& call) {
+    const sim::World* const world = sim::World::Current();
+    if (world != nullptr) recorder_.OnOperation(world->Now().nanoseconds(), call);
+  }
+
+  sim::Recorder& recorder_;
+  static inline std::array<char, 64 << 10> arguments_;
 };
 
 // Of the trace, one record, and the stack that led to it; then the process ends.
@@ -263,11 +318,13 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   StackTrace stack(options.trace_fd, options.stack_at.value_or(0));
   DescriptorRecorder recorder(options.trace_fd, options.record_from);
   std::optional<FailureWitness> witness;
+  std::optional<OperationWitness> operations;
   if (options.stack_at.has_value()) {
     world_options.set_trace_sink(&stack);
   } else if (options.recording) {
     world_options.set_trace_sink(&recorder);
     witness.emplace(recorder);
+    operations.emplace(recorder);
   } else if (options.trace_fd >= 0) {
     world_options.set_trace_sink(&trace);
   }

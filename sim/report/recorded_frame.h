@@ -28,6 +28,11 @@ struct RecordedFrame {
     kNote,     // kText
     kFailure,  // kText, kPlace
     kHits,     // Of the fault kText: a is how often it has hit something.
+    // Of a client (testing/history.h): operation b of history a is invoked or ends; c is how it has ended, `task` and
+    // `sequence` are when, in the order of the history. kTask the client, kPlace the object, kVerb the name, kText the
+    // arguments, each a NUL-terminated string, kPayload the answer.
+    kOperation,
+    kMisfit,  // As kOperation, of one that has no place in the history: `task`, kTask, kPlace and kVerb say which.
   };
   enum Text { kTask, kPlace, kVerb, kText, kPayload, kWhyLost, kTexts };
 

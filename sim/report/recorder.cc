@@ -149,6 +149,24 @@ void Recorder::OnFailure(int64_t time_ns, uint32_t host, absl::string_view place
   WriteFrame(frame, texts);
 }
 
+void Recorder::OnOperation(int64_t time_ns, const RecordedCall& call) {
+  WriteHosts();
+  const auto what = call.misfit ? RecordedFrame::What::kMisfit : RecordedFrame::What::kOperation;
+  RecordedFrame frame = NewFrame(what, time_ns, kNoTraceHost);
+  frame.a = call.history;
+  frame.b = call.number;
+  frame.c = call.outcome;
+  frame.task = call.invoked;
+  frame.sequence = call.returned;
+  Texts texts;
+  texts[RecordedFrame::kTask] = call.client;
+  texts[RecordedFrame::kPlace] = call.object;
+  texts[RecordedFrame::kVerb] = call.name;
+  texts[RecordedFrame::kText] = call.arguments;
+  texts[RecordedFrame::kPayload] = call.answer;
+  WriteFrame(frame, texts);
+}
+
 void Recorder::OnHits(absl::string_view fault, uint64_t hits) {
   RecordedFrame frame = NewFrame(RecordedFrame::What::kHits, 0, kNoTraceHost);
   frame.a = hits;

@@ -18,6 +18,21 @@
 
 namespace tandem::sim {
 
+// An operation of a client: RecordedFrame::What::kOperation or kMisfit.
+struct RecordedCall {
+  bool misfit = false;
+  uint64_t history = 0;
+  uint64_t number = 0;
+  uint64_t outcome = 0;
+  uint64_t invoked = 0;
+  uint64_t returned = 0;
+  absl::string_view client;
+  absl::string_view object;
+  absl::string_view name;
+  absl::string_view arguments;
+  absl::string_view answer;
+};
+
 // Give it to the WorldOptions, and set_trace_details(); it speaks about the world that lives.
 class Recorder : public TraceSink {
  public:
@@ -27,6 +42,8 @@ class Recorder : public TraceSink {
   void OnLog(const LoggedLine& line) override;
   // An expectation failed, or the run ended with an error.
   void OnFailure(int64_t time_ns, uint32_t host, absl::string_view place, absl::string_view text);
+  // An operation of a client, as the frame says.
+  void OnOperation(int64_t time_ns, const RecordedCall& call);
   // At the end: how often a fault has hit something.
   void OnHits(absl::string_view fault, uint64_t hits);
 

@@ -135,15 +135,16 @@ def main():
         problem("log.txt: other events than in trace.jsonl")
 
     operations = 0
-    lines = read(folder, "operations.jsonl").split("\n")[:-1] if "operations.jsonl" in report["files"] else []
-    for line in lines:
-        value = parse(line)
-        gap = value.get("left_out", {"first": value.get("operation"), "last": value.get("operation")})
-        if gap["first"] != operations:
-            problem("operations.jsonl: neither there nor left out:", operations)
-        operations = gap["last"] + 1
+    for name in [name for name in report["files"] if name.startswith("history")]:
+        number = 0
+        for line in read(folder, name).split("\n")[:-1]:
+            gap = parse(line).get("left_out", {"first": number, "last": number})
+            if gap["first"] != number:
+                problem(name + ": neither there nor left out:", number)
+            number = gap["last"] + 1
+        operations += number
     if operations != report["operations"]["all"]:
-        problem("operations.jsonl: ends too early:", operations)
+        problem("history.jsonl: operations are missing:", operations)
 
     print("events: %d" % len(traced))
     sys.exit(1 if problems else 0)

@@ -52,13 +52,13 @@ void Excerpt::ShowEvents(const Report& report, size_t events) {
 }
 
 void Excerpt::ShowOperations(const Report& report, size_t operations) {
-  const size_t all = report.operations.size();
+  const size_t all = report.recording.operations.size();
   if (operations >= all) return;
   operations_.resize(all);
   size_t left = operations;
   for (const bool bad : {true, false}) {
     for (size_t i = all; i > 0 && left > 0; --i) {
-      if (report.operations[i - 1].bad != bad) continue;
+      if (report.recording.operations[i - 1].bad != bad) continue;
       operations_[i - 1] = true;
       --left;
     }

@@ -72,8 +72,8 @@ TEST(Excerpt, TellsWhatIsLeftOut) {
 
 TEST(Excerpt, HasTheOperationsThatAreBadAndTheLast) {
   Report report;
-  report.operations.resize(6);
-  report.operations[1].bad = report.operations[3].bad = true;
+  report.recording.operations.resize(6);
+  report.recording.operations[1].bad = report.recording.operations[3].bad = true;
   const auto shown = [&](size_t operations) {
     std::string text;
     for (size_t i = 0; i < 6; ++i) text += Excerpt(report, 0, operations).HasOperation(i) ? 'x' : '.';

@@ -95,6 +95,30 @@ class ExplainTest(unittest.TestCase):
             self.assertEqual(again.exit_code, 1, again.output)
             self.assertIn("Expected: (counter.added) <= (counter.sum)", again.output)
 
+    def test_the_history(self):
+        with tempfile.TemporaryDirectory() as outputs:
+            run = sim_program.Program("testing/report/history_program").run("--seeds=1", "--out=" + outputs)
+            self.assertEqual(run.exit_code, 1, run.output)
+            [name] = os.listdir(outputs)
+            folder = os.path.join(outputs, name)
+            with open(os.path.join(folder, "report.json")) as file:
+                report = json.load(file)
+            self.assertEqual(report["operations"], {"all": 4, "open": 1, "bad": 1})
+            with open(os.path.join(folder, "history.jsonl")) as file:
+                operations = [json.loads(line) for line in file]
+            self.assertEqual([(one["client"], one.get("answer")) for one in operations],
+                             [("eve", None), ("ann", ""), ("bob", "0")])
+            self.assertEqual(operations[2]["returned_ns"] - operations[1]["returned_ns"], 1_000_000_000)
+            with open(os.path.join(folder, "history-2.jsonl")) as file:
+                self.assertEqual([json.loads(line)["outcome"] for line in file], ["failed"])
+            # The file says what the test said.
+            checked = sim_program.Program("testing/check_history").run(
+                "--model=register", os.path.join(folder, "history.jsonl"))
+            self.assertEqual(checked.exit_code, 1, checked.output)
+            self.assertIn("bob: read(x) -> 0", checked.output)
+            with open(os.path.join(folder, "timeline.html")) as file:
+                self.assertIn('"read(x) -> 0"', file.read())
+
     def test_in_bazels_outputs(self):
         with tempfile.TemporaryDirectory() as outputs:
             run = PROGRAM.run("--fail_fast", "--check_determinism=none", "--shrink=0",

@@ -44,7 +44,7 @@ TEST(Files, OfAnyBytesAreValid) {
     if (event.packet.has_value()) event.packet->payload = event.packet->lost = bytes;
   }
   for (RecordedBand& band : report.recording.bands) band.text = bytes;
-  for (RecordedOperation& operation : report.operations) operation.client = operation.text = bytes;
+  for (RecordedOperation& operation : report.recording.operations) operation.client = operation.text = bytes;
 
   EXPECT_EQ(Check(report), "events: 200\n");
 }

@@ -35,7 +35,14 @@ std::vector<ReportFile> FilesWith(const Report& report, const Excerpt& excerpt) 
       {"trace.json", PerfettoJson(report, excerpt)},
       {"capture.pcapng", PcapNg(report.recording, excerpt)},
   };
-  if (!report.operations.empty()) files.push_back({"operations.jsonl", OperationsJsonl(report, excerpt)});
+  size_t histories = 0;
+  for (const RecordedOperation& operation : report.recording.operations) {
+    histories = std::max(histories, operation.history + 1);
+  }
+  for (size_t i = 0; i < histories; ++i) {
+    const std::string name = i == 0 ? "history.jsonl" : absl::StrCat("history-", i + 1, ".jsonl");
+    files.push_back({name, HistoryJsonl(report, i, excerpt)});
+  }
   std::vector<std::string> names;
   names.reserve(files.size());
   for (const ReportFile& file : files) names.push_back(file.name);
@@ -65,7 +72,8 @@ absl::Status WriteFile(const std::string& path, const std::string& content) {
 
 std::vector<ReportFile> ReportFiles(const Report& report, uint64_t max_bytes) {
   uint64_t events = std::min(uint64_t{report.recording.events.size()}, max_bytes / kFewestBytes);
-  uint64_t operations = std::min(uint64_t{report.operations.size()}, max_bytes / kFewestBytes / kShareOfOperations);
+  uint64_t operations =
+      std::min(uint64_t{report.recording.operations.size()}, max_bytes / kFewestBytes / kShareOfOperations);
   while (true) {
     std::vector<ReportFile> files = FilesWith(report, Excerpt(report, events, operations));
     const uint64_t bytes = BytesOf(files);

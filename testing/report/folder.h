@@ -10,7 +10,7 @@
 //   trace.jsonl      The same for programs; trace_line.schema.json.
 //   trace.json       For Perfetto.
 //   capture.pcapng   For Wireshark.
-//   operations.jsonl The operations of clients, where the report has some; the seed runner gives it none yet.
+//   history.jsonl    What clients asked and were answered, where the test records it; history-2.jsonl: a second one.
 //
 // An event has the same number in all of them: "e17" in text, 17 in JSON.
 

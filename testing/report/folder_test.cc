@@ -54,16 +54,16 @@ TEST(ReportFiles, AreThese) {
   const std::vector<ReportFile> files = ReportFiles(report);
 
   EXPECT_THAT(NamesOf(files), ElementsAre("report.json", "scenario.txt", "log.txt", "timeline.html", "timeline.txt",
-                                          "trace.jsonl", "trace.json", "capture.pcapng", "operations.jsonl"));
+                                          "trace.jsonl", "trace.json", "capture.pcapng", "history.jsonl"));
   EXPECT_EQ(Content(files, "scenario.txt"), report.scenario);
   EXPECT_THAT(Content(files, "report.json"), HasSubstr("\"timeline.html\""));
 }
 
 TEST(ReportFiles, HaveNoEmptyOneForOperations) {
   Report report = ReportForTest(100);
-  report.operations.clear();
+  report.recording.operations.clear();
 
-  EXPECT_THAT(NamesOf(ReportFiles(report)), Not(Contains("operations.jsonl")));
+  EXPECT_THAT(NamesOf(ReportFiles(report)), Not(Contains("history.jsonl")));
 }
 
 TEST(ReportFiles, AreTheSameEachTime) {

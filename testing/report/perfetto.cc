@@ -94,7 +94,7 @@ class PerfettoWriter {
       NameProcess(recording_.hosts[i], HostProcess(static_cast<int32_t>(i)));
     }
     NameProcess("outside of any host", HostProcess(kNoHost));
-    if (!report_.operations.empty()) NameProcess("clients", ClientProcess());
+    if (!report_.recording.operations.empty()) NameProcess("clients", ClientProcess());
   }
 
   static TrackKey KeyOf(const RecordedEvent& event) { return {event.host, event.task_id}; }
@@ -203,9 +203,9 @@ class PerfettoWriter {
       int64_t busy_until_ns;
     };
     std::map<std::string, std::vector<Lane>> clients;
-    for (size_t i = 0; i < report_.operations.size(); ++i) {
+    for (size_t i = 0; i < report_.recording.operations.size(); ++i) {
       if (!excerpt_.HasOperation(i)) continue;
-      const RecordedOperation& operation = report_.operations[i];
+      const RecordedOperation& operation = report_.recording.operations[i];
       const int64_t end_ns = operation.end_ns < 0 ? recording_.end_ns : operation.end_ns;
       std::vector<Lane>& lanes = clients[operation.client];
       auto lane = std::find_if(lanes.begin(), lanes.end(),

@@ -110,8 +110,9 @@ TEST_F(PerfettoTest, FaultsAreAsynchronousSlices) {
 
 TEST_F(PerfettoTest, OperationsOfAClientThatOverlapAreOnThreadsOfTheirOwn) {
   recording_.recording().end_ns = 9'000;
-  report_.operations = {
-      {"ann", "put", 1'000, 3'000, false}, {"ann", "get", 2'000, -1, true}, {"ann", "cas", 3'000, 4'000, false}};
+  recording_.recording().operations = {{"ann", "put", 1'000, 3'000, false, 0, ""},
+                                       {"ann", "get", 2'000, -1, true, 0, ""},
+                                       {"ann", "cas", 3'000, 4'000, false, 0, ""}};
 
   const std::string json = Json();
 

@@ -20,6 +20,7 @@
 #include "tandem/sim/report/recorded_frame.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/testing/report/causes.h"
+#include "tandem/testing/report/read_operations.h"
 
 namespace tandem::testing {
 namespace {
@@ -155,10 +156,11 @@ void FindBands(Recording& recording, const std::map<std::string, uint64_t, std::
 absl::StatusOr<Recording> ReadRecording(absl::string_view bytes) {
   Recording recording;
   std::map<std::string, uint64_t, std::less<>> hits;
+  OperationReader operations;
   while (bytes.size() >= sizeof(Frame)) {
     Frame frame;
     std::memcpy(&frame, bytes.data(), sizeof(frame));
-    if (frame.what > Frame::What::kHits) return absl::DataLossError("this is no recording of a run");
+    if (frame.what > Frame::What::kMisfit) return absl::DataLossError("this is no recording of a run");
     uint64_t size = sizeof(frame);
     Texts texts;
     for (size_t i = 0; i < texts.size() && size <= bytes.size(); ++i) {
@@ -174,6 +176,12 @@ absl::StatusOr<Recording> ReadRecording(absl::string_view bytes) {
       case Frame::What::kHits:
         hits[std::string(texts[Frame::kText])] = frame.a;
         break;
+      case Frame::What::kOperation:
+        operations.Add(frame, texts);
+        break;
+      case Frame::What::kMisfit:
+        operations.AddMisfit(frame, texts);
+        break;
       default: {
         RecordedEvent event = ToEvent(frame, texts);
         event.number = recording.events.size();
@@ -183,6 +191,7 @@ absl::StatusOr<Recording> ReadRecording(absl::string_view bytes) {
       }
     }
   }
+  recording.operations = operations.Take();
   FindBands(recording, hits);
   FindCauses(recording);
   return recording;

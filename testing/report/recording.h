@@ -87,20 +87,23 @@ struct RecordedBand {
   uint64_t hits = 0;           // How often it changed something.
 };
 
+// An operation of a client (testing/history.h).
+struct RecordedOperation {
+  std::string client;
+  std::string text;  // "put(x, 3) -> ok"
+  int64_t begin_ns = 0;
+  int64_t end_ns = -1;    // -1: it never ended.
+  bool bad = false;       // Part of what cannot be right.
+  size_t history = 0;     // Of those of the run, in the order in which they began.
+  std::string json_line;  // As testing::ToJsonLines() writes it, with its line break.
+};
+
 struct Recording {
   std::vector<std::string> hosts;
   std::vector<RecordedEvent> events;
+  std::vector<RecordedOperation> operations;  // In the order of their beginnings.
   std::vector<RecordedBand> bands;
   int64_t end_ns = 0;
-};
-
-// An operation of a client, as testing/history.h writes them.
-struct RecordedOperation {
-  std::string client;
-  std::string text;  // "put x 3 -> ok"
-  int64_t begin_ns = 0;
-  int64_t end_ns = -1;  // -1: it never ended.
-  bool bad = false;     // Part of what cannot be right.
 };
 
 // All that a report says.
@@ -114,7 +117,6 @@ struct Report {
   std::string replay;     // The command that runs it again.
   std::string digest;     // 32 hexadecimal digits.
   Recording recording;
-  std::vector<RecordedOperation> operations;
   // The numbers of the events that led to the failure, in order; the last is the failure.
   std::vector<uint64_t> slice;
 };

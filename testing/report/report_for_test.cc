@@ -348,12 +348,13 @@ class Story {
     operation.client = kNames[static_cast<size_t>(client)];
     operation.text = text;
     operation.begin_ns = now_;
-    report_.operations.push_back(std::move(operation));
-    return report_.operations.size() - 1;
+    operation.json_line = "{}\n";
+    report_.recording.operations.push_back(std::move(operation));
+    return report_.recording.operations.size() - 1;
   }
   void End(size_t operation, absl::string_view result) {
-    absl::StrAppend(&report_.operations[operation].text, result);
-    report_.operations[operation].end_ns = now_;
+    absl::StrAppend(&report_.recording.operations[operation].text, result);
+    report_.recording.operations[operation].end_ns = now_;
   }
 
   // A fault that leaves everything as it is, and the next one.
@@ -444,7 +445,7 @@ class Story {
     slice.push_back(alone);
     MessageOfSlice(kN1, kAnn, "server.cc:71", "client.cc:33", Framed("ok"), alone, false);
     End(put, " -> ok");
-    report_.operations[put].bad = true;
+    report_.recording.operations[put].bad = true;
 
     now_ += 20 * kMillisecond;
     Event due;
@@ -459,7 +460,7 @@ class Story {
     const uint64_t answered =
         MessageOfSlice(kN2, kBob, "server.cc:92", "client.cc:44", Framed("x = " + old), get_asked, true);
     End(get, absl::StrCat(" -> ", old));
-    report_.operations[get].bad = true;
+    report_.recording.operations[get].bad = true;
 
     Event failure = Of(kBob, "register_sim_test.cc:87", answered);
     failure.source = Event::Source::kFailure;

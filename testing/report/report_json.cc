@@ -45,9 +45,12 @@ void Packets(JsonWriter& json, const Recording& recording) {
 }
 
 void Operations(JsonWriter& json, const Report& report) {
-  json.Key("operations").BeginObject().Key("all").Number(uint64_t{report.operations.size()});
-  json.Key("open").Number(Count(report.operations, [](const RecordedOperation& one) { return one.end_ns < 0; }));
-  json.Key("bad").Number(Count(report.operations, [](const RecordedOperation& one) { return one.bad; })).EndObject();
+  json.Key("operations").BeginObject().Key("all").Number(uint64_t{report.recording.operations.size()});
+  json.Key("open").Number(
+      Count(report.recording.operations, [](const RecordedOperation& one) { return one.end_ns < 0; }));
+  json.Key("bad")
+      .Number(Count(report.recording.operations, [](const RecordedOperation& one) { return one.bad; }))
+      .EndObject();
 }
 
 void Faults(JsonWriter& json, const Recording& recording) {

@@ -31,9 +31,9 @@ TEST(ReportJson, HasAllButTheEventsAndOperations) {
   report.replay = "bazel run //a -- --seed=1";
   report.scenario = "seed 1\n";
   report.sentences = "Seed 1.\n";
-  report.operations.resize(3);
-  report.operations[1].end_ns = 8;
-  report.operations[2].bad = true;
+  report.recording.operations.resize(3);
+  report.recording.operations[1].end_ns = 8;
+  report.recording.operations[2].bad = true;
   report.slice = {0, 2};
 
   EXPECT_EQ(ReportJson(report, {"log.txt"}, Excerpt(report, 2)),

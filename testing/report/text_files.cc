@@ -35,16 +35,6 @@ bool IsLogged(const RecordedEvent& event) {
   return event.source == RecordedEvent::Source::kLog || event.source == RecordedEvent::Source::kFailure;
 }
 
-void OperationLine(std::string& text, size_t number, const RecordedOperation& operation) {
-  JsonWriter json(&text);
-  json.BeginObject().Key("operation").Number(uint64_t{number}).Key("client").String(operation.client);
-  json.Key("text").String(operation.text).Key("invoked_ns").Number(operation.begin_ns);
-  if (operation.end_ns >= 0) json.Key("returned_ns").Number(operation.end_ns);
-  if (operation.bad) json.Key("bad").Bool(true);
-  json.EndObject();
-  text += '\n';
-}
-
 }  // namespace
 
 std::string LogText(const Recording& recording, const Excerpt& excerpt) {
@@ -105,23 +95,28 @@ std::string TimelineText(const Report& report, const Excerpt& excerpt) {
   return text;
 }
 
-std::string OperationsJsonl(const Report& report, const Excerpt& excerpt) {
+std::string HistoryJsonl(const Report& report, size_t history, const Excerpt& excerpt) {
   std::string text;
-  size_t next = 0;  // The first that is neither there nor left out.
-  const auto leave_out_before = [&](size_t operation) {
-    if (next == operation) return;
+  uint64_t number = 0;  // Of the operation, in this history.
+  uint64_t next = 0;    // The first that is neither there nor left out.
+  const auto leave_out = [&] {
+    if (next == number) return;
     JsonWriter json(&text);
-    json.BeginObject().Key("left_out").BeginObject().Key("first").Number(uint64_t{next});
-    json.Key("last").Number(uint64_t{operation - 1}).EndObject().EndObject();
+    json.BeginObject().Key("left_out").BeginObject().Key("first").Number(next);
+    json.Key("last").Number(number - 1).EndObject().EndObject();
     text += '\n';
   };
-  for (size_t i = 0; i < report.operations.size(); ++i) {
-    if (!excerpt.HasOperation(i)) continue;
-    leave_out_before(i);
-    OperationLine(text, i, report.operations[i]);
-    next = i + 1;
+  for (size_t i = 0; i < report.recording.operations.size(); ++i) {
+    const RecordedOperation& operation = report.recording.operations[i];
+    if (operation.history != history) continue;
+    if (excerpt.HasOperation(i)) {
+      leave_out();
+      text += operation.json_line;
+      next = number + 1;
+    }
+    ++number;
   }
-  leave_out_before(report.operations.size());
+  leave_out();
   return text;
 }
 

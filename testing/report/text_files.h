@@ -29,13 +29,9 @@ std::string LogText(const Recording& recording, const Excerpt& excerpt = {});
 // Lines about the file begin with "#".
 std::string TimelineText(const Report& report, const Excerpt& excerpt = {});
 
-// operations.jsonl: an operation a line, in the order of their beginnings as in the report:
-//
-//   {"operation":3,"client":"ann","text":"put x 3 -> ok","invoked_ns":1200,"returned_ns":1300,"bad":true}
-//
-// What is still open has no "returned_ns", and what is right no "bad". Where operations are left out there is
-// {"left_out":{"first":4,"last":17}}.
-std::string OperationsJsonl(const Report& report, const Excerpt& excerpt = {});
+// history.jsonl: the operations of one history of the run, as testing::ToJsonLines() writes them. Where operations are
+// left out there is {"left_out":{"first":4,"last":17}}; without such lines, //testing:check_history reads it.
+std::string HistoryJsonl(const Report& report, size_t history, const Excerpt& excerpt = {});
 
 }  // namespace tandem::testing
 

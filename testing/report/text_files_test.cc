@@ -118,43 +118,33 @@ TEST_F(TextFilesTest, TheTimelineSaysWhatIsLeftOut) {
             "# e5 to e5 are left out\n");
 }
 
-RecordedOperation Operation(absl::string_view text, int64_t begin_ns, int64_t end_ns, bool bad = false) {
+RecordedOperation Operation(absl::string_view line, size_t history = 0, bool bad = false) {
   RecordedOperation operation;
-  operation.client = "ann";
-  operation.text = text;
-  operation.begin_ns = begin_ns;
-  operation.end_ns = end_ns;
   operation.bad = bad;
+  operation.history = history;
+  operation.json_line = absl::StrCat(line, "\n");
   return operation;
 }
 
-TEST(OperationsJsonl, HasAnOperationALine) {
+TEST(HistoryJsonl, HasTheLinesOfOneHistory) {
   Report report;
-  report.operations = {Operation("put x 3 -> ok", 1, 2), Operation("get x", 3, -1, true)};
+  report.recording.operations = {Operation("a"), Operation("b", 1), Operation("c")};
 
-  EXPECT_EQ(OperationsJsonl(report),
-            R"({"operation":0,"client":"ann","text":"put x 3 -> ok","invoked_ns":1,"returned_ns":2})"
-            "\n"
-            R"({"operation":1,"client":"ann","text":"get x","invoked_ns":3,"bad":true})"
-            "\n");
+  EXPECT_EQ(HistoryJsonl(report, 0), "a\nc\n");
+  EXPECT_EQ(HistoryJsonl(report, 1), "b\n");
 }
 
-TEST(OperationsJsonl, SaysWhatIsLeftOut) {
+TEST(HistoryJsonl, SaysWhatIsLeftOut) {
   Report report;
-  report.operations.assign(20, Operation("get x -> 1", 1, 2));
-  report.operations[3].bad = true;
-  constexpr absl::string_view kLeftOut = R"({"left_out":{"first":0,"last":19}})";
+  report.recording.operations.assign(20, Operation("."));
+  report.recording.operations[2] = Operation("of another", 1);
+  report.recording.operations[4] = Operation("bad", 0, true);
 
-  EXPECT_EQ(OperationsJsonl(report, Excerpt(report, 0, 2)),
-            R"({"left_out":{"first":0,"last":2}})"
-            "\n"
-            R"({"operation":3,"client":"ann","text":"get x -> 1","invoked_ns":1,"returned_ns":2,"bad":true})"
-            "\n"
-            R"({"left_out":{"first":4,"last":18}})"
-            "\n"
-            R"({"operation":19,"client":"ann","text":"get x -> 1","invoked_ns":1,"returned_ns":2})"
-            "\n");
-  EXPECT_EQ(OperationsJsonl(report, Excerpt(report, 0, 0)), absl::StrCat(kLeftOut, "\n"));
+  EXPECT_EQ(HistoryJsonl(report, 0, Excerpt(report, 0, 2)), R"({"left_out":{"first":0,"last":2}})"
+                                                            "\nbad\n"
+                                                            R"({"left_out":{"first":4,"last":17}})"
+                                                            "\n.\n");
+  EXPECT_EQ(HistoryJsonl(report, 1, Excerpt(report, 0, 2)), "{\"left_out\":{\"first\":0,\"last\":0}}\n");
 }
 
 }  // namespace

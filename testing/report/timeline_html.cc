@@ -187,9 +187,9 @@ class Data {
 
   void Operations() {
     json_.Key("operations").BeginArray();
-    for (size_t i = 0; i < report_.operations.size(); ++i) {
+    for (size_t i = 0; i < report_.recording.operations.size(); ++i) {
       if (!excerpt_.HasOperation(i)) continue;
-      const RecordedOperation& operation = report_.operations[i];
+      const RecordedOperation& operation = report_.recording.operations[i];
       json_.BeginArray().Number(Index(operation.client)).Number(Index(Cut(operation.text, kTextMax)));
       json_.Number(operation.begin_ns).Number(operation.end_ns).Number(operation.bad ? 1 : 0).EndArray();
     }

@@ -51,7 +51,7 @@ TEST(TimelineHtmlTest, AllowsNothingButItsOwnScriptAndStyle) {
 TEST(TimelineHtmlTest, NoTextEndsTheElementOfTheData) {
   Report report = WithText("</script><script>alert(1)</script><!-- <script");
   report.message = report.scenario = report.replay = report.recording.hosts[0] = "</ScRiPt ><b>";
-  report.recording.bands[0].text = report.operations[0].text = report.recording.events[2].place = "<!--";
+  report.recording.bands[0].text = report.recording.operations[0].text = report.recording.events[2].place = "<!--";
 
   EXPECT_THAT(DataOf(report), Not(HasSubstr("<")));
   EXPECT_THAT(DataOf(report),
