@@ -7,7 +7,7 @@ load("//core:defs.bzl", "reactor_label")
 # What of a tandem_test belongs to the compilation of its sources. All else belongs to the tests.
 _COMPILE_ATTRIBUTES = ["copts", "defines", "features", "includes", "local_defines", "textual_hdrs"]
 
-def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions = [], covers = None, args = [], data = [], **kwargs):
+def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions = None, covers = None, args = [], data = [], **kwargs):
     """A program of SIM_TESTs: seeded simulations, each seed in a process of its own.
 
     Args:
@@ -17,7 +17,8 @@ def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions 
       seeds: How many seeds a run has over all shards, unless --test_arg=--seeds=N or --test_env=TANDEM_SEEDS=N says
         otherwise. None: the harness's default.
       portable: The tests do not depend on the order of addresses (docs/simulation.md), so --check_determinism moves them.
-      regressions: Files with scenarios, as a failing seed prints them, that run before the seeds: glob(["*.scenario"]).
+      regressions: Files with scenarios, as a failing seed prints them and --pin writes them, that run before the seeds.
+        None: its corpus, corpus/<name>/*.scenario.
       covers: Packages, as "storage/log": the test fails if none of its seeds reaches a TANDEM_SOMETIMES or
         TANDEM_REACHABLE in one of their files. None: its own package. No shard knows the seeds of the others: where
         there are shards and this is given, a second test, <name>_sometimes, runs all seeds and decides.
@@ -25,6 +26,8 @@ def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions 
       data: Files that the tests read.
       **kwargs: Passed to cc_test, among them shard_count: the shards divide the seeds.
     """
+    if regressions == None:
+        regressions = native.glob(["corpus/%s/*.scenario" % name], allow_empty = True)
     sharded = kwargs.pop("shard_count", None)
     shards = {name: sharded}
     if sharded and covers != None:

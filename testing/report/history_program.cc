@@ -20,7 +20,7 @@ namespace tandem {
 namespace {
 
 Task<absl::Status> Call(testing::History* history, testing::History* other) {
-  testing::History::Call lost = history->Invoke("eve", "y", "write", "of eve");
+  [[maybe_unused]] const testing::History::Call lost = history->Invoke("eve", "y", "write", "of eve");
   testing::History::Call write = history->Invoke("ann", "x", "write", "1");
   if (absl::Status slept = co_await Sleep(absl::Seconds(1)); !slept.ok()) co_return slept;
   write.Return();
