@@ -90,12 +90,13 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
 }
 
 std::string Help(const std::vector<FlagEntry>& entries) {
+  constexpr size_t kColumn = 26;
   std::string text;
   for (const FlagEntry& entry : entries) {
     const std::string usage =
         entry.value_name == nullptr ? entry.name : absl::StrCat(entry.name, "=", entry.value_name);
-    absl::StrAppend(&text, "  --", usage, std::string(usage.size() < 20 ? 20 - usage.size() : 1, ' '), entry.help,
-                    "\n");
+    absl::StrAppend(&text, "  --", usage, std::string(usage.size() < kColumn ? kColumn - usage.size() : 1, ' '),
+                    entry.help, "\n");
   }
   return text;
 }
@@ -174,6 +175,9 @@ absl::Status CheckTogether(const RunnerFlags& flags) {
   }
   if (!flags.seeds_from.empty() && single) {
     return absl::InvalidArgumentError("--seeds_from and --seed or --scenario exclude each other");
+  }
+  if (!flags.seeds_from.empty() && flags.seed_start != RunnerFlags().seed_start) {
+    return absl::InvalidArgumentError("--seeds_from and --seed_start exclude each other: both say the first seed");
   }
   if (!flags.trace.empty() && !single) {
     return absl::InvalidArgumentError("--trace needs --seed or --scenario: the traces of several seeds would mix");

@@ -354,8 +354,7 @@ TEST(RunnerTest, ReplayLineOutsideBazelReproducesTheFailure) {
   EXPECT_EQ(WEXITSTATUS(pclose(pipe)), 1);
 }
 
-// --- Where seeds come from
-// --------------------------------------------------------------------------------------------
+// --- Where seeds come from ------------------------------------------------------------------------------------------
 
 TEST(RunnerTest, SeedsComeFromATextAndTheNumberIsSaid) {
   const Finished finished = RunCase("Passes", "--seeds_from=6a5732e --seeds=2 --print_digest");
@@ -375,6 +374,7 @@ TEST(RunnerTest, SeedsComeFromTheDateOrANumber) {
               ContainsRegex("seeds from 20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]: --seed_start=[0-9]+\n"));
   EXPECT_THAT(RunCase("Passes", "--seeds_from=40 --seeds=2 --print_digest").output, HasSubstr("seed 40 digest"));
   EXPECT_EQ(RunCase("Passes", "--seeds_from=40 --seed=2").exit_code, 2);
+  EXPECT_THAT(RunCase("Passes", "--seeds_from=40 --seed_start=2").output, HasSubstr("exclude each other"));
 }
 
 // --- Regressions

@@ -13,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -361,6 +363,10 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
     result.failed = true;
     if (result.place.empty()) result.place = absl::StatusCodeToString(world.failure().code());
     absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
+  }
+  if (const std::set<std::string> unknown = world.UnknownHosts(); !unknown.empty()) {
+    ADD_FAILURE_AT(nullptr, -1) << "the scenario names hosts that the test does not have: "
+                                << absl::StrJoin(unknown, ", ");
   }
   const bool failed = result.failed || ::testing::Test::HasFailure();
   result.faults = CountFaults(world, options, /*print=*/failed);

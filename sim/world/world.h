@@ -22,6 +22,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -280,6 +281,8 @@ class World : private ChoicesObserver {
   const Faults& asked_faults() const { return asked_; }
   // All that can be taken away from this run.
   Scenario scenario() const;
+  // The hosts that lines of the scenario, or FailOperation(), name and nobody has added: such lines do nothing.
+  std::set<std::string> UnknownHosts() const;
 
   // --- By name, at once. ---
   //
