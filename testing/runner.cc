@@ -304,6 +304,8 @@ SeedOptions TestRun::HereOptions() const {
   options.scenario = run_.scenario;
   options.isolation = run_.flags.check_isolation;
   options.all_faults = true;
+  options.break_at = run_.flags.break_at;
+  options.details = run_.flags.break_at.has_value();
   return options;
 }
 

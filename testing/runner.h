@@ -43,10 +43,11 @@ struct SeedOptions {
   bool details = false;        // Whether there is a fine digest, with what happens between the events.
   // The trace is this record of it alone, with the stack that led there, and the process ends with it.
   std::optional<uint64_t> stack_at;
-  std::string test;            // "Suite.Name".
-  absl::string_view scenario;  // What happens instead of what the seed and the test say; empty: nothing instead.
-  bool isolation = false;      // Whether a global variable that connects hosts is a failure.
-  bool all_faults = false;     // Whether a failure shows its whole plan of faults, or a screen of it.
+  std::optional<uint64_t> break_at;  // An event of a recording: a SIGTRAP comes there.
+  std::string test;                  // "Suite.Name".
+  absl::string_view scenario;        // What happens instead of what the seed and the test say; empty: nothing instead.
+  bool isolation = false;            // Whether a global variable that connects hosts is a failure.
+  bool all_faults = false;           // Whether a failure shows its whole plan of faults, or a screen of it.
 };
 
 // What two runs of a seed are compared by.

@@ -78,6 +78,7 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
       {"keep_going", nullptr, "do not stop after 10 failed seeds", &flags.keep_going},
       {"fail_fast", nullptr, "stop after the first failed seed", &flags.fail_fast},
       {"here", nullptr, "with --seed or --scenario: run it in this process, for a debugger", &flags.here},
+      {"break_at", "EVENT", "with --here: stop at the event of this number in a report, by a SIGTRAP", &flags.break_at},
       {"stderrthreshold", "N", "show LOG() from this severity on: 0 INFO (default), 1 WARNING, 2 ERROR, 3 FATAL",
        &flags.stderr_threshold, 0, 3},
       {"minloglevel", "N", "do not even make LOG() lines below this severity (0)", &flags.min_log_level, 0, 3},
@@ -185,6 +186,12 @@ absl::Status CheckTogether(const RunnerFlags& flags) {
   if (flags.here && !single) {
     return absl::InvalidArgumentError(
         "--here needs --seed or --scenario: each seed has a process of its own otherwise");
+  }
+  if (flags.break_at.has_value() && !flags.here) {
+    return absl::InvalidArgumentError("--break_at needs --here: a debugger looks at one process");
+  }
+  if (flags.break_at.has_value() && !flags.trace.empty()) {
+    return absl::InvalidArgumentError("--break_at and --trace exclude each other");
   }
   if (flags.here && (!flags.pin.empty() || flags.shrink_s.has_value())) {
     return absl::InvalidArgumentError(

@@ -39,6 +39,7 @@ struct RunnerFlags {
   bool keep_going = false;
   bool fail_fast = false;
   bool here = false;
+  std::optional<uint64_t> break_at;
   int stderr_threshold = 0;  // As the flags of absl/log/flags.h by the same names.
   int min_log_level = 0;
   int verbosity = 0;

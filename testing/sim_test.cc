@@ -4,6 +4,7 @@
 
 #include "tandem/testing/sim_test.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <array>
@@ -86,6 +87,32 @@ class DescriptorRecorder final : public sim::Recorder {
 
   const int fd_;
   const uint64_t from_;
+};
+
+// Counts the events as a recording does, and traps at one of them.
+class Breakpoint final : public sim::Recorder {
+ public:
+  explicit Breakpoint(uint64_t at) : at_(at) {}
+
+  void OnAbout(const sim::TraceAbout& /*about*/) override {}
+  void OnRecord(const sim::TraceRecord& /*record*/, const sim::TraceDigest& /*digest*/) override { Count(); }
+  void OnNote(int64_t /*time_ns*/, absl::string_view /*text*/) override { Count(); }
+  void OnLog(const sim::LoggedLine& /*line*/) override { Count(); }
+  void OnFailure(int64_t /*time_ns*/, uint32_t /*host*/, absl::string_view /*place*/,
+                 absl::string_view /*text*/) override {
+    Count();
+  }
+
+  uint64_t events() const { return events_; }
+
+ private:
+  void Write(absl::string_view /*bytes*/) override {}
+  void Count() {
+    if (events_++ == at_) raise(SIGTRAP);
+  }
+
+  const uint64_t at_;
+  uint64_t events_ = 0;
 };
 
 // While it lives, the recorder is told of the first expectation that fails.
@@ -321,7 +348,11 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   DescriptorRecorder recorder(options.trace_fd, options.record_from);
   std::optional<FailureWitness> witness;
   std::optional<OperationWitness> operations;
-  if (options.stack_at.has_value()) {
+  Breakpoint breakpoint(options.break_at.value_or(0));
+  if (options.break_at.has_value()) {
+    world_options.set_trace_sink(&breakpoint);
+    witness.emplace(breakpoint);
+  } else if (options.stack_at.has_value()) {
     world_options.set_trace_sink(&stack);
   } else if (options.recording) {
     world_options.set_trace_sink(&recorder);
@@ -353,7 +384,9 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
         if (host != nullptr) where = {where.time_ns, host->name(), host->index()};
         return where;
       },
-      options.recording ? &recorder : nullptr);
+      options.break_at.has_value() ? &breakpoint
+      : options.recording          ? static_cast<sim::Recorder*>(&recorder)
+                                   : nullptr);
 
   SeedResult result;
   result.message = TextOfException(world, body);
@@ -363,6 +396,10 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
     result.failed = true;
     if (result.place.empty()) result.place = absl::StatusCodeToString(world.failure().code());
     absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
+  }
+  if (options.break_at.has_value() && breakpoint.events() <= *options.break_at) {
+    ADD_FAILURE_AT(nullptr, -1) << "--break_at: the run has no event " << *options.break_at << ", but "
+                                << breakpoint.events() << ", from 0";
   }
   if (const std::set<std::string> unknown = world.UnknownHosts(); !unknown.empty()) {
     ADD_FAILURE_AT(nullptr, -1) << "the scenario names hosts that the test does not have: "

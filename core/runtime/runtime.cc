@@ -2,6 +2,8 @@
 
 #include "tandem/core/runtime/runtime.h"
 
+#include <csignal>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +35,23 @@ void Print(const std::string& message) {
   std::_Exit(code);
 }
 
+// Tasks that wait in the same way are one paragraph.
+constexpr size_t kTasksOnDemand = 100;
+
+// Says what all tasks wait for, when it is asked by a signal.
+class TaskReport final : public Shard::SignalReceiver {
+ public:
+  explicit TaskReport(Shard& shard) : shard_(shard) {}
+
+ private:
+  void OnSignal(int /*signal*/) override {
+    Print(absl::StrCat("SIGQUIT: ", shard_.task_count(), " task(s), ", shard_.reactor().in_flight(),
+                       " operation(s) in flight\n", shard_.DescribeTasks(kTasksOnDemand)));
+  }
+
+  Shard& shard_;
+};
+
 std::unique_ptr<Reactor> CreateReactorOrExit(const ReactorOptions& options) {
   auto reactor = CreateReactor_add_a_reactor_such_as_uring_reactor_to_deps(options);
   if (!reactor.ok()) Exit(1, absl::StrCat("cannot start: ", reactor.status().message(), "\n"));
@@ -50,7 +69,9 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
 Runtime::Runtime(const RuntimeOptions& options) : Runtime(options, CreateReactorOrExit(options.reactor())) {}
 
 Runtime::Runtime(const RuntimeOptions& options, std::unique_ptr<Reactor> reactor)
-    : grace_(options.grace()), shard_(std::make_unique<Shard>(std::move(reactor))) {
+    : grace_(options.grace()),
+      task_report_(options.task_report()),
+      shard_(std::make_unique<Shard>(std::move(reactor))) {
   if (options.crash_report()) InstallCrashReport();
 }
 
@@ -60,6 +81,8 @@ ReactorStatistics Runtime::statistics() const { return shard_->reactor().statist
 
 void Runtime::Run(Task<void> main) {
   Shard::Entered entered(*shard_);
+  TaskReport report(*shard_);
+  if (task_report_) shard_->ReceiveSignal(report, SIGQUIT);
   shard_->StartMain(std::move(main));
   while (!shard_->main_ended()) TurnOrExit();
   shard_->BeginShutdown();

@@ -55,10 +55,20 @@ class RuntimeOptions {
     return *this;
   }
 
+  // Whether SIGQUIT (Ctrl-\ at a terminal, kill -QUIT) writes what every task waits for to standard error, and the
+  // process goes on; else it ends the process, as any program. It is the loop that answers: of a task that never
+  // awaits, SIGABRT shows where it is. A SignalListener hears it as well. The simulator has no such signal.
+  bool task_report() const { return task_report_; }
+  RuntimeOptions& set_task_report(bool task_report) {
+    task_report_ = task_report;
+    return *this;
+  }
+
  private:
   ReactorOptions reactor_;
   absl::Duration grace_ = absl::Seconds(10);
   bool crash_report_ = true;
+  bool task_report_ = true;
 };
 
 // A process has one at a time (CHECKed): it owns the signals and, in the simulator, the clocks.
@@ -127,6 +137,7 @@ class Runtime {
   void TurnOrExit();
 
   const absl::Duration grace_;
+  const bool task_report_;
   std::unique_ptr<Shard> shard_;
   bool reported_ = false;  // That the shutdown takes long.
 };

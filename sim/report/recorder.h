@@ -41,7 +41,7 @@ class Recorder : public TraceSink {
   void OnNote(int64_t time_ns, absl::string_view text) override;
   void OnLog(const LoggedLine& line) override;
   // An expectation failed, or the run ended with an error.
-  void OnFailure(int64_t time_ns, uint32_t host, absl::string_view place, absl::string_view text);
+  virtual void OnFailure(int64_t time_ns, uint32_t host, absl::string_view place, absl::string_view text);
   // An operation of a client, as the frame says.
   void OnOperation(int64_t time_ns, const RecordedCall& call);
   // At the end: how often a fault has hit something.

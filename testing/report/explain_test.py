@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import unittest
@@ -94,6 +95,26 @@ class ExplainTest(unittest.TestCase):
             again = PROGRAM.run("--scenario=" + os.path.join(folder, "scenario.txt"), "--report=false")
             self.assertEqual(again.exit_code, 1, again.output)
             self.assertIn("Expected: (counter.added) <= (counter.sum)", again.output)
+
+    def test_to_stop_at_an_event(self):
+        with tempfile.TemporaryDirectory() as outputs:
+            story = self.explain("ForgetsWhatFailed", "--out=" + outputs)
+            [name] = os.listdir(outputs)
+            flags = ["--scenario=" + os.path.join(outputs, name, "scenario.txt"), "--here", "--report=false"]
+            [connect] = [number for number, _, text in story.rows if "connects socket 0" in text][:1]
+            stopped = PROGRAM.run(*flags, "--break_at=%d" % connect)
+            self.assertEqual(stopped.exit_code, -signal.SIGTRAP, stopped.output)
+            self.assertIn("*** SIGTRAP ***", stopped.output)
+            self.assertIn("%.9f s of virtual time" % story.rows[[row[0] for row in story.rows].index(connect)][1],
+                          stopped.output)
+            self.assertRegex(stopped.output, r"    at testing/shrink/planted_program.cc:\d+ in ")
+            # At the last event the check has failed; behind it there is none.
+            last = story.rows[-1][0]
+            self.assertEqual(PROGRAM.run(*flags, "--break_at=%d" % last).exit_code, -signal.SIGTRAP)
+            beyond = PROGRAM.run(*flags, "--break_at=%d" % (10 ** 9))
+            self.assertEqual(beyond.exit_code, 1)
+            self.assertIn("--break_at: the run has no event 1000000000, but ", beyond.output)
+            self.assertEqual(PROGRAM.run(*flags[:1], "--break_at=1").exit_code, 2)
 
     def test_the_history(self):
         with tempfile.TemporaryDirectory() as outputs:
