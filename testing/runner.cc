@@ -555,6 +555,7 @@ std::string TestRun::Explain(const SeedOutcome& failure, const std::string& scen
   what.run = RunOf(failure.seed, TraceKind::kNone, /*details=*/false);
   if (!scenario.empty()) what.run.scenario = scenario;
   what.folder = ReportFolder(failure.seed);
+  what.branches = run_.flags.cause;
   what.replay = run_.flags.out.empty() ? ReplayCommand(run_, test_, failure.seed, /*twice=*/false)
                                        : ScenarioCommand(absl::StrCat(what.folder, "/scenario.txt"));
   return ExplainFailure(PoolOptions(run_, -1), what);

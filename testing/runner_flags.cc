@@ -74,6 +74,9 @@ std::vector<FlagEntry> Entries(ParsedFlags& parsed) {
        "write what is left of the failure's scenario to FILE: corpus/TEST/ANY.scenario beside a sim_test runs first",
        &flags.pin},
       {"report", nullptr, "show what led to the first failure, of a recorded run of it (true)", &flags.report},
+      {"cause", "BRANCHES",
+       "how likely the first failure was: run so many branches behind each event that led to it (0; 50 is enough)",
+       &flags.cause, 0, 10'000},
       {"out", "FOLDER", "write the files of the report below it (a Bazel test: to its outputs)", &flags.out},
       {"keep_going", nullptr, "do not stop after 10 failed seeds", &flags.keep_going},
       {"fail_fast", nullptr, "stop after the first failed seed", &flags.fail_fast},
@@ -200,8 +203,11 @@ absl::Status CheckTogether(const RunnerFlags& flags) {
   if (flags.here && !flags.out.empty()) {
     return absl::InvalidArgumentError("--here and --out exclude each other: a report is made of another run");
   }
-  if (!flags.report && !flags.out.empty()) {
-    return absl::InvalidArgumentError("--out and --report=false exclude each other");
+  if (!flags.report && (!flags.out.empty() || flags.cause != 0)) {
+    return absl::InvalidArgumentError("--out or --cause and --report=false exclude each other");
+  }
+  if (flags.here && flags.cause != 0) {
+    return absl::InvalidArgumentError("--here and --cause exclude each other: branches take many processes");
   }
   const bool all_twice = flags.check_determinism == CheckedSeeds::kAll;
   if (flags.here && all_twice) {

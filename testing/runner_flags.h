@@ -49,6 +49,7 @@ struct RunnerFlags {
   std::optional<uint64_t> shrink_s;  // None: 10 for the first failure of several seeds.
   std::string pin;
   bool report = true;
+  uint64_t cause = 0;  // Branches.
   std::string out;
   std::string trace;
   std::string scenario;

@@ -27,6 +27,7 @@
 #include "tandem/testing/report/recording.h"
 #include "tandem/testing/report/sentences.h"
 #include "tandem/testing/report/table.h"
+#include "tandem/testing/runner_cause.h"
 
 namespace tandem::testing {
 namespace {
@@ -87,7 +88,20 @@ void AddFailure(Recording& recording, const SeedOutcome& outcome) {
 
 }  // namespace
 
+// Measures how likely the failure was, at the end of all else: it takes the longest.
+void AddLikelihood(const SeedPool::Options& options, const FailureToExplain& failure, const SeedOutcome& outcome,
+                   Report& report) {
+  constexpr int64_t kLimitNs = 120 * int64_t{1'000'000'000};
+  if (failure.branches == 0) return;
+  const absl::StatusOr<std::unique_ptr<SeedPool>> pool = SeedPool::Start(options);
+  if (!pool.ok()) return;
+  report.likelihood = MeasureLikelihood(**pool, failure.run, outcome, report, failure.branches, kLimitNs);
+}
+
 std::string ExplainFailure(SeedPool::Options options, const FailureToExplain& failure) {
+  SeedPool::Options branch_options = options;
+  branch_options.trace_fd = -1;
+  branch_options.echo_output = false;
   const RecordingFile file;
   if (file.fd() < 0) return "";
   options.slots = 1;
@@ -124,12 +138,13 @@ std::string ExplainFailure(SeedPool::Options options, const FailureToExplain& fa
   report.digest = absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
   report.recording = *std::move(recording);
   report.slice = SliceOf(report.recording, kSliceMax);
+  AddLikelihood(branch_options, failure, outcome, report);
   const std::string table = SliceTable(report);
   std::string text;
   if (!run.scenario.empty() && !report.sentences.empty()) {
     absl::StrAppend(&text, "--- in words:\n", report.sentences);
   }
-  absl::StrAppend(&text, "--- what led to it:\n", table, "---\n");
+  absl::StrAppend(&text, "--- what led to it:\n", table, LikelihoodText(report), "---\n");
   if (failure.folder.empty()) return text;
   std::error_code ignored;  // WriteFolder() says it better.
   std::filesystem::create_directories(failure.folder, ignored);

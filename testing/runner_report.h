@@ -5,6 +5,7 @@
 #ifndef TANDEM_TESTING_RUNNER_REPORT_H_
 #define TANDEM_TESTING_RUNNER_REPORT_H_
 
+#include <cstdint>
 #include <string>
 
 #include "tandem/testing/runner_pool.h"
@@ -13,10 +14,11 @@ namespace tandem::testing {
 
 // What is known of a failure before it is run again.
 struct FailureToExplain {
-  std::string test;    // "Suite.Name".
-  SeedRun run;         // With the scenario that it is shown with.
-  std::string replay;  // The command that runs it again.
-  std::string folder;  // Where the files of the report go; empty: nowhere.
+  std::string test;       // "Suite.Name".
+  SeedRun run;            // With the scenario that it is shown with.
+  std::string replay;     // The command that runs it again.
+  std::string folder;     // Where the files of the report go; empty: nowhere.
+  uint64_t branches = 0;  // How many to run behind each event that led to it, to see how likely it was.
 };
 
 // Returns the text for the terminal, in whole lines. `options` are those of the pool that it failed in.

@@ -17,6 +17,7 @@
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/testing/runner_flags.h"
+#include "tandem/testing/runner_identity.h"
 #include "tandem/testing/runner_pool.h"
 #include "tandem/testing/runner_shrink.h"
 
@@ -25,24 +26,6 @@ namespace {
 
 // Runs. A failure that needs little takes fewer than a hundred.
 constexpr uint64_t kRunsMax = 500;
-
-// Where a seed failed and by what: the same whenever the same goes wrong.
-std::string WhatFailed(const SeedOutcome& outcome) {
-  if (outcome.stopped) return "no end";
-  if (!outcome.place.empty()) return outcome.place;
-  if (outcome.ended) return outcome.message.substr(0, outcome.message.find('\n'));
-  // A crash: the innermost places of its report.
-  constexpr int kPlaces = 3;
-  std::string what = outcome.death;
-  size_t at = outcome.output.find("*** SIG");
-  for (int i = 0; i < kPlaces && at != std::string::npos; ++i) {
-    at = outcome.output.find("\n    at ", at);
-    if (at == std::string::npos) break;
-    ++at;
-    absl::StrAppend(&what, "\n", outcome.output.substr(at, outcome.output.find('\n', at) - at));
-  }
-  return what;
-}
 
 WorkloadSteps ParseSteps(absl::string_view text) {
   WorkloadSteps steps;

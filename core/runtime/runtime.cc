@@ -2,9 +2,8 @@
 
 #include "tandem/core/runtime/runtime.h"
 
-#include <csignal>
-
 #include <algorithm>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

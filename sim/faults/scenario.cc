@@ -108,6 +108,17 @@ absl::Status ParseSkip(absl::string_view line, const Words& words, Scenario& sce
   return absl::OkStatus();
 }
 
+absl::Status ParseBranch(absl::string_view line, const Words& words, Scenario& scenario) {
+  Branch branch;
+  if (words.size() != 6 || words[1] != "at" || words[2] != "event" || !absl::SimpleAtoi(words[3], &branch.event) ||
+      words[4] != "salt" || !absl::SimpleAtoi(words[5], &branch.salt)) {
+    return Expected(line, "branch at event NUMBER salt NUMBER");
+  }
+  if (scenario.branch.has_value()) return Expected(line, "one branch at most");
+  scenario.branch = branch;
+  return absl::OkStatus();
+}
+
 constexpr absl::string_view kAllFates = "*";
 
 // "calm latency,loss server" is two of them, "calm * server" all that chance decides.
@@ -157,6 +168,7 @@ absl::Status ParseLine(absl::string_view line, Scenario& scenario) {
   if (words[0] == "knob") return ParseKnob(line, scenario);
   if (words[0] == "fail") return ParseFailure(line, words, scenario);
   if (words[0] == "skip") return ParseSkip(line, words, scenario);
+  if (words[0] == "branch") return ParseBranch(line, words, scenario);
   if (words[0] == "calm") return ParseCalms(line, words, scenario);
   absl::StatusOr<FaultPlan> plan = FaultPlan::Parse(line);
   if (!plan.ok()) return plan.status();
@@ -174,6 +186,8 @@ std::string Skip::ToString() const {
   return to == from + 1 ? absl::StrCat("skip ", what, " ", from)
                         : absl::StrCat("skip ", what, " from ", from, " to ", to);
 }
+
+std::string Branch::ToString() const { return absl::StrCat("branch at event ", event, " salt ", salt); }
 
 std::string Scenario::ToString() const {
   std::string text;
@@ -193,6 +207,7 @@ std::string Scenario::ToString() const {
   for (const OperationFailure& failure : failures) absl::StrAppend(&text, failure.ToString(), "\n");
   absl::StrAppend(&text, CalmsText(calms));
   for (const Skip& skip : skips) absl::StrAppend(&text, skip.ToString(), "\n");
+  if (branch.has_value()) absl::StrAppend(&text, branch->ToString(), "\n");
   return text;
 }
 

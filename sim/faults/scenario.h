@@ -13,6 +13,7 @@
 //   fail node3 at operation 5
 //   calm latency,loss node1/tcp/node2#0
 //   skip writer/op from 17 to 24
+//   branch at event 812 salt 7
 //
 // A line is one independent thing: without it, or with another number in it, the others do what they did. A failing
 // seed prints its scenario, and --scenario=FILE runs one.
@@ -59,6 +60,15 @@ struct Skip {
   friend bool operator==(const Skip&, const Skip&) = default;
 };
 
+// From an event of the world on (World::events()) everything is decided anew: "branch at event 812 salt 7".
+struct Branch {
+  uint64_t event = 0;
+  uint64_t salt = 0;  // Another one is another future.
+
+  std::string ToString() const;
+  friend bool operator==(const Branch&, const Branch&) = default;
+};
+
 struct Scenario {
   std::optional<uint64_t> seed;                  // None: the caller's.
   std::string test;                              // "Suite.Name"; empty: any.
@@ -71,6 +81,7 @@ struct Scenario {
   std::vector<OperationFailure> failures;
   std::vector<Calm> calms;
   std::vector<Skip> skips;
+  std::optional<Branch> branch;
 
   // Parses back.
   std::string ToString() const;

@@ -20,7 +20,7 @@ TEST(ScenarioTest, TextParsesBack) {
       "start b after 0.001s\nclock b ahead 0.5s\nknob \"batch size\" 17\nknob \"low\" -3\n"
       "crash a at call 37 for 2s before 60s\nkill a at visit 3 of \"commit.before_reply\" for 2s\n"
       "partition a,b c from 1.2s to 3s\nfail a at operation 17\nfail b from operation 1\n"
-      "calm latency a/tcp/b#1 from 3\nskip writer/op 17\nskip reader from 3 to 9\n";
+      "calm latency a/tcp/b#1 from 3\nskip writer/op 17\nskip reader from 3 to 9\nbranch at event 812 salt 7\n";
   const absl::StatusOr<Scenario> scenario = Scenario::Parse(text);
   ASSERT_TRUE(scenario.ok()) << scenario.status();
   EXPECT_EQ(scenario->seed, 4711u);
@@ -30,6 +30,7 @@ TEST(ScenarioTest, TextParsesBack) {
   EXPECT_EQ(scenario->faults.entries()[1].site, "commit.before_reply");
   EXPECT_EQ(scenario->knobs.at("batch size"), 17);
   EXPECT_EQ(scenario->calms.size(), 1u);
+  EXPECT_EQ(scenario->branch, (Branch{812, 7}));
   EXPECT_EQ(scenario->ToString(), text);
 }
 
@@ -72,6 +73,8 @@ TEST(ScenarioTest, WrongLinesAreQuoted) {
                                   {"fail a at call 1", "operation NUMBER"},
                                   {"skip a from 3 to 3", "skip WHAT NUMBER"},
                                   {"skip a", "skip WHAT NUMBER"},
+                                  {"branch at 812 salt 7", "branch at event NUMBER salt NUMBER"},
+                                  {"branch at event 1 salt x", "branch at event NUMBER salt NUMBER"},
                                   {"schedule fast", "no such kind of schedule"},
                                   {"schedule pct steps 1", "steps N of N tasks N"},
                                   {"test", "test SUITE.NAME"},
@@ -83,6 +86,11 @@ TEST(ScenarioTest, WrongLinesAreQuoted) {
     EXPECT_NE(status.message().find(line), std::string::npos) << status;
     EXPECT_NE(status.message().find(why), std::string::npos) << status;
   }
+}
+
+TEST(ScenarioTest, ThereIsOneBranch) {
+  const absl::StatusOr<Scenario> two = Scenario::Parse("branch at event 1 salt 1\nbranch at event 2 salt 1");
+  EXPECT_NE(two.status().message().find("one branch at most"), std::string::npos) << two.status();
 }
 
 TEST(ScenarioTest, BytesThatAreNoTextAreRefused) {

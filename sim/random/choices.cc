@@ -103,8 +103,15 @@ absl::StatusOr<Calm> Calm::Parse(absl::string_view line) {
   return calm;
 }
 
-Choices::Choices(uint64_t seed) : seed_(seed) {
+Choices::Choices(uint64_t seed) : seed_(seed) { MakeKeys(seed); }
+
+void Choices::MakeKeys(uint64_t seed) {
   for (size_t kind = 0; kind < kChoiceCount; ++kind) keys_[kind] = HashCombine(seed, HashName(kTraits[kind].name));
+}
+
+void Choices::Branch(uint64_t salt) {
+  MakeKeys(HashCombine(seed_, salt));
+  ranges_.clear();
 }
 
 uint64_t Choices::Neutral(Choice what) { return kTraits[static_cast<size_t>(what)].neutral; }

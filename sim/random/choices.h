@@ -155,6 +155,9 @@ class Choices {
   void AddCalm(const Calm& calm);
   const std::vector<Calm>& calms() const { return calms_; }
 
+  // From now on every decision is another one, and none is calm: another future of the same past for each `salt`.
+  void Branch(uint64_t salt);
+
   // `observer` outlives this.
   void set_observer(ChoicesObserver& observer);
 
@@ -172,6 +175,8 @@ class Choices {
   }
   uint64_t DrawSpecial(Choice what, Entity whom, uint64_t n, uint64_t part) const;
   bool IsCalm(Choice what, Entity whom, uint64_t n) const;
+
+  void MakeKeys(uint64_t seed);
 
   const uint64_t seed_;
   std::array<uint64_t, kChoiceCount> keys_;

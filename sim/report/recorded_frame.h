@@ -42,6 +42,7 @@ struct RecordedFrame {
   uint64_t a;
   uint64_t b;
   uint64_t c;
+  uint64_t step;  // World::events().
   uint64_t task;  // Its path; 0: none runs.
   uint16_t kind;  // As TraceKind.
   uint8_t detail;

@@ -33,6 +33,7 @@ RecordedFrame NewFrame(RecordedFrame::What what, int64_t time_ns, uint32_t host)
   frame.to = kNoTraceHost;
   frame.arrival_ns = -1;
   frame.duplicate_arrival_ns = -1;
+  if (World::Current() != nullptr) frame.step = World::Current()->events();
   if (Executor::HasCurrent() && Executor::Current().running_task() != nullptr) {
     frame.task = Executor::Current().running_task()->path;
   }

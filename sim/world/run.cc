@@ -31,6 +31,9 @@ void World::Run(int64_t until_ns, absl::FunctionRef<bool()> done) {
   if (options_.scenario() != nullptr) InjectScenario();
   while (!failed() && !done() && loop_.Step(until_ns)) {
     LookForLivelock();
+    if (events() >= branch_event_) [[unlikely]] {
+      Branch();
+    }
     if (!checks_.empty()) RunChecks();
   }
 }

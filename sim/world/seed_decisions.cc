@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -91,6 +92,11 @@ absl::Duration World::DrawClock(const Host& host) {
           : DrawTime(choices_, Choice::kClock, Entity::Of(host.name()), options_.clock_spread());
   if (ahead > absl::ZeroDuration()) drawn_.clocks[host.name()] = ahead;
   return ahead;
+}
+
+void World::Branch() {
+  branch_event_ = std::numeric_limits<uint64_t>::max();
+  choices_.Branch(drawn_.branch->salt);
 }
 
 int64_t World::Knob(absl::string_view name, int64_t low, int64_t high) {

@@ -92,6 +92,8 @@ World::World(const WorldOptions& options)
   drawn_.steps = options_.scenario()->steps;
   drawn_.failures = options_.scenario()->failures;
   drawn_.skips = options_.scenario()->skips;
+  drawn_.branch = options_.scenario()->branch;
+  if (drawn_.branch.has_value()) branch_event_ = drawn_.branch->event;
 }
 
 World::~World() {

@@ -19,6 +19,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -394,6 +395,8 @@ class World : private ChoicesObserver {
       FailWithTooManyEvents();
     }
   }
+  // The moment of the scenario's branch has come.
+  void Branch();
   void FailWithTooManyEvents();
   void FailAsLivelock(absl::string_view what);
   void Fail(absl::Status status);
@@ -426,6 +429,7 @@ class World : private ChoicesObserver {
   std::unique_ptr<Network> network_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::unique_ptr<FaultInjector> injector_;
+  uint64_t branch_event_ = std::numeric_limits<uint64_t>::max();
   std::optional<Rehearsal> rehearsal_;
   Faults asked_ = Faults::None();
   bool scenario_injected_ = false;

@@ -116,6 +116,31 @@ class ExplainTest(unittest.TestCase):
             self.assertIn("--break_at: the run has no event 1000000000, but ", beyond.output)
             self.assertEqual(PROGRAM.run(*flags[:1], "--break_at=1").exit_code, 2)
 
+    def test_when_it_became_inevitable(self):
+        program = sim_program.Program("testing/report/cause_program")
+        flags = ["--fail_fast", "--jobs=2", "--check_determinism=none", "--shrink=0"]
+        with tempfile.TemporaryDirectory() as outputs:
+            run = program.run(*flags, "--cause=50", "--out=" + outputs)
+            self.assertEqual(run.exit_code, 1, run.output)
+            text = run.output.split("--- how likely it was", 1)[1].split("\n---", 1)[0]
+            rows = re.findall(r"^e(\d+)(?:-e(\d+))? +\d+\.\d{9} +(\d+) %(.*)$", text, re.MULTILINE)
+            [(first, last)] = [(int(first), int(last)) for first, last, _, mark in rows
+                               if mark == "  from here on inevitable"]
+            [name] = os.listdir(outputs)
+            with open(os.path.join(outputs, name, "trace.jsonl")) as file:
+                events = [json.loads(line) for line in file]
+            with open(os.path.join(outputs, name, "report.json")) as file:
+                report = json.load(file)
+        lost = [event["event"] for event in events if event.get("kind") == "packet_lost"]
+        self.assertEqual(len(lost), 1, "the first seed that fails loses one datagram")
+        self.assertLessEqual(first, lost[0])
+        self.assertGreaterEqual(last, lost[0])
+        self.assertEqual([(at["first"], at["last"]) for at in report["likelihood"]],
+                         [(int(first), int(last or first)) for first, last, _, _ in rows])
+        for at in report["likelihood"]:
+            self.assertEqual(at["branches"], 50)
+            self.assertTrue(at["failed"] < 25 if at["last"] < first else at["failed"] == 50, text)
+
     def test_the_history(self):
         with tempfile.TemporaryDirectory() as outputs:
             run = sim_program.Program("testing/report/history_program").run("--seeds=1", "--out=" + outputs)

@@ -84,6 +84,7 @@ RecordedEvent ToEvent(const Frame& frame, const Texts& texts) {
   event.kind = static_cast<sim::TraceKind>(frame.kind);
   event.detail = frame.detail != 0;
   event.time_ns = frame.time_ns;
+  event.step = frame.step;
   event.host = HostOf(frame.host);
   event.task_id = frame.task;
   event.task = std::string(texts[Frame::kTask]);

@@ -63,6 +63,7 @@ struct RecordedEvent {
   // Whether it is about how things happened rather than what: a task that goes on, a timer, a random number.
   bool detail = false;
   int64_t time_ns = 0;     // Virtual, from the start of the world.
+  uint64_t step = 0;       // The event of the world in which it happened: World::events().
   int32_t host = kNoHost;  // Index in Recording::hosts; kNoHost: outside of any.
   uint64_t task_id = 0;    // Of the task that ran, the same in all its events; 0: none.
   std::string task;        // Its name for people, "HandleConnection"; empty where there is none yet.
@@ -106,6 +107,15 @@ struct Recording {
   int64_t end_ns = 0;
 };
 
+// How often a run fails in the same way when everything is decided anew from a moment on.
+struct RecordedLikelihood {
+  // What has still happened: these events, and all before them.
+  uint64_t first = 0;
+  uint64_t last = 0;
+  uint64_t failed = 0;
+  uint64_t branches = 0;
+};
+
 // All that a report says.
 struct Report {
   std::string test;  // "Suite.Name".
@@ -119,6 +129,8 @@ struct Report {
   Recording recording;
   // The numbers of the events that led to the failure, in order; the last is the failure.
   std::vector<uint64_t> slice;
+  // At some of these events, in order; empty: nobody has asked.
+  std::vector<RecordedLikelihood> likelihood;
 };
 
 }  // namespace tandem::testing

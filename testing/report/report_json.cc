@@ -86,6 +86,12 @@ std::string ReportJson(const Report& report, absl::Span<const std::string> files
   json.Key("slice").BeginArray();
   for (const uint64_t event : report.slice) json.Number(event);
   json.EndArray();
+  json.Key("likelihood").BeginArray();
+  for (const RecordedLikelihood& at : report.likelihood) {
+    json.BeginObject().Key("first").Number(at.first).Key("last").Number(at.last);
+    json.Key("failed").Number(at.failed).Key("branches").Number(at.branches).EndObject();
+  }
+  json.EndArray();
   Events(json, report.recording, excerpt);
   Packets(json, report.recording);
   Operations(json, report);

@@ -185,6 +185,13 @@ std::string Shorten(std::string text, size_t width) {
 
 }  // namespace
 
+std::vector<uint64_t> SliceRows(const Report& report, const TableSize& size) {
+  size_t left_out = 0;
+  std::vector<uint64_t> events;
+  for (const RecordedEvent* const row : RowsOf(report, size.rows, &left_out)) events.push_back(row->number);
+  return events;
+}
+
 std::string SliceTable(const Report& report, const TableSize& size) {
   const Recording& recording = report.recording;
   size_t left_out = 0;

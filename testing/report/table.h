@@ -11,7 +11,9 @@
 #define TANDEM_TESTING_REPORT_TABLE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tandem/testing/report/recording.h"
 
@@ -25,6 +27,9 @@ struct TableSize {
 // The slice of `report`, without the details, and where it is long without handshakes and the like; empty if it has
 // none. Ends with a line break.
 std::string SliceTable(const Report& report, const TableSize& size = {});
+
+// The events that it has rows for.
+std::vector<uint64_t> SliceRows(const Report& report, const TableSize& size = {});
 
 }  // namespace tandem::testing
 

@@ -2,6 +2,8 @@
 //
 // What a seed decides beside its faults, and the lines of a scenario that say it.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -20,6 +22,7 @@
 #include "tandem/core/runtime/shard.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/faults/scenario.h"
+#include "tandem/sim/random/choices.h"
 #include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/world.h"
@@ -172,6 +175,60 @@ TEST(HandOffTest, AnotherProgramHasOthers) {
   EXPECT_EQ(HandOffsOf(true, false), seen);
   EXPECT_NE(HandOffsOf(true, true), seen);
   EXPECT_TRUE(HandOffsOf(false, false).empty());
+}
+
+// --- Branches ---
+
+Task<absl::Status> DrawNumbers(std::vector<uint64_t>* numbers) {
+  for (uint64_t i = 0; i < 20; ++i) {
+    numbers->push_back(World::Current()->choices().Draw(Choice::kTest, Entity::Of("number"), i));
+    if (absl::Status slept = co_await Sleep(absl::Milliseconds(1)); !slept.ok()) co_return slept;
+  }
+  co_return absl::OkStatus();
+}
+
+std::vector<uint64_t> NumbersOf(const std::string& text) {
+  const Scenario scenario = Parsed(text);
+  std::vector<uint64_t> numbers;
+  World world(WorldOptions().set_scenario(&scenario));
+  Host& host = world.AddHost("a", [&] { return DrawNumbers(&numbers); });
+  EXPECT_TRUE(world.RunUntilDone(host, absl::Seconds(1)).ok());
+  EXPECT_EQ(world.scenario().branch, scenario.branch);
+  return numbers;
+}
+
+// How many of the first ones are the same.
+size_t InCommon(const std::vector<uint64_t>& one, const std::vector<uint64_t>& other) {
+  return static_cast<size_t>(std::mismatch(one.begin(), one.end(), other.begin()).first - one.begin());
+}
+
+TEST(BranchTest, FromAnEventOnEverythingIsDecidedAnew) {
+  const std::vector<uint64_t> all = NumbersOf("schedule fifo");
+  ASSERT_EQ(all.size(), 20u);
+  const std::string branch = "schedule fifo\nbranch at event 20 salt ";
+  const std::vector<uint64_t> one = NumbersOf(branch + "1");
+  EXPECT_EQ(NumbersOf(branch + "1"), one);
+  const size_t common = InCommon(all, one);
+  EXPECT_GT(common, 3u);
+  EXPECT_LT(common, 17u);
+  EXPECT_EQ(InCommon(NumbersOf(branch + "2"), one), common);
+  for (size_t i = common; i < all.size(); ++i) {
+    EXPECT_NE(one[i], all[i]);
+    EXPECT_NE(one[i], NumbersOf(branch + "2")[i]);
+  }
+  EXPECT_GT(InCommon(NumbersOf("schedule fifo\nbranch at event 30 salt 1"), all), common);
+  EXPECT_EQ(NumbersOf("schedule fifo\nbranch at event 100000 salt 1"), all);
+  EXPECT_EQ(InCommon(NumbersOf("schedule fifo\nbranch at event 0 salt 1"), all), 0u);
+}
+
+TEST(BranchTest, WhatWasCalmIsSoNoLonger) {
+  const std::string calm = "schedule fifo\ncalm test number\n";
+  const std::vector<uint64_t> quiet = NumbersOf(calm);
+  const std::vector<uint64_t> branch = NumbersOf(calm + "branch at event 20 salt 1");
+  const size_t common = InCommon(branch, quiet);
+  EXPECT_EQ(std::set<uint64_t>(quiet.begin(), quiet.end()).size(), 1u);
+  EXPECT_GT(common, 3u);
+  EXPECT_EQ(std::set<uint64_t>(branch.begin() + static_cast<ptrdiff_t>(common), branch.end()).size(), 20 - common);
 }
 
 // --- Skips ---

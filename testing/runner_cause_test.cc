@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/runner_cause.h"
+
+#include <cstddef>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tandem/testing/report/recording.h"
+
+namespace tandem::testing {
+namespace {
+
+TEST(RunnerCauseTest, InevitableIsWhatFailsInNineOfTenFromThenOn) {
+  const std::vector<RecordedLikelihood> rises = {{1, 1, 0, 50}, {2, 4, 20, 50}, {7, 7, 45, 50}, {9, 9, 50, 50}};
+  EXPECT_EQ(InevitableFrom(rises), 2u);
+  const std::vector<RecordedLikelihood> falls_again = {{1, 1, 50, 50}, {4, 4, 44, 50}, {7, 7, 50, 50}};
+  EXPECT_EQ(InevitableFrom(falls_again), 2u);
+  const std::vector<RecordedLikelihood> never = {{1, 1, 50, 50}, {4, 4, 44, 50}};
+  EXPECT_EQ(InevitableFrom(never), 2u);
+  const std::vector<RecordedLikelihood> always = {{1, 1, 9, 10}, {4, 4, 10, 10}};
+  EXPECT_EQ(InevitableFrom(always), 0u);
+  EXPECT_EQ(InevitableFrom({}), 0u);
+}
+
+TEST(RunnerCauseTest, TheTextMarksTheMoment) {
+  Report report;
+  report.recording.events.resize(3);
+  report.recording.events[1].time_ns = 1'500'000'000;
+  report.recording.events[2].time_ns = 2'000'000'000;
+  report.likelihood = {{0, 0, 2, 50}, {1, 2, 49, 50}};
+
+  EXPECT_EQ(LikelihoodText(report),
+            "--- how likely it was, had all been decided anew from then on (of 50 runs each):\n"
+            "e0              0.000000000    4 %\n"
+            "e1-e2           2.000000000   98 %  from here on inevitable\n");
+  report.likelihood.clear();
+  EXPECT_EQ(LikelihoodText(report), "");
+}
+
+}  // namespace
+}  // namespace tandem::testing
