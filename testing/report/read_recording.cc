@@ -21,6 +21,7 @@
 #include "tandem/sim/trace/trace.h"
 #include "tandem/testing/report/causes.h"
 #include "tandem/testing/report/read_operations.h"
+#include "tandem/testing/report/writers.h"
 
 namespace tandem::testing {
 namespace {
@@ -194,6 +195,7 @@ absl::StatusOr<Recording> ReadRecording(absl::string_view bytes) {
   }
   recording.operations = operations.Take();
   FindBands(recording, hits);
+  FindWriters(recording);
   FindCauses(recording);
   return recording;
 }

@@ -187,6 +187,20 @@ TEST(RecordedRunTest, PacketsComeFromWhereTheyWereSent) {
   EXPECT_GT(lost, 0u);
 }
 
+TEST(RecordedRunTest, AReadSaysWhoWroteItsBytes) {
+  const Recording recording = RecordOnce();
+  for (const auto& [reader, writer] : {std::pair("server", "client"), std::pair("client", "server")}) {
+    const RecordedEvent* const read = FindEvent(recording, TraceKind::kReceive, reader);
+    ASSERT_NE(read, nullptr);
+    ASSERT_EQ(read->written_by.size(), 1u) << read->text;
+    EXPECT_EQ(read->written_by[0].bytes, read->b);
+    const RecordedEvent& write = recording.events[read->written_by[0].event];
+    EXPECT_EQ(&write, FindEvent(recording, TraceKind::kSend, writer));
+    EXPECT_EQ(write.b, read->b);
+    EXPECT_TRUE(absl::StrContains(read->text, absl::StrCat(", written in e", write.number))) << read->text;
+  }
+}
+
 TEST(RecordedRunTest, TasksGoOnBecauseOfWhatMadeThemReady) {
   const Recording recording = RecordOnce();
   size_t resumed = 0;

@@ -49,6 +49,12 @@ struct RecordedPacket {
   std::optional<int64_t> duplicate_arrival_ns;  // When it arrives again, if it does.
 };
 
+// A write, and how many bytes of a read are its.
+struct RecordedWriter {
+  uint64_t event = 0;
+  uint64_t bytes = 0;
+};
+
 struct RecordedEvent {
   enum class Source : uint8_t {
     kTrace,    // A record of the trace; `kind`, `a`, `b` and `c` are its.
@@ -77,6 +83,7 @@ struct RecordedEvent {
   std::string connection;     // Of that: "tcp 10.0.0.1:7 10.0.0.2:49152", its own end first; empty if it has none.
   uint64_t cause = kNoEvent;  // The number of the earlier event that brought it about.
   std::optional<RecordedPacket> packet;
+  std::vector<RecordedWriter> written_by;  // Of a read: whose bytes it got, in order.
 };
 
 // A fault, or something done by name, as a stretch of time.

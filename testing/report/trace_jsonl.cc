@@ -103,6 +103,13 @@ void Event(JsonWriter& json, const Recording& recording, const RecordedEvent& ev
   if (event.socket >= 0) json.Key("socket").Number(event.socket);
   Text(json, "connection", event.connection);
   if (event.cause != kNoEvent) json.Key("cause").Number(event.cause);
+  if (!event.written_by.empty()) {
+    json.Key("written_by").BeginArray();
+    for (const RecordedWriter& writer : event.written_by) {
+      json.BeginObject().Key("event").Number(writer.event).Key("bytes").Number(writer.bytes).EndObject();
+    }
+    json.EndArray();
+  }
   if (event.packet.has_value()) {
     json.Key("packet");
     Packet(json, recording, *event.packet);

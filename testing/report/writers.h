@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who wrote the bytes that were read: of each read from a TCP connection the writes of its peer, in order.
+
+#ifndef TANDEM_TESTING_REPORT_WRITERS_H_
+#define TANDEM_TESTING_REPORT_WRITERS_H_
+
+#include "tandem/testing/report/recording.h"
+
+namespace tandem::testing {
+
+// Fills RecordedEvent::written_by, and says it in the texts of the reads. Connections that were there before the
+// recording began are left out: nobody knows how far they had come.
+void FindWriters(Recording& recording);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_REPORT_WRITERS_H_
