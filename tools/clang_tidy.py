@@ -4,7 +4,8 @@
 A file is checked again only when it, a header of ours that it includes, the checks, the flags or a library's version
 changed. What was clean is remembered in ${XDG_CACHE_HOME:-~/.cache}/tandem/clang-tidy.
 
-Usage: clang_tidy.py [--no-tests] [FILE...]      all .cc files without files; ends with `N passed, N failed`
+Usage: clang_tidy.py [--quick] [FILE...]      all .cc files without files; ends with `N passed, N failed`
+  --quick  the few checks that tests get, for all but the tests
 """
 
 import concurrent.futures
@@ -30,7 +31,7 @@ FLAGS = [
 EXCLUDED = ("third_party/",)
 # Tests look at what was moved from, signal themselves, and copy where it is simpler; and each check takes time in each of
 # them, since it looks at all that GoogleTest includes. They get those that find what compilers and sanitizers do not.
-TEST_CHECKS = ("--checks=-bugprone-*,-performance-*,bugprone-dangling-handle,bugprone-sizeof-expression,"
+FEW_CHECKS = ("--checks=-bugprone-*,-performance-*,bugprone-dangling-handle,bugprone-sizeof-expression,"
                "bugprone-suspicious-memset-usage,bugprone-unused-return-value")
 
 _INCLUDE = re.compile(rb'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
@@ -48,7 +49,7 @@ def contents(path):
 
 
 def key(path, common):
-    """Returns a hash of all that the result of checking `path` depends on."""
+    """Returns a hash of all that the result of checking `path` depends on, but for the choice of checks."""
     seen, todo = set(), [path]
     while todo:
         current = todo.pop()
@@ -63,7 +64,7 @@ def key(path, common):
 
 def common_key():
     """Returns the part of the key that all files share."""
-    parts = [subprocess.run([TOOL, "--version"], check=True, stdout=subprocess.PIPE).stdout, " ".join(FLAGS + [TEST_CHECKS]).replace(INCLUDE, "").encode()]
+    parts = [subprocess.run([TOOL, "--version"], check=True, stdout=subprocess.PIPE).stdout, " ".join(FLAGS + [FEW_CHECKS]).replace(INCLUDE, "").encode()]
     with open(os.path.join(ROOT, ".clang-tidy"), "rb") as stream:
         parts.append(stream.read())
     sources = os.path.join(ROOT, "third_party", "src")
@@ -75,12 +76,13 @@ def common_key():
     return b"\0".join(parts)
 
 
-def check(path, common):
+def check(path, common, few):
     """Returns the problems of `path` as text, empty if there are none, and whether the answer was remembered."""
-    remembered = os.path.join(CACHE, key(path, common))
-    if os.path.exists(remembered):
+    name = os.path.join(CACHE, key(path, common))
+    remembered = name + ".few" if few else name
+    if os.path.exists(remembered) or os.path.exists(name):
         return "", True
-    checks = [TEST_CHECKS] if path.endswith("_test.cc") else []
+    checks = [FEW_CHECKS] if few else []
     run = subprocess.run([TOOL, "--quiet", *checks, path, "--", *FLAGS], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     output = run.stdout.decode("utf-8", "replace")
     if run.returncode == 0 and "warning:" not in output and "error:" not in output:
@@ -89,6 +91,10 @@ def check(path, common):
             stream.write(path + "\n")
         return "", False
     return (output.replace(ROOT + "/", "").replace(INCLUDE + "/tandem/", "") or run.stderr.decode("utf-8", "replace")), False
+
+
+def is_test(path):
+    return path.endswith("_test.cc")
 
 
 def sources():
@@ -100,16 +106,17 @@ def sources():
 
 
 def main():
-    paths = [argument for argument in sys.argv[1:] if argument != "--no-tests"] or sources()
-    if "--no-tests" in sys.argv[1:]:
-        paths = [path for path in paths if not path.endswith("_test.cc")]
+    quick = "--quick" in sys.argv[1:]
+    paths = [argument for argument in sys.argv[1:] if argument != "--quick"] or sources()
+    if quick:
+        paths = [path for path in paths if not is_test(path)]
     os.makedirs(INCLUDE, exist_ok=True)
     if not os.path.lexists(os.path.join(INCLUDE, "tandem")):
         os.symlink(ROOT, os.path.join(INCLUDE, "tandem"))
     common = common_key()
     failed, remembered, shown = 0, 0, set()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        for path, (output, known) in zip(paths, pool.map(lambda path: check(path, common), paths)):
+        for path, (output, known) in zip(paths, pool.map(lambda path: check(path, common, quick or is_test(path)), paths)):
             remembered += known
             if not output:
                 continue
