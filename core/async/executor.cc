@@ -86,7 +86,10 @@ void Executor::RunByPolicy() {
     steps_with_held_ = 0;
     all_held_.clear();
     while (held_count_ > 0) all_held_.push_back(&TakeFromPolicy());
-    for (PromiseBase* const promise : all_held_) Resume(*promise);
+    for (PromiseBase* const promise : all_held_) {
+      if (dead_) return;  // By a call that the one before it made.
+      Resume(*promise);
+    }
     return;
   }
   for (size_t left = held_count_; left > 0 && held_count_ > 0 && !dead_; --left) {

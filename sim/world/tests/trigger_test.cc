@@ -16,6 +16,7 @@
 #include "absl/types/span.h"
 #include "gtest/gtest.h"
 #include "tandem/core/async/sleep.h"
+#include "tandem/core/async/spawn.h"
 #include "tandem/core/async/task.h"
 #include "tandem/core/base/site.h"
 #include "tandem/core/io/address.h"
@@ -146,6 +147,34 @@ TEST(TriggerTest, VisitsAreCountedByHostAndSiteOverAllRuns) {
   EXPECT_EQ(other.restarts(), 0u);
   EXPECT_EQ(other.visits().at("sent"), uint64_t{kDatagrams});
   EXPECT_EQ(world.fault_hits(2), 0u);
+}
+
+Task<void> StepOften(int* steps) {
+  for (;;) {
+    ++*steps;
+    VisitSite("step");
+    const absl::Status yielded = co_await Yield();
+    if (!yielded.ok()) co_return;
+  }
+}
+
+Task<absl::Status> StepInTasks(int* steps) {
+  for (int task = 0; task < 5; ++task) Spawn(&StepOften, steps);
+  co_return co_await Sleep(absl::Seconds(100));
+}
+
+// Also where each task takes a step because a schedule has held one back for long.
+TEST(TriggerTest, NoOtherTaskTakesAStepAfterAKill) {
+  for (const ScheduleKind kind : {ScheduleKind::kFifo, ScheduleKind::kPos, ScheduleKind::kPct}) {
+    for (int visit = 4080; visit < 4120; ++visit) {
+      int steps = 0;
+      World world(WorldOptions().set_seed(1).set_schedule(kind));
+      world.AddHost("host", [&] { return StepInTasks(&steps); });
+      world.Inject(*FaultPlan::Parse(absl::StrCat("kill host at visit ", visit, " of \"step\" for 100s")));
+      ASSERT_TRUE(world.RunFor(absl::Seconds(1)).ok());
+      EXPECT_EQ(steps, visit) << ScheduleName(kind);
+    }
+  }
 }
 
 Task<absl::Status> WorkAndVisit(int* after) {
