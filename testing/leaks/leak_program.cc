@@ -132,6 +132,12 @@ LEAK(Memory, {
   return Number(sysconf(_SC_AVPHYS_PAGES));
 });
 
+LEAK(ProcessGroup, { return Number(getpgrp()); });
+LEAK(RealUser, {
+  std::array<uid_t, 3> users = {};
+  return Number(getresuid(&users[0], &users[1], &users[2]) + static_cast<int>(users[0]));
+});
+
 // --- Clocks ---
 
 LEAK(SystemClock, { return Number(std::chrono::system_clock::now().time_since_epoch().count()); });
@@ -315,6 +321,15 @@ LEAK(StateOfTheProcess, {
   std::ifstream file("/proc/self/stat");
   return Number(file.get());
 });
+LEAK(StateOfTheProcessByOtherName, {
+  std::ifstream file("//proc/self/stat");
+  return Number(file.get());
+});
+LEAK(LinkToTheProcess, {
+  std::array<char, 32> target = {};
+  return Number(readlink("/proc/self", target.data(), target.size()) + target[0]);
+});
+LEAK(FreeSpace, { return std::filesystem::space("/").available; });
 LEAK(RelativePath, {
   std::ifstream file("leak_here");  // Of the folder that the caller is in.
   return Number(file.is_open());

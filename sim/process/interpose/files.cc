@@ -19,6 +19,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <optional>
+
 #include "absl/log/log.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
@@ -40,12 +42,18 @@ constexpr char kBelowTestFolder[] =
     "it is open to whatever else runs, and stays for the next seed; write below TEST_TMPDIR, of which each seed has "
     "its own";
 
-// The files of randomness, by whatever name: those that are called so by the kernel.
-bool IsRandomness(int directory, const char* path) {
+// What `path` is, below `directory` where it is relative; nothing: it is not there. `flags` as of fstatat().
+std::optional<struct stat> Look(int directory, const char* path, int flags = 0) {
   struct stat info = {};
-  if (AskMachine(SYS_newfstatat, directory, path, &info, 0) != 0 || !S_ISCHR(info.st_mode)) return false;
-  const unsigned kind = major(info.st_rdev);
-  const unsigned number = minor(info.st_rdev);
+  if (AskMachine(SYS_newfstatat, directory, path, &info, flags) != 0) return std::nullopt;
+  return info;
+}
+
+// The files of randomness, by whatever name: those that are called so by the kernel.
+bool IsRandomness(const std::optional<struct stat>& info) {
+  if (!info.has_value() || !S_ISCHR(info->st_mode)) return false;
+  const unsigned kind = major(info->st_rdev);
+  const unsigned number = minor(info->st_rdev);
   return (kind == 1 && (number == 8 || number == 9)) || (kind == 10 && number == 183);  // Also of a hardware's own.
 }
 
@@ -55,8 +63,14 @@ bool IsAboutAddresses(absl::string_view path) {
          (absl::EndsWith(path, "/maps") || absl::EndsWith(path, "/exe") || absl::EndsWith(path, "/auxv"));
 }
 
-bool DescribesMachine(absl::string_view path) {
-  return (absl::StartsWith(path, "/proc/") || absl::StartsWith(path, "/sys/")) && !IsAboutAddresses(path) &&
+// By the name or, whatever the name, by where it lies.
+bool DescribesMachine(absl::string_view path, const std::optional<struct stat>& info) {
+  if (IsAboutAddresses(path)) return false;
+  for (const char* const folder : {"/proc", "/sys"}) {
+    const std::optional<struct stat> there = Look(AT_FDCWD, folder);
+    if (info.has_value() && there.has_value() && info->st_dev == there->st_dev) return true;
+  }
+  return (absl::StartsWith(path, "/proc/") || absl::StartsWith(path, "/sys/")) &&
          !absl::StartsWith(path, "/proc/self/fd/");
 }
 
@@ -83,9 +97,10 @@ bool MayWrite(absl::string_view path) {
 void InterceptOpen(Served call, const char* name, int directory, const char* path, bool writes) {
   const Mode mode = InterceptForMachine(call);
   if (mode == Mode::kReal || path == nullptr) return;
-  if (IsRandomness(directory, path)) FailByPath(name, path, kFromSeed);
+  const std::optional<struct stat> info = Look(directory, path);
+  if (IsRandomness(info)) FailByPath(name, path, kFromSeed);
   if (mode != Mode::kWorld) return;
-  if (DescribesMachine(path)) FailByPath(name, path, kDescribesMachine);
+  if (DescribesMachine(path, info)) FailByPath(name, path, kDescribesMachine);
   // A relative path is taken for one of the caller's folder.
   if (writes) CheckMayWrite(name, path);
 }
@@ -111,6 +126,14 @@ FILE* ReopenStream(Served call, const char* path, const char* mode, FILE* stream
   return TANDEM_NEXT_OR(freopen, &__interceptor_freopen, path, mode, stream);
 }
 
+ssize_t ReadLink(Served call, int directory, const char* path, char* target, size_t bytes) {
+  if (InterceptForMachine(call) == Mode::kWorld && path != nullptr &&
+      DescribesMachine(path, Look(directory, path, AT_SYMLINK_NOFOLLOW)) && !absl::StartsWith(path, "/proc/self/fd/")) {
+    FailByPath("readlink", path, kDescribesMachine);
+  }
+  return AskMachine(SYS_readlinkat, directory, path, target, bytes);
+}
+
 }  // namespace
 
 int Open(Served call, const char* name, int directory, const char* path, int flags, mode_t mode) {
@@ -127,6 +150,7 @@ void CheckMayWrite(const char* name, const char* path) {
 
 using ::tandem::sim::interpose::Open;
 using ::tandem::sim::interpose::OpenStream;
+using ::tandem::sim::interpose::ReadLink;
 using ::tandem::sim::interpose::ReopenStream;
 using ::tandem::sim::interpose::Served;
 
@@ -198,4 +222,22 @@ TANDEM_INTERPOSED FILE* freopen(const char* path, const char* mode, FILE* stream
 
 TANDEM_INTERPOSED FILE* freopen64(const char* path, const char* mode, FILE* stream) {
   return ReopenStream(Served::k_freopen64, path, mode, stream);
+}
+
+TANDEM_INTERPOSED ssize_t readlink(const char* path, char* target, size_t bytes) noexcept {
+  return ReadLink(Served::k_readlink, AT_FDCWD, path, target, bytes);
+}
+
+TANDEM_INTERPOSED ssize_t readlinkat(int directory, const char* path, char* target, size_t bytes) noexcept {
+  return ReadLink(Served::k_readlinkat, directory, path, target, bytes);
+}
+
+// The names that <unistd.h> gives to them under _FORTIFY_SOURCE.
+TANDEM_INTERPOSED ssize_t __readlink_chk(const char* path, char* target, size_t bytes, size_t /*room*/) noexcept {
+  return ReadLink(Served::k___readlink_chk, AT_FDCWD, path, target, bytes);
+}
+
+TANDEM_INTERPOSED ssize_t __readlinkat_chk(int directory, const char* path, char* target, size_t bytes,
+                                           size_t /*room*/) noexcept {
+  return ReadLink(Served::k___readlinkat_chk, directory, path, target, bytes);
 }

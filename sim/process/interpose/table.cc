@@ -79,6 +79,8 @@ constexpr char kDrawnName[] = "the name is drawn from the stream of the host; be
 constexpr char kUnnamed[] = "in memory; nothing of it can be seen from outside";
 constexpr char kFullPaths[] = "the folder is the caller's; use full paths, of TEST_TMPDIR or TEST_SRCDIR";
 constexpr char kFolderOrder[] = "the order of a folder is the file system's; keep the names of the files yourself";
+constexpr char kLinks[] = "the machine's, but of /proc and /sys";
+constexpr char kFileSystem[] = "how much room there is, and on what, is the machine's";
 constexpr char kContents[] =
     "contents and sizes are what the program put there; times and numbers of files are the machine's";
 constexpr char kByNumber[] = "a system call made by its number: as the rows for it say, else the machine's";
