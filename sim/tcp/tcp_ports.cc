@@ -76,7 +76,7 @@ void TcpPorts::RemoveListener(TcpName& name) {
   std::erase(buckets_.find(name.local.port())->second->listeners, &name);
 }
 
-TcpSocket* TcpPorts::FindListener(const SocketAddress& destination, const SocketAddress& source) const {
+TcpSocket* TcpPorts::FindListener(const SocketAddress& destination, Entity flow) const {
   const auto bucket = buckets_.find(destination.port());
   if (bucket == buckets_.end()) return nullptr;
   std::vector<TcpName*> best;
@@ -90,7 +90,7 @@ TcpSocket* TcpPorts::FindListener(const SocketAddress& destination, const Socket
     best.push_back(listener);
   }
   if (best.empty()) return nullptr;
-  return &best[ReduceToRange(choices_.Draw(Choice::kListener, host_, HashAddress(source)), best.size())]->owner;
+  return &best[ReduceToRange(choices_.Draw(Choice::kListener, host_, flow.hash()), best.size())]->owner;
 }
 
 bool TcpPorts::AddConnection(TcpName& name) {

@@ -66,9 +66,9 @@ class TcpPorts {
   // REQUIRES bound.
   void AddListener(TcpName& name);
   void RemoveListener(TcpName& name);
-  // Who listens to `destination`: the most exact address wins; among equals with SO_REUSEPORT, a hash of `source`
-  // chooses. Null: nobody.
-  TcpSocket* FindListener(const SocketAddress& destination, const SocketAddress& source) const;
+  // Who listens to `destination`: the most exact address wins; among equals with SO_REUSEPORT, a hash of `flow`
+  // chooses, and not one of addresses, which another host could move. Null: nobody.
+  TcpSocket* FindListener(const SocketAddress& destination, Entity flow) const;
 
   // Enters the pair of addresses. False when it is taken by a connection that does not make way.
   bool AddConnection(TcpName& name);

@@ -202,7 +202,7 @@ void TcpStack::OnPacket(Packet& packet) {
     socket->Die(0);
     socket = nullptr;
   }
-  if (socket == nullptr && opens) socket = ports_.FindListener(packet.destination, packet.source);
+  if (socket == nullptr && opens) socket = ports_.FindListener(packet.destination, packet.flow);
   if (socket == nullptr) {
     AnswerByReset(packet);
     return;

@@ -107,9 +107,11 @@ void UdpStack::RemoveFromPort(UdpSocket& socket) {
   socket.bound_ = false;
 }
 
-// The most exact fit; among equals the last one bound, or, with SO_REUSEPORT, the one that a hash of both addresses
-// says.
-UdpSocket* UdpStack::FindReceiver(const SocketAddress& destination, const SocketAddress& source) const {
+// The most exact fit; among equals the last one bound, or, with SO_REUSEPORT, the one that a hash of the flow says:
+// of addresses, another host could move it.
+UdpSocket* UdpStack::FindReceiver(const Packet& packet) const {
+  const SocketAddress& destination = packet.destination;
+  const SocketAddress& source = packet.source;
   const auto found = ports_.find(destination.port());
   if (found == ports_.end()) return nullptr;
   const auto shares = [](const UdpSocket& socket) { return socket.options_.has(SocketOption::kReusePort); };
@@ -125,8 +127,8 @@ UdpSocket* UdpStack::FindReceiver(const SocketAddress& destination, const Socket
     if (shares(*socket)) ++sharing;
   }
   if (best == nullptr || !shares(*best) || best->remote_.family() != AddressFamily::kNone || sharing == 1) return best;
-  const uint64_t addresses = HashCombine(HashAddress(source), HashAddress(destination));
-  const uint64_t hash = stack_.network().choices().Draw(Choice::kListener, stack_.entity(), addresses);
+  const uint64_t flow = HashCombine(packet.flow.hash(), destination.port());
+  const uint64_t hash = stack_.network().choices().Draw(Choice::kListener, stack_.entity(), flow);
   uint64_t skip = ReduceToRange(hash, sharing);
   for (UdpSocket* socket : found->second) {
     if (socket->Score(destination, source) == best_score && shares(*socket) && skip-- == 0) return socket;
@@ -136,7 +138,7 @@ UdpSocket* UdpStack::FindReceiver(const SocketAddress& destination, const Socket
 
 void UdpStack::OnPacket(Packet& packet) {
   if (packet.protocol == Packet::kUnreachable) {
-    UdpSocket* socket = FindReceiver(packet.destination, packet.source);
+    UdpSocket* socket = FindReceiver(packet);
     if (socket == nullptr || socket->remote_.family() == AddressFamily::kNone) return;
     socket->error_ = ECONNREFUSED;
     stack_.Record(TraceKind::kSocketError, socket->id_, ECONNREFUSED);
@@ -144,7 +146,7 @@ void UdpStack::OnPacket(Packet& packet) {
     return;
   }
   if (IsMulticast(packet.destination) || IsBroadcast(packet.destination)) return DeliverToAll(packet);
-  UdpSocket* socket = FindReceiver(packet.destination, packet.source);
+  UdpSocket* socket = FindReceiver(packet);
   if (socket == nullptr) return AnswerByUnreachable(packet);
   socket->Enqueue(packet, Buffer(std::exchange(packet.payload, nullptr)));
 }

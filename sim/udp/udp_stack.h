@@ -63,7 +63,7 @@ class UdpStack {
   void OnPacket(Packet& packet);
 
  private:
-  UdpSocket* FindReceiver(const SocketAddress& destination, const SocketAddress& source) const;
+  UdpSocket* FindReceiver(const Packet& packet) const;
   void DeliverToAll(Packet& packet);
   void AnswerByUnreachable(const Packet& packet);
 
