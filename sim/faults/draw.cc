@@ -95,7 +95,8 @@ class FaultDraws {
     CHECK_LT(faults_.from_, faults_.to_) << "faults need a time to happen in";
     CHECK_GE(faults_.entries_per_kind_max_, 1u);
     const int64_t begin_ns = absl::ToInt64Nanoseconds(faults_.from_);
-    int64_t length_ns = absl::ToInt64Nanoseconds(faults_.to_ - faults_.from_);
+    constexpr absl::Duration kLongest = absl::Hours(24 * 365 * 100);  // Of an infinite one; no run takes so long.
+    int64_t length_ns = absl::ToInt64Nanoseconds(std::min(faults_.to_ - faults_.from_, kLongest));
     if (knows_end()) length_ns = std::min(length_ns, workload_->end_ns - begin_ns);
     return {begin_ns, std::max<int64_t>(length_ns, 1)};
   }
@@ -156,6 +157,8 @@ class FaultDraws {
     if (StrengthMax(kind) != 0) entry.strength = DrawScale(strength, least, most);
     const uint64_t sure = Lasts(kind) ? 1 : kMoreMoments;
     if (faults_.always_ && ordinal < sure) MakeSure(stream.Child(HashName("sure")), entry);
+    // Of a group that would be too many the first one may not be.
+    if (!FitsBudgets(entry)) entry.target.resize(std::min(entry.target.find(','), entry.target.size()));
     if (FitsBudgets(entry)) plan_.Add(std::move(entry));
   }
 

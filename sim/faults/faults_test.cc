@@ -396,6 +396,17 @@ TEST(AimTest, OneHostMoreTakesNoEntryFromItsTargetUnlessItIsTheTarget) {
   EXPECT_GT(compared, 3000);
 }
 
+TEST(AimTest, ATimeWithoutEndIsAsGoodAsALongOne) {
+  const Faults faults = Faults::All().Always().During(absl::Seconds(1), absl::InfiniteDuration());
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    for (const FaultEntry& entry : faults.Generate(Choices(seed), Hosts(), nullptr).entries()) {
+      EXPECT_GE(entry.from, absl::Seconds(1)) << entry.ToString();
+      EXPECT_GE(entry.to, entry.from) << entry.ToString();
+      EXPECT_TRUE(FaultPlan::Parse(entry.ToString()).ok()) << entry.ToString();
+    }
+  }
+}
+
 TEST(BudgetTest, NoMoreAreDownAtOnceThanAllowed) {
   const Faults faults = Faults::None()
                             .With(FaultKind::kCrash)
@@ -418,6 +429,17 @@ TEST(BudgetTest, NoMoreAreDownAtOnceThanAllowed) {
     }
   }
   EXPECT_GT(entries, 400u);
+}
+
+TEST(BudgetTest, OnlyAlwaysInjectsWithinABudgetToo) {
+  for (const FaultKind kind : {FaultKind::kCrash, FaultKind::kKill, FaultKind::kTerminate}) {
+    const Faults faults = Faults::Only(kind).AtMostDown(1, Hosts());
+    for (uint64_t seed = 0; seed < 1000; ++seed) {
+      const Workload workload = Busy();
+      EXPECT_FALSE(faults.Generate(Choices(seed), Hosts(), &workload).entries().empty());
+      EXPECT_FALSE(faults.Generate(Choices(seed), Hosts(), nullptr).entries().empty());
+    }
+  }
 }
 
 }  // namespace
