@@ -19,6 +19,8 @@ enum class Whole : uint64_t { kSteps, kSteps2, kPoints, kShare, kShare2, kLonges
 enum class OfStretch : uint64_t { kPriority, kShare, kDelay, kPoints };
 
 constexpr uint64_t kPointsMax = 3;
+// Of the numbers in a scenario, which may be any.
+constexpr uint64_t kLog2Most = 62;
 static_assert(static_cast<uint64_t>(OfStretch::kPoints) + kPointsMax <= kDrawsOfAStretch);
 
 uint64_t DrawBelow(const ScheduleDraws& draws, Whole what, uint64_t bound) {
@@ -63,7 +65,7 @@ TaskPoints::TaskPoints(const ScheduleDraws& draws, const std::optional<StepTotal
   constexpr uint64_t kLog2StepsMax = 10;
   constexpr uint64_t kLog2ShareMax = 6;
   if (known.has_value()) {
-    log2_steps_ = std::max<uint64_t>(std::bit_width(known->longest), 1);
+    log2_steps_ = std::clamp<uint64_t>(std::bit_width(known->longest), 1, kLog2Most);
     log2_share_ = DrawBelow(draws, Whole::kShare, static_cast<uint64_t>(std::bit_width(known->tasks)));
     return;
   }
@@ -117,7 +119,8 @@ DelayBounded::DelayBounded(ScheduleDraws draws, const std::optional<StepTotals>&
   constexpr uint64_t kLog2LongestMax = 12;
   // Some last longer than all steps there are: to the end.
   const uint64_t largest =
-      known.has_value() ? static_cast<uint64_t>(std::bit_width(known->total)) + kLog2LongestMin : kLog2LongestMax;
+      known.has_value() ? std::min(static_cast<uint64_t>(std::bit_width(known->total)) + kLog2LongestMin, kLog2Most)
+                        : kLog2LongestMax;
   log2_longest_ = kLog2LongestMin + DrawBelow(draws_, Whole::kLongestDelay, largest - kLog2LongestMin + 1);
 }
 

@@ -279,7 +279,8 @@ void Host::DeliverSignal(int signal) {
 }
 
 void Host::SetClockOffset(absl::Duration offset) {
-  stack_->clock().set_wall_offset_ns(absl::ToInt64Nanoseconds(offset));
+  constexpr int64_t kMostNs = int64_t{1} << 61;  // 73 years: a clock can show it, with what faults add to it.
+  stack_->clock().set_wall_offset_ns(std::clamp(absl::ToInt64Nanoseconds(offset), -kMostNs, kMostNs));
   world_.trace().Record(TraceKind::kClockStep, world_.queue().now_ns(), index_,
                         static_cast<uint64_t>(clock_offset_ns()));
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/log/check.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tandem/core/async/executor.h"
@@ -48,6 +49,11 @@ uint64_t DrawLogUniform(const Choices& choices, Entity knob, uint64_t bound) {
   const uint64_t least = uint64_t{1} << (scale - 1);
   const uint64_t most = std::min(bound, least + (least - 1));
   return least + ReduceToRange(choices.Draw(Choice::kKnob, knob, 0, 1), most - least + 1);
+}
+
+// Whether a line of a scenario can have `text` in it: `not_in` and control characters would end it, or be lost.
+bool FitsInLine(absl::string_view text, absl::string_view not_in) {
+  return text.find_first_of(not_in) == text.npos && std::none_of(text.begin(), text.end(), absl::ascii_iscntrl);
 }
 
 bool IsSkipped(const std::vector<Skip>& skips, absl::string_view what, uint64_t n) {
@@ -101,7 +107,7 @@ void World::Branch() {
 
 int64_t World::Knob(absl::string_view name, int64_t low, int64_t high) {
   CHECK_LE(low, high);
-  CHECK(name.find('"') == name.npos && name.find(" #") == name.npos) << "not a name for a knob: " << name;
+  CHECK(FitsInLine(name, "\"") && name.find(" #") == name.npos) << "not a name for a knob: " << name;
   const auto known = drawn_.knobs.find(std::string(name));
   if (known != drawn_.knobs.end()) return std::clamp(known->second, low, high);
   int64_t value = low;
@@ -135,7 +141,7 @@ int64_t World::ProgramKnob(absl::string_view name, int64_t value, int64_t low, i
 }
 
 std::vector<Op> World::Ops(absl::string_view what, uint64_t count) {
-  CHECK(!what.empty() && what.find_first_of(" \t/#") == what.npos) << "not a name for a workload: \"" << what << '"';
+  CHECK(!what.empty() && FitsInLine(what, " /#")) << "not a name for a workload: \"" << what << '"';
   uint64_t& steps = workload_steps_[std::string(what)];
   steps = std::max(steps, count);
   std::vector<Op> ops;
@@ -146,6 +152,7 @@ std::vector<Op> World::Ops(absl::string_view what, uint64_t count) {
 }
 
 bool World::Skip(absl::string_view what, uint64_t n) {
+  CHECK(!what.empty() && FitsInLine(what, " #")) << "not a name for a workload: \"" << what << '"';
   uint64_t& steps = workload_steps_[std::string(what)];
   steps = std::max(steps, n + 1);
   return IsSkipped(drawn_.skips, what, n);

@@ -289,5 +289,55 @@ TEST(OpDeathTest, AWorkloadHasANameThatALineCanSay) {
   }
 }
 
+// --- Numbers that no seed draws ---
+
+Task<absl::Status> ReadWallClock(absl::Time* time) {
+  *time = WallNow();
+  co_return absl::OkStatus();
+}
+
+TEST(OddScenarioTest, AClockThatIsFarAheadShowsALateTime) {
+  const Scenario scenario = Parsed("clock a ahead 9000000000s\n");
+  World world(WorldOptions().set_scenario(&scenario));
+  absl::Time time;
+  Host& a = world.AddHost("a", [&] { return ReadWallClock(&time); });
+  EXPECT_TRUE(world.RunUntilDone(a, absl::Seconds(1)).ok());
+  EXPECT_GT(time, absl::FromUnixSeconds(4'000'000'000));
+  a.SetClockOffset(-absl::InfiniteDuration());
+  a.Restart();
+  EXPECT_TRUE(world.RunFor(absl::Seconds(1)).ok());
+  EXPECT_LT(time, absl::UnixEpoch());
+}
+
+Task<void> Step(int* steps) {
+  for (int i = 0; i < 10; ++i) {
+    ++*steps;
+    const absl::Status yielded = co_await Yield();
+    if (!yielded.ok()) co_return;
+  }
+}
+
+Task<absl::Status> StepInTasks(int* steps) {
+  for (int i = 0; i < 5; ++i) Spawn(&Step, steps);
+  co_return co_await Sleep(absl::Milliseconds(1));
+}
+
+TEST(OddScenarioTest, AScheduleMayBeAimedByAnyNumbers) {
+  for (const char* line :
+       {"schedule pct steps 18446744073709551615 of 1 tasks 1", "schedule pct steps 0 of 0 tasks 0",
+        "schedule pct steps 3 of 9 tasks 18446744073709551615",
+        "schedule delay steps 18446744073709551615 of 18446744073709551615 tasks 1",
+        "schedule delay steps 1 of 18446744073709551615 tasks 1", "schedule delay steps 0 of 0 tasks 0"}) {
+    const Scenario scenario = Parsed(line);
+    for (uint64_t seed = 1; seed <= 30; ++seed) {
+      World world(WorldOptions().set_seed(seed).set_scenario(&scenario));
+      int steps = 0;
+      Host& a = world.AddHost("a", [&] { return StepInTasks(&steps); });
+      EXPECT_TRUE(world.RunUntilDone(a, absl::Seconds(1)).ok()) << line;
+      EXPECT_EQ(steps, 50) << line;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tandem::sim
