@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 
@@ -19,9 +20,11 @@ void TurnTaker::SetReady() {
 
 void TurnTaker::SetIdle() {
   turns_in_a_row_ = 0;
+  turns_left_ = 0;
   loop_.queue_.Cancel(spin_end_);
   if (!listed_) return;
   listed_ = false;
+  if (loop_.goes_on_ == this) loop_.goes_on_ = nullptr;
   std::replace(loop_.ready_.begin() + static_cast<ptrdiff_t>(loop_.next_), loop_.ready_.end(), this,
                static_cast<TurnTaker*>(nullptr));
 }
@@ -32,7 +35,13 @@ void TurnTaker::Run() {
   bool has_work = false;
   {
     const absl::Cleanup leave = [this] { in_turn_ = false; };
-    has_work = TakeTurns(spinning() ? kWokenTurns : kSpinTurns);
+    const int rest = std::exchange(turns_left_, 0);
+    has_work = TakeTurns(rest > 0 ? rest : spinning() ? kWokenTurns : kSpinTurns);
+  }
+  if (turns_left_ > 0) [[unlikely]] {
+    listed_ = true;
+    loop_.goes_on_ = this;
+    return;
   }
   if (!has_work) {
     SetIdle();
@@ -42,6 +51,10 @@ void TurnTaker::Run() {
 }
 
 bool Loop::Step(int64_t until_ns) {
+  if (goes_on_ != nullptr) [[unlikely]] {
+    std::exchange(goes_on_, nullptr)->Run();
+    return true;
+  }
   while (next_ < ready_.size() && (queue_.empty() || queue_.next_time_ns() > queue_.now_ns())) {
     TurnTaker* const taker = ready_[next_++];
     if (next_ == ready_.size()) {

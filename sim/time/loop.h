@@ -52,6 +52,9 @@ class TurnTaker {
   // do in another one at this instant. May throw, and then has nothing to do.
   virtual bool TakeTurns(int limit) = 0;
   void CountTurn() { ++turns_in_a_row_; }
+  // From TakeTurns(), which then returns: somebody looks at what the last turn has done. The `left` turns that it may
+  // still take come with the next step of the loop, before anything else.
+  void TakeRestLater(int left) { turns_left_ = left; }
   // It has nothing more to do at this instant. May destroy it.
   virtual void OnIdle() = 0;
 
@@ -72,6 +75,7 @@ class TurnTaker {
   SpinEnd spin_end_{*this};
   bool listed_ = false;  // Among those that are ready.
   bool in_turn_ = false;
+  int turns_left_ = 0;  // Of those that TakeRestLater() has put off.
   uint64_t turns_in_a_row_ = 0;
 };
 
@@ -85,7 +89,7 @@ class Loop {
   // nothing before or at `until_ns`, which is not before now.
   bool Step(int64_t until_ns);
   // Nothing can happen any more.
-  bool quiescent() const { return ready_.size() == next_ && queue_.empty(); }
+  bool quiescent() const { return ready_.size() == next_ && queue_.empty() && goes_on_ == nullptr; }
 
  private:
   friend class TurnTaker;
@@ -94,6 +98,7 @@ class Loop {
   // Who is ready, from next_ on; null where somebody has left.
   std::vector<TurnTaker*> ready_;
   size_t next_ = 0;
+  TurnTaker* goes_on_ = nullptr;  // Who is in the middle of its turns.
 };
 
 }  // namespace tandem::sim

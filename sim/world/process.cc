@@ -242,8 +242,12 @@ bool Process::HasWork() const {
 
 bool Process::TakeTurns(int limit) {
   const InTurn in_turn(*this);
-  for (int turns = 0; turns < limit; ++turns) {
+  for (int left = limit - 1; left >= 0; --left) {
     if (!TakeTurn() || !HasWork() || in_slow_turn()) return false;
+    if (left > 0 && world_.looks_after_turns()) [[unlikely]] {
+      TakeRestLater(left);
+      return true;
+    }
   }
   return true;
 }

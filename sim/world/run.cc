@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/log/check.h"
@@ -60,11 +61,17 @@ absl::Status World::RunUntilDone(Host& host, absl::Duration limit) {
 }
 
 absl::Status World::RunUntil(absl::FunctionRef<bool()> done, absl::Duration limit) {
-  return RunUntilTrue(done, limit, "what the test waits for has not happened");
+  return RunUntilTestSays(done, limit, "what the test waits for has not happened");
 }
 
 absl::Status World::RunUntil(absl::string_view what, absl::FunctionRef<bool()> done, absl::Duration limit) {
-  return RunUntilTrue(done, limit, absl::StrCat("\"", what, "\" has not happened"));
+  return RunUntilTestSays(done, limit, absl::StrCat("\"", what, "\" has not happened"));
+}
+
+absl::Status World::RunUntilTestSays(absl::FunctionRef<bool()> done, absl::Duration limit, absl::string_view what) {
+  asks_after_turns_ = true;
+  const absl::Cleanup asked = [this] { asks_after_turns_ = false; };  // An exception of a host comes through here.
+  return RunUntilTrue(done, limit, what);
 }
 
 absl::Status World::RunClients(absl::Duration limit) {

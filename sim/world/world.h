@@ -382,10 +382,14 @@ class World : private ChoicesObserver {
   bool watches_steps() const {
     return counts_steps_ || options_.keeps_hand_offs() || trace_.has_sink() || trace_.detailed();
   }
+  // Whether the test looks at the world after each single turn.
+  bool looks_after_turns() const { return asks_after_turns_ || !checks_.empty(); }
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
   void Run(int64_t until_ns, absl::FunctionRef<bool()> done);
   // Runs until `done()`; `what` says what has not happened where the result is an error.
   absl::Status RunUntilTrue(absl::FunctionRef<bool()> done, absl::Duration limit, absl::string_view what);
+  // The same, where `done()` is the test's and sees each turn.
+  absl::Status RunUntilTestSays(absl::FunctionRef<bool()> done, absl::Duration limit, absl::string_view what);
   void RunChecks();
   // Counts a turn of `process`; false when the world has failed and nothing may run any more.
   bool CountTurn(const Process& process);
@@ -446,6 +450,7 @@ class World : private ChoicesObserver {
   int64_t slept_ns_ = 0;        // ...and has slept for so long, which its clocks show.
   uint64_t turns_ = 0;
   std::vector<absl::AnyInvocable<absl::Status()>> checks_;
+  bool asks_after_turns_ = false;  // RunUntil() asks the test.
   size_t clients_ = 0;
   size_t clients_done_ = 0;              // Have ended with OK.
   const Host* failed_client_ = nullptr;  // The first that has ended with an error.

@@ -4,22 +4,28 @@
 
 #include <csignal>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tandem/core/async/sleep.h"
 #include "tandem/core/async/task.h"
 #include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/resolver.h"
+#include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/runtime/run_blocking.h"
 #include "tandem/sim/faults/faults.h"
+#include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/host.h"
+#include "tandem/sim/world/tests/ping.h"
 #include "tandem/sim/world/world.h"
 
 namespace tandem::sim {
 namespace {
-
-Task<absl::Status> SleepForever() { co_return co_await SleepUntil(Instant::InfiniteFuture()); }
 
 Task<absl::Status> EndAfter(absl::Duration duration, absl::Status status) {
   absl::Status slept = co_await Sleep(duration);
@@ -131,6 +137,62 @@ TEST_F(RunTest, AfterEachStepSeesEveryStepAndEndsTheRun) {
   EXPECT_EQ(world_.failure(), expected);
   EXPECT_EQ(events, 2);
   EXPECT_GE(steps, 4u);  // The start of the host, its first turn, two callbacks.
+}
+
+// A thousand turns in a row are one step of the loop, unless somebody looks.
+Task<absl::Status> Blink(int* on, int* times) {
+  for (; *times < 50; ++*times) {
+    *on = 1;
+    absl::Status yielded = co_await Yield();
+    *on = 0;
+    if (yielded.ok()) yielded = co_await Yield();
+    if (!yielded.ok()) co_return yielded;
+  }
+  co_return absl::OkStatus();
+}
+
+TEST_F(RunTest, APredicateAndACheckSeeEachTurn) {
+  int on = 0;
+  int times = 0;
+  Host& host = world_.AddHost("host", [&] { return Blink(&on, &times); });
+  for (int expected = 0; expected < 50; ++expected) {
+    ASSERT_EQ(world_.RunUntil([&] { return on == 1; }, absl::Seconds(1)), absl::OkStatus());
+    ASSERT_EQ(times, expected);
+    ASSERT_EQ(world_.RunUntil([&] { return on == 0; }, absl::Seconds(1)), absl::OkStatus());
+  }
+  EXPECT_EQ(world_.Now(), At(absl::ZeroDuration()));
+
+  EXPECT_EQ(world_.RunUntilDone(host, absl::Seconds(1)), absl::OkStatus());
+  times = 48;
+  host.Restart();
+  world_.AfterEachStep([&] { return on == 0 ? absl::OkStatus() : absl::DataLossError("it is on"); });
+  EXPECT_EQ(world_.RunFor(absl::Seconds(1)).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(times, 48);
+}
+
+TEST_F(RunTest, WhoIsKilledBetweenTwoTurnsTakesNoOther) {
+  int on = 0;
+  int times = 0;
+  Host& host = world_.AddHost("host", [&] { return Blink(&on, &times); });
+  ASSERT_EQ(world_.RunUntil([&] { return times == 3; }, absl::Seconds(1)), absl::OkStatus());
+  host.Kill();
+  EXPECT_EQ(world_.RunUntilQuiescent(absl::Seconds(1)), absl::OkStatus());
+  EXPECT_EQ(times, 3);
+}
+
+TEST_F(RunTest, LookingAtEachTurnChangesNothing) {
+  std::vector<TraceDigest> digests;
+  for (const bool looks : {false, true}) {
+    World world;
+    int on = 0;
+    int times = 0;
+    world.AddHost("one", [&] { return Blink(&on, &times); });
+    world.AddHost("two", [&] { return Blink(&on, &times); });
+    if (looks) world.AfterEachStep([] { return absl::OkStatus(); });
+    ASSERT_TRUE(world.RunFor(absl::Seconds(1)).ok());
+    digests.push_back(world.digest());
+  }
+  EXPECT_EQ(digests[0], digests[1]);
 }
 
 // --- Two phases ---
