@@ -281,14 +281,25 @@ void FaultInjector::ResetConnections(Fault& fault) {
   }
 }
 
+namespace {
+
+// Until when a stop of this kind changes nothing about `host`, which is down or stands still anyway. Who stands still
+// can be killed, and who is killed can lose power.
+int64_t HeldUntil(FaultKind kind, const Host& host) {
+  if (kind == FaultKind::kCrash) return host.crashed_until_ns();
+  return kind == FaultKind::kPause ? host.stopped_until_ns() : host.down_until_ns();
+}
+
+}  // namespace
+
 void FaultInjector::StopHosts(Fault& fault) {
   const int64_t end_ns = fault.end_ns();
   const absl::Duration duration = absl::Nanoseconds(end_ns - world_.queue().now_ns());
   for (const std::unique_ptr<Host>& host : world_.hosts()) {
     if (!fault.entry().Hits(host->name())) continue;
-    // What has ended by itself can neither be killed nor stand still, and what is stopped for longer feels nothing.
+    // What has ended by itself can neither be killed nor stand still.
     const bool is_crash = fault.kind() == FaultKind::kCrash;
-    if (host->stopped_until_ns(/*by_crash_only=*/is_crash) >= end_ns || (!is_crash && host->has_ended())) continue;
+    if (HeldUntil(fault.kind(), *host) >= end_ns || (!is_crash && host->has_ended())) continue;
     if (fault.kind() == FaultKind::kTerminate) {
       if (host->TerminateFor(duration)) fault.CountHit();
       continue;

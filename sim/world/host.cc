@@ -98,7 +98,8 @@ void Host::Start() {
 void Host::Stop(Process::Death death) {
   const bool crash = death == Process::Death::kCrash;
   world_.trace().Record(TraceKind::kHostCrash, world_.queue().now_ns(), index_, crash ? 0 : 1);
-  terminated_until_ns_ = 0;
+  // It ends in another way than by the SIGTERM, but starts no earlier.
+  killed_until_ns_ = std::max(killed_until_ns_, std::exchange(terminated_until_ns_, 0));
   if (!alive()) return stack_->CrashMachine();
   process_->Die(death);
   process_.reset();

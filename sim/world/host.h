@@ -103,10 +103,11 @@ class Host final {
   // As Crash() and Kill(), for so long: then what was running starts again, and what had ended by itself does not.
   void CrashFor(absl::Duration duration);
   void KillFor(absl::Duration duration);
-  // Until when CrashFor(), or any of CrashFor(), KillFor() and Pause(), holds it; a time that is past: nothing does.
-  int64_t stopped_until_ns(bool by_crash_only) const {
-    return by_crash_only ? crashed_until_ns_ : std::max({crashed_until_ns_, killed_until_ns_, paused_until_ns_});
-  }
+  // Until when CrashFor() holds it, CrashFor() or KillFor(), or either of them or Pause(); a time that is past: nothing
+  // does.
+  int64_t crashed_until_ns() const { return crashed_until_ns_; }
+  int64_t down_until_ns() const { return std::max(crashed_until_ns_, killed_until_ns_); }
+  int64_t stopped_until_ns() const { return std::max(down_until_ns(), paused_until_ns_); }
   // How often its processes have visited each site (core/base/site.h).
   const std::map<std::string, uint64_t, std::less<>>& visits() const { return visits_; }
   // Its process has ended by itself, and no other is to start.

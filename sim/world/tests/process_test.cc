@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -229,6 +230,23 @@ TEST(ProcessTest, OverlappingStopsCombine) {
   EXPECT_EQ(UpUnder("crash a from 1s to 3s\nkill a from 2s to 5s"), "ucckkuuuuuuu");
 }
 
+TEST(ProcessTest, WhoStandsStillCanBeKilled) {
+  EXPECT_EQ(UpUnder("pause a from 1s to 6s\nkill a from 2s to 3s"), "uukkkkuuuuuu");
+  EXPECT_EQ(UpUnder("pause a from 1s to 6s\nkill a from 2s to 6s"), "uukkkkuuuuuu");
+  EXPECT_EQ(UpUnder("pause a from 1s to 6s\nkill a from 2s to 8s"), "uukkkkkkuuuu");
+}
+
+TEST(ProcessTest, ASigtermWaitsForTheEndOfAPause) {
+  World world;
+  Host& host = world.AddHost("a", &SleepForever);
+  world.Inject(*FaultPlan::Parse("pause a from 1s to 6s\nterminate a from 2s to 3s"));
+  ASSERT_TRUE(world.RunFor(absl::Milliseconds(5900)).ok());
+  EXPECT_EQ(host.restarts(), 0u);
+  ASSERT_TRUE(world.RunFor(absl::Seconds(1)).ok());
+  EXPECT_TRUE(host.alive());
+  EXPECT_EQ(host.restarts(), 1u);
+}
+
 TEST(ProcessTest, ARestartOfTheTestWaitsForTheFaultsThatHold) {
   World world;
   Host& host = world.AddHost("a", &SleepForever);
@@ -276,6 +294,15 @@ TEST(ProcessTest, ARestartOfAProcessThatDrainsStartsTheNextAfterIt) {
   ASSERT_TRUE(world.RunFor(absl::Seconds(2)).ok());
   EXPECT_TRUE(host.alive());
   EXPECT_EQ(host.restarts(), 1u);
+}
+
+TEST(ProcessTest, WhoIsKilledWhileItDrainsStartsNoEarlierThanTheSigtermSays) {
+  for (const char* stop : {"kill", "crash"}) {
+    World world;
+    Host& host = world.AddHost("a", &DrainSlowly);
+    world.Inject(*FaultPlan::Parse(absl::StrCat("terminate a from 1s to 8s\n", stop, " a from 1.2s to 1.4s")));
+    EXPECT_EQ(UpAt(world, host, 10), "ukkkkkkkuu");
+  }
 }
 
 TEST(ProcessTest, ACrashBeforeTheStartHoldsItBack) {
