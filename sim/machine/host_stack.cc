@@ -82,6 +82,8 @@ uint64_t HostStack::ForgetConnections(absl::FunctionRef<bool(Entity connection)>
   return tcp_->ForgetConnections(hits);
 }
 
+void HostStack::OfferWindows() { tcp_->OfferWindows(); }
+
 // --- Packets ---
 
 void HostStack::OnPacket(Packet& packet) {

@@ -71,6 +71,9 @@ class HostStack final : public NetworkHost {
   uint64_t ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
   // The same, but the peers hear nothing: their ends are half-open.
   uint64_t ForgetConnections(absl::FunctionRef<bool(Entity connection)> hits);
+  // A fault that kept the windows of its connections shut is over: their peers hear of the room at once, as when a
+  // program reads again.
+  void OfferWindows();
   // A fault: the connection `id`, which was just accepted, is closed and its peer sees a reset.
   void AbortConnection(SocketId id);
   size_t established_connections() const;

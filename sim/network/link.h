@@ -8,7 +8,9 @@
 #ifndef TANDEM_SIM_NETWORK_LINK_H_
 #define TANDEM_SIM_NETWORK_LINK_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -168,6 +170,13 @@ class Link {
   uint32_t largest_sent() const { return largest_sent_; }
   uint64_t alarm() const { return alarm_; }
 
+  // Whatever made packets of a connection late so far, what is sent from now on need not arrive later than `time_ns`,
+  // or than what was sent after this call. See Network::EndDelays().
+  void LimitArrivals(int64_t time_ns) { in_order_until_ns_ = time_ns; }
+  // The latest arrival that the order of a connection may ask for.
+  int64_t in_order_until_ns() const { return in_order_until_ns_; }
+  void NoteArrival(int64_t time_ns) { in_order_until_ns_ = std::max(in_order_until_ns_, time_ns); }
+
   // Loses one packet: the one with this ordinal. Packets of a link count from 0.
   void LosePacket(uint32_t ordinal) { lost_ordinal_ = ordinal; }
 
@@ -199,6 +208,7 @@ class Link {
   uint32_t largest_sent_ = 0;
   uint32_t lost_ordinal_ = ~uint32_t{0};
   int64_t busy_until_ns_ = 0;  // When the last byte that waits has left.
+  int64_t in_order_until_ns_ = std::numeric_limits<int64_t>::max();
   std::vector<Packet*> held_;  // Of the network.
 };
 

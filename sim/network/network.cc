@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/log/check.h"
 #include "tandem/core/base/random.h"
@@ -113,7 +115,11 @@ void Network::Release(NetworkHost& from, NetworkHost& to) {
   Link& link = from.LinkTo(to);
   link.set_holds(false);
   trace_.Record(TraceKind::kBlock, now_ns(), from.index(), to.index(), 0);
+  // What arrives at this very instant comes behind it.
+  const std::vector<Packet*> due = OnTheirWay(
+      [&](const Packet& packet) { return packet.from == &from && packet.to == &to && packet.time_ns() == now_ns(); });
   for (Packet* packet : std::exchange(link.held(), {})) events_.Schedule(*packet, now_ns());
+  for (Packet* packet : due) events_.Reschedule(*packet, now_ns());
 }
 
 uint64_t Network::PacketsSent(const NetworkHost& from, const NetworkHost& to) const {
@@ -166,7 +172,9 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
     fate.arrival_ns = now;
   } else if (last_arrival_ns != nullptr && !fate.reordered && !fate.dropped) {
     // Packets of a connection arrive in order.
-    fate.arrival_ns = *last_arrival_ns = std::max(fate.arrival_ns, *last_arrival_ns);
+    fate.arrival_ns = std::max(fate.arrival_ns, std::min(*last_arrival_ns, link.in_order_until_ns()));
+    *last_arrival_ns = fate.arrival_ns;
+    link.NoteArrival(fate.arrival_ns);
   }
   trace_.About(packet, &fate);
   trace_.Record(TraceKind::kPacketSent, now, packet.from->index(), Pair(packet.to->index(), fate.ordinal), Kind(packet),
@@ -182,6 +190,35 @@ void Network::Send(Packet& packet, int64_t* last_arrival_ns) {
     return;
   }
   events_.Schedule(packet, fate.arrival_ns);
+}
+
+void Network::EndDelays() {
+  for (const std::unique_ptr<NetworkHost>& from : hosts_) {
+    for (size_t to = 0; to < from->links().size(); ++to) {
+      Link* const link = from->links()[to].get();
+      if (link == nullptr || hosts_[to] == from || !fault_source_->FaultsOf(*from, *hosts_[to]).any) continue;
+      link->LimitArrivals(now_ns() + link->conditions().latency.max_ns);
+    }
+  }
+  const auto latest = [](const Packet& packet) { return packet.from->FindLink(*packet.to)->in_order_until_ns(); };
+  for (Packet* packet : OnTheirWay([&](const Packet& packet) { return packet.time_ns() > latest(packet); })) {
+    events_.Reschedule(*packet, latest(*packet));
+  }
+}
+
+std::vector<Packet*> Network::OnTheirWay(absl::FunctionRef<bool(const Packet& packet)> is_meant) {
+  std::vector<Packet*> all;
+  for (const auto& slab : slabs_) {
+    for (Packet& packet : *slab) {
+      if (packet.scheduled() && is_meant(packet)) all.push_back(&packet);
+    }
+  }
+  // Copies of a packet, which alone are equal here, are the same bytes.
+  std::sort(all.begin(), all.end(), [](const Packet* a, const Packet* b) {
+    return std::tuple(a->time_ns(), a->from->index(), a->to->index(), a->link_ordinal) <
+           std::tuple(b->time_ns(), b->from->index(), b->to->index(), b->link_ordinal);
+  });
+  return all;
 }
 
 void Network::DeliverLoopback() {

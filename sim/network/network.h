@@ -18,6 +18,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/buffer.h"
@@ -114,6 +115,9 @@ class Network {
   Packet& NewPacket();
   // Gives back the packet and the payload that it still has.
   void FreePacket(Packet& packet);
+  // The faults of links are about to end before their time: what they hold up arrives as late as something that is sent
+  // now, in the order in which it would have arrived.
+  void EndDelays();
   // Puts `packet` on the link from `packet.from`. `last_arrival_ns` keeps the packets of a connection in order; may be
   // null.
   void Send(Packet& packet, int64_t* last_arrival_ns);
@@ -140,6 +144,8 @@ class Network {
     }
     return link;
   }
+  // Of the packets that are to arrive those that are meant, in the order in which they will.
+  std::vector<Packet*> OnTheirWay(absl::FunctionRef<bool(const Packet& packet)> is_meant);
   void UpdateFaults(Link& link, const Packet& packet);
   void SendCopy(const Packet& packet, int64_t arrival_ns);
 

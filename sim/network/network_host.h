@@ -96,6 +96,7 @@ class NetworkHost {
     return !failing_.empty() && IsFailing(counts_.operations);
   }
   void AddFailingOperations(FailingOperations failing) { failing_.push_back(failing); }
+  void ForgetFailingOperations() { failing_.clear(); }
   // With which call, from 1, the network's FaultSource is to be told.
   void set_call_alarm(uint64_t count) { call_alarm_ = count; }
 

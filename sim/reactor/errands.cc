@@ -67,6 +67,14 @@ void Errands::Cancel(const Operation& operation) {
   }
 }
 
+void Errands::EndStuckWork() {
+  for (const std::unique_ptr<Errand>& errand : errands_) {
+    if (!std::exchange(errand->stuck, false)) continue;
+    if (errand->phase == Errand::Phase::kWorkWaits) errand->run_ns = 0;
+    if (errand->phase == Errand::Phase::kWorkRuns) network_.events().Reschedule(*errand, network_.now_ns());
+  }
+}
+
 void Errands::RecordWork(const Errand& errand, uint64_t what) {
   stack_.Record(TraceKind::kWork, errand.ordinal, what, errand.scheduled() ? errand.time_ns() : 0);
 }
@@ -89,10 +97,12 @@ void Errands::StartWork(Operation& operation) {
   }
   const uint64_t wait = ReduceToRange(choices.Draw(Choice::kWork, works, errand.ordinal, 1), whole + 1);
   errand.run_ns = static_cast<int64_t>(whole - wait);
+  errand.stuck = false;
   const StackFaults& faults = stack_.faults();
   if (faults.work_stuck.Hits(choices.Draw(Choice::kWorkFault, works, errand.ordinal))) {
     StackFaults::CountHit(faults.hits.work_stuck);
     const int64_t stuck_ns = faults.work_stuck_until_ns - network_.now_ns() - static_cast<int64_t>(wait);
+    errand.stuck = stuck_ns > errand.run_ns;
     errand.run_ns = std::max(errand.run_ns, stuck_ns);
   }
   network_.events().Schedule(errand, network_.now_ns() + static_cast<int64_t>(wait));

@@ -35,6 +35,8 @@ class Errands {
   void Start(Operation& operation);
   // Ends `operation`, unless it has ended or is work that runs, which runs to its end.
   void Cancel(const Operation& operation);
+  // What a fault has made stick takes no longer.
+  void EndStuckWork();
   // Nothing more happens.
   void Clear();
 
@@ -49,6 +51,7 @@ class Errands {
     Operation* operation = nullptr;
     uint64_t ordinal = 0;
     int64_t run_ns = 0;  // kWorkWaits: how long it will run.
+    bool stuck = false;  // kWorkWaits, kWorkRuns: longer than it would, by a fault.
     // kLookup: faults.
     int error = 0;          // A positive errno.
     bool changing = false;  // Some addresses, in some order...

@@ -89,6 +89,8 @@ class SimReactor : public Reactor, private StackObserver, private Program, priva
   // frames are destroyed, to give back what they submitted. Poll() reports nothing.
   void Abandon();
   bool abandoned() const { return abandoned_; }
+  // Blocking work that a fault has made stick takes no longer.
+  void EndStuckWork() { errands_.EndStuckWork(); }
   // The next Poll() reports `signal`. False when it is not watched: its default action is then the caller's.
   bool DeliverSignal(int signal);
 

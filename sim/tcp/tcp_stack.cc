@@ -268,4 +268,10 @@ uint64_t TcpStack::ForgetConnections(absl::FunctionRef<bool(Entity connection)> 
   return count;
 }
 
+void TcpStack::OfferWindows() {
+  for (const std::unique_ptr<TcpSocket>& socket : sockets_) {
+    if (socket->in_use_) socket->connection_.OnRead();
+  }
+}
+
 }  // namespace tandem::sim

@@ -66,6 +66,8 @@ class TcpStack {
   uint64_t ResetConnections(absl::FunctionRef<bool(Entity connection)> hits);
   // The same for this end alone; the other one hears nothing.
   uint64_t ForgetConnections(absl::FunctionRef<bool(Entity connection)> hits);
+  // Connections that have kept their windows shut say what room there is.
+  void OfferWindows();
 
  private:
   TcpSocket& NewSocket();

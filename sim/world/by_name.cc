@@ -102,10 +102,10 @@ void World::Release(absl::string_view name, absl::string_view other) {
 void World::Heal() {
   for (const std::unique_ptr<Host>& from : hosts_) {
     for (const std::unique_ptr<Host>& to : hosts_) {
-      if (from == to) continue;
-      Link& link = from->stack().LinkTo(to->stack());
-      if (link.cut()) network_->Mend(from->stack(), to->stack());
-      if (link.holds()) network_->Release(from->stack(), to->stack());
+      const Link* const link = from->stack().FindLink(to->stack());
+      if (link == nullptr || from == to) continue;  // Hosts that say nothing to each other have none.
+      if (link->cut()) network_->Mend(from->stack(), to->stack());
+      if (link->holds()) network_->Release(from->stack(), to->stack());
     }
   }
 }

@@ -198,7 +198,11 @@ void FaultInjector::UpdateStack(Host& host) {
     faults.work_stuck_until_ns = fault.end_ns();
   });
   if (hit) stack_faults_.emplace(stack.index(), stack.faults());
+  const bool was_stalled = stack.faults().stalled_window;
+  const int64_t tick_ns = stack.faults().timer_tick_ns;
   if (hit || before != stack_faults_.end()) stack.faults() = faults;
+  if (was_stalled && !stack.faults().stalled_window) stack.OfferWindows();
+  if (tick_ns != stack.faults().timer_tick_ns) host.OnClockChange();  // A wake-up need not be late any more.
   if (!hit && before != stack_faults_.end()) stack_faults_.erase(before);
 }
 

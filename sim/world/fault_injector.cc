@@ -71,10 +71,15 @@ bool FaultInjector::IsOver(const FaultEntry& entry) const {
 uint64_t FaultInjector::hits(size_t index) const { return faults_[index]->hits(); }
 
 void FaultInjector::EndAll() {
+  world_.network().EndDelays();
   for (const std::unique_ptr<Fault>& fault : faults_) {
     fault->Cancel();
     fault->set_done();
     if (fault->holds()) End(*fault);
+  }
+  for (const std::unique_ptr<Host>& host : world_.hosts()) {
+    host->stack().ForgetFailingOperations();
+    host->EndStuckWork();
   }
 }
 

@@ -35,8 +35,8 @@ class FaultInjector final : private FaultSource {
   // Adds the entries of `plan`, of those that have begun what is left of them. What is over, or waits for what has
   // happened, is left out. CHECKs that they name hosts that exist.
   void Inject(const FaultPlan& plan);
-  // Ends what holds, and begins nothing more of what was injected. What a clog has held back still comes at its end,
-  // and what is sent later on the same connections not before. Hosts that are stopped stay so: see Host::EndStops().
+  // Ends what holds, and begins nothing more of what was injected. What is held up on links comes now, and work that is
+  // stuck ends. Hosts that are stopped stay so: see Host::EndStops().
   void EndAll();
   // The machine of `host` starts.
   void OnBoot(Host& host);

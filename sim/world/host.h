@@ -142,6 +142,10 @@ class Host final {
   }
   // REQUIRES alive().
   Shard& shard() { return process_->shard(); }
+  // Blocking work of its process that a fault has made stick ends.
+  void EndStuckWork() {
+    if (alive()) process_->EndStuckWork();
+  }
   // The process that exists, or null.
   const Process* process() const { return process_.get(); }
 

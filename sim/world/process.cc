@@ -304,8 +304,10 @@ void Process::ArmWakeUp() {
 void Process::OnWakeUp() {
   if (paused() || in_slow_turn()) return;
   if (Now() >= give_up_) {
-    // Work that a fault holds up does not end by being cancelled.
-    if (stack_.faults().work_stuck_until_ns >= world_.queue().now_ns()) give_up_ = Now() + kGrace;
+    // Work that a fault holds up does not end by being cancelled, and completions that it delays come when they come.
+    const StackFaults& faults = stack_.faults();
+    const bool delayed = absl::Nanoseconds(faults.completion_jitter_max_ns) > kGrace / 2;
+    if (delayed || faults.work_stuck_until_ns >= world_.queue().now_ns()) give_up_ = Now() + kGrace;
   }
   if (Now() >= give_up_) {
     return world_.Fail(absl::InternalError(absl::StrCat(

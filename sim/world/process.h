@@ -59,6 +59,8 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver,
   // Nothing that it calls has an effect any more: it was stopped in the middle of this turn.
   bool stopped() const { return reactor_->abandoned(); }
   Shard& shard() { return *shard_; }
+  // Blocking work that a fault has made stick takes no longer.
+  void EndStuckWork() { reactor_->EndStuckWork(); }
 
  private:
   friend class Host;

@@ -27,6 +27,8 @@
 #include "tandem/core/net/tcp_stream.h"
 #include "tandem/core/net/udp_socket.h"
 #include "tandem/sim/faults/faults.h"
+#include "tandem/sim/network/link.h"
+#include "tandem/sim/network/network.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/process.h"
 #include "tandem/sim/world/world.h"
@@ -243,6 +245,32 @@ TEST(HoldTest, WhatIsOnItsWayIsHeldTooAndHealReleasesIt) {
   EXPECT_EQ(taken, "");
   world.Heal();
   ASSERT_TRUE(world.RunFor(absl::Nanoseconds(1)).ok());
+  ASSERT_EQ(taken.size(), 20u);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(taken[static_cast<size_t>(i)], i);
+}
+
+Task<absl::Status> SendADatagramEachMillisecond(SocketAddress to) {
+  absl::StatusOr<Datagrams> socket = Datagrams::Bind(SocketAddress::AnyIpv4(0));
+  if (!socket.ok()) co_return socket.status();
+  for (char number = 0; number < 20; ++number) {
+    absl::Status sent = co_await socket->SendTo(absl::string_view(&number, 1), to);
+    if (sent.ok()) sent = co_await Sleep(absl::Milliseconds(1));
+    if (!sent.ok()) co_return sent;
+  }
+  co_return absl::OkStatus();
+}
+
+TEST(HoldTest, WhatArrivesAtTheInstantOfTheReleaseComesBehind) {
+  World world;
+  std::string taken;
+  Host& b = world.AddHost("b", [&] { return TakeDatagrams(&taken); });
+  Host& a = world.AddHost("a", [&] { return SendADatagramEachMillisecond(b.address(kPort)); });
+  LinkConditions conditions;
+  conditions.latency = LatencyDistribution::Fixed(3'000'000);
+  world.network().SetConditions(a.stack(), b.stack(), conditions);
+  world.After(absl::Milliseconds(5), [&] { world.Hold("a", "b"); });
+  world.After(absl::Milliseconds(10), [&] { world.Release("a", "b"); });
+  ASSERT_TRUE(world.RunFor(absl::Seconds(1)).ok());
   ASSERT_EQ(taken.size(), 20u);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(taken[static_cast<size_t>(i)], i);
 }

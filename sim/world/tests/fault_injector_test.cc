@@ -260,5 +260,72 @@ TEST_F(FaultInjectorTest, APausedProcessAnswersLater) {
   EXPECT_GT(Longest(), absl::Seconds(2.9));
 }
 
+Task<absl::Status> TakeAll(uint64_t* bytes) {
+  absl::StatusOr<TcpListener> listener = TcpListener::Listen(SocketAddress::AnyIpv4(kPort));
+  if (!listener.ok()) co_return listener.status();
+  absl::StatusOr<TcpStream> stream = co_await listener->Accept();
+  if (!stream.ok()) co_return stream.status();
+  for (;;) {
+    const absl::StatusOr<Buffer> chunk = co_await stream->Receive();
+    if (!chunk.ok() || chunk->empty()) co_return chunk.status();
+    *bytes += chunk->size();
+  }
+}
+
+Task<absl::Status> SendOften(SocketAddress server) {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(server);
+  while (stream.ok()) {
+    const IoResult written = co_await stream->WriteAll(std::string(10 * kRequestBytes, 'r'));
+    if (!written.ok()) co_return written.status;
+    const absl::Status slept = co_await Sleep(absl::Milliseconds(10));
+    if (!slept.ok()) co_return slept;
+  }
+  co_return stream.status();
+}
+
+// Else the sender would find out by its probes, which are minutes apart by then.
+TEST(StalledWindowTest, WhenItEndsThePeerHearsOfTheRoomAtOnce) {
+  World world;
+  uint64_t bytes = 0;
+  Host& server = world.AddHost("server", [&] { return TakeAll(&bytes); });
+  world.AddHost("client", [&] { return SendOften(server.address(kPort)); });
+  world.Inject(*FaultPlan::Parse("stalled-window server from 1s to 101s"));
+  ASSERT_TRUE(world.RunFor(absl::Seconds(101)).ok());
+  const uint64_t before = bytes;
+  EXPECT_TRUE(world.RunUntil([&] { return bytes > before; }, absl::Milliseconds(100)).ok());
+}
+
+Task<absl::Status> SleepShortly(Instant* woken) {
+  const absl::Status slept = co_await Sleep(absl::Milliseconds(500));
+  *woken = Now();
+  co_return slept;
+}
+
+TEST(LateTimersTest, WhenTheyEndATimerThatIsDueWakesTheProcess) {
+  World world;
+  Instant woken;
+  Host& host = world.AddHost("host", [&] { return SleepShortly(&woken); });
+  world.Inject(*FaultPlan::Parse("late-timers host from 0s to 2s strength 60000000000"));
+  EXPECT_TRUE(world.RunUntilDone(host, absl::Minutes(2)).ok());
+  EXPECT_EQ(woken, Instant() + absl::Seconds(2));
+}
+
+Task<absl::Status> SendOnce(SocketAddress server) {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(server);
+  if (!stream.ok()) co_return stream.status();
+  const IoResult written = co_await stream->WriteAll("hello");
+  co_return written.status;
+}
+
+TEST(JitterTest, AProcessMayTakeLongToDrainByIt) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    World world(WorldOptions().set_seed(seed));
+    Host& server = world.AddHost("server", &Serve);
+    Host& client = world.AddHost("client", [&] { return SendOnce(server.address(kPort)); });
+    world.Inject(*FaultPlan::Parse("jitter client from 0s to 1000s strength 60000000000"));
+    EXPECT_EQ(world.RunUntilDone(client, absl::Hours(1)), absl::OkStatus());
+  }
+}
+
 }  // namespace
 }  // namespace tandem::sim

@@ -231,6 +231,80 @@ TEST_F(RunTest, HealAndExpectEndsAllFaultsAndStartsWhatIsDown) {
   EXPECT_EQ(a.restarts(), 1u);
 }
 
+// Its connection is there before the faults are.
+Task<absl::Status> PingOften(Host* server, int* pings) {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(server->address(kPort));
+  if (!stream.ok()) co_return stream.status();
+  for (;; ++*pings) {
+    absl::Status pinged = co_await PingOnce(&*stream, *pings);
+    if (pinged.ok()) pinged = co_await Sleep(absl::Milliseconds(100));
+    if (!pinged.ok()) co_return pinged;
+  }
+}
+
+TEST_F(RunTest, HealAndExpectBringsWhatFaultsHaveHeldUp) {
+  for (const char* plan :
+       {"clog client server from 1s to 1000s", "clog server client from 1s to 1000s",
+        "swizzle-clog client,server server,client from 1s to 1000s",
+        "latency-constant client server from 1s to 1000s strength 60000000000",
+        "bandwidth client server from 1s to 1000s strength 1", "stalled-window server from 1s to 1000s"}) {
+    World world;
+    int pings = 0;
+    Host& server = world.AddHost("server", &Serve);
+    world.AddHost("client", [&] { return PingOften(&server, &pings); });
+    world.Inject(*FaultPlan::Parse(plan));
+    ASSERT_TRUE(world.RunFor(absl::Seconds(30)).ok());
+    const int before = pings;
+    EXPECT_EQ(world.HealAndExpect(absl::Seconds(1), "pings come back", [&] { return pings > before + 3; }),
+              absl::OkStatus())
+        << plan;
+    EXPECT_EQ(world.network().statistics().packets_lost, 0u) << plan;
+  }
+}
+
+Task<absl::Status> WorkAndCount(int* done) {
+  for (;; ++*done) {
+    const absl::StatusOr<bool> worked = co_await RunBlocking([] { return true; });
+    if (!worked.ok()) co_return worked.status();
+  }
+}
+
+TEST_F(RunTest, HealAndExpectEndsWorkThatIsStuck) {
+  int done = 0;
+  world_.AddHost("host", [&] { return WorkAndCount(&done); });
+  world_.Inject(*FaultPlan::Parse("work-stuck host from 1s to 1000s strength 1000000"));
+  ASSERT_TRUE(world_.RunFor(absl::Seconds(2)).ok());
+  const int before = done;
+  ASSERT_TRUE(world_.RunFor(absl::Seconds(2)).ok());
+  ASSERT_EQ(done, before);
+  EXPECT_EQ(world_.HealAndExpect(absl::Seconds(1), "it works", [&] { return done > before + 3; }), absl::OkStatus());
+}
+
+Task<absl::Status> LookUpOften(int* found) {
+  for (;;) {
+    const absl::StatusOr<std::vector<SocketAddress>> addresses = co_await Resolve("host", kPort);
+    if (addresses.ok()) ++*found;
+    const absl::Status slept = co_await Sleep(absl::Milliseconds(10));
+    if (!slept.ok()) co_return slept;
+  }
+}
+
+TEST_F(RunTest, HealAndExpectEndsTheFailuresOfOperations) {
+  int found = 0;
+  world_.AddHost("host", [&] { return LookUpOften(&found); });
+  world_.FailOperation("host", 3, /*and_after=*/true);
+  ASSERT_TRUE(world_.RunFor(absl::Seconds(1)).ok());
+  EXPECT_EQ(found, 2);
+  EXPECT_EQ(world_.HealAndExpect(absl::Seconds(1), "names are found", [&] { return found > 4; }), absl::OkStatus());
+}
+
+TEST_F(RunTest, HealMakesNoLinks) {
+  Host& a = world_.AddHost("a", &SleepForever);
+  world_.AddHost("b", &SleepForever);
+  world_.Heal();
+  EXPECT_TRUE(a.stack().links().empty());
+}
+
 TEST_F(RunTest, HealAndExpectFailsWhenItDoesNotComeRight) {
   world_.AddHost("a", &SleepForever);
   const absl::Status status = world_.HealAndExpect(absl::Seconds(1), "it is well", [] { return false; });
