@@ -28,12 +28,8 @@ FaultInjector::~FaultInjector() { world_.network().set_fault_source(nullptr); }
 
 void FaultInjector::Inject(const FaultPlan& plan) {
   for (const FaultEntry& entry : plan.entries()) {
-    for (absl::string_view names : {absl::string_view(entry.target), absl::string_view(entry.other)}) {
-      for (absl::string_view name : absl::StrSplit(names, ',')) {
-        CHECK(name.empty() || name == "*" || world_.FindHost(name) != nullptr)
-            << "a fault names a host that does not exist, " << name << ": " << entry.ToString();
-      }
-    }
+    const std::string unknown = UnknownHost(entry);
+    CHECK(unknown.empty()) << "a fault names a host that does not exist, " << unknown << ": " << entry.ToString();
     FaultEntry left = entry;
     const int64_t now_ns = world_.queue().now_ns();
     if (left.trigger == FaultEntry::Trigger::kTime && now_ns > 0) {
@@ -47,6 +43,15 @@ void FaultInjector::Inject(const FaultPlan& plan) {
   }
   world_.network().FaultsChanged();
   for (const std::unique_ptr<Host>& host : world_.hosts()) SetCallAlarm(host->stack());
+}
+
+std::string FaultInjector::UnknownHost(const FaultEntry& entry) const {
+  for (absl::string_view names : {absl::string_view(entry.target), absl::string_view(entry.other)}) {
+    for (absl::string_view name : absl::StrSplit(names, ',')) {
+      if (!name.empty() && name != "*" && world_.FindHost(name) == nullptr) return std::string(name);
+    }
+  }
+  return "";
 }
 
 // Whether nothing can come of `entry` any more, as what it waits for has happened, to one of its targets at least. As a
@@ -66,6 +71,13 @@ bool FaultInjector::IsOver(const FaultEntry& entry) const {
     }
   }
   return false;
+}
+
+void FaultInjector::OnHostAdded(Host& host) {
+  if (faults_.empty()) return;
+  UpdateStack(host);
+  UpdateClock(host);
+  SetCallAlarm(host.stack());
 }
 
 uint64_t FaultInjector::hits(size_t index) const { return faults_[index]->hits(); }

@@ -35,6 +35,10 @@ class FaultInjector final : private FaultSource {
   // Adds the entries of `plan`, of those that have begun what is left of them. What is over, or waits for what has
   // happened, is left out. CHECKs that they name hosts that exist.
   void Inject(const FaultPlan& plan);
+  // A host that `entry` names and that does not exist; empty: there is none.
+  std::string UnknownHost(const FaultEntry& entry) const;
+  // `host` is new: what holds, or waits for a call, may hit it as well.
+  void OnHostAdded(Host& host);
   // Ends what holds, and begins nothing more of what was injected. What is held up on links comes now, and work that is
   // stuck ends. Hosts that are stopped stay so: see Host::EndStops().
   void EndAll();

@@ -8,7 +8,6 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -62,17 +61,6 @@ bool IsSkipped(const std::vector<Skip>& skips, absl::string_view what, uint64_t 
 }
 
 }  // namespace
-
-std::set<std::string> World::UnknownHosts() const {
-  std::set<std::string> names;
-  for (const OperationFailure& failure : drawn_.failures) names.insert(failure.host);
-  if (options_.scenario() != nullptr) {
-    for (const auto& [host, start] : options_.scenario()->starts) names.insert(host);
-    for (const auto& [host, ahead] : options_.scenario()->clocks) names.insert(host);
-  }
-  for (const std::unique_ptr<Host>& host : hosts_) names.erase(host->name());
-  return names;
-}
 
 absl::Duration World::StartOf(const Host& host) {
   if (options_.scenario() == nullptr) return absl::ZeroDuration();

@@ -196,6 +196,8 @@ Host& World::Add(absl::string_view name, HostMain main, Role role) {
   for (const OperationFailure& failure : drawn_.failures) {
     if (failure.host == name) host.stack().AddFailingOperations({failure.number, failure.and_after});
   }
+  injector_->OnHostAdded(host);
+  if (!waiting_faults_.empty()) InjectWaitingFaults();
   return host;
 }
 
@@ -278,7 +280,34 @@ void World::Inject(const FaultPlan& plan) {
 
 void World::InjectScenario() {
   if (std::exchange(scenario_injected_, true)) return;
-  injector_->Inject(options_.scenario()->faults);
+  waiting_faults_ = options_.scenario()->faults.entries();
+  InjectWaitingFaults();
+}
+
+// Those whose hosts are all there: a test may add hosts, and inject faults of theirs, at any time.
+void World::InjectWaitingFaults() {
+  FaultPlan plan;
+  std::erase_if(waiting_faults_, [&](const FaultEntry& entry) {
+    if (!injector_->UnknownHost(entry).empty()) return false;
+    plan.Add(entry);
+    return true;
+  });
+  if (!plan.entries().empty()) injector_->Inject(plan);
+}
+
+std::string World::LineOfUnknownHost() {
+  if (!waiting_faults_.empty()) return waiting_faults_.front().ToString();
+  if (options_.scenario() == nullptr) return "";
+  for (const auto& [host, time] : options_.scenario()->starts) {
+    if (FindHost(host) == nullptr) return absl::StrCat("start ", host);
+  }
+  for (const auto& [host, time] : options_.scenario()->clocks) {
+    if (FindHost(host) == nullptr) return absl::StrCat("clock ", host);
+  }
+  for (const OperationFailure& failure : options_.scenario()->failures) {
+    if (FindHost(failure.host) == nullptr) return failure.ToString();
+  }
+  return "";
 }
 
 Scenario World::scenario() const {

@@ -23,7 +23,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -282,8 +281,8 @@ class World : private ChoicesObserver {
   const Faults& asked_faults() const { return asked_; }
   // All that can be taken away from this run.
   Scenario scenario() const;
-  // The hosts that lines of the scenario, or FailOperation(), name and nobody has added: such lines do nothing.
-  std::set<std::string> UnknownHosts() const;
+  // A line of the options' scenario about a host that has not been added so far; empty: there is none.
+  std::string LineOfUnknownHost();
 
   // --- By name, at once. ---
   //
@@ -368,6 +367,7 @@ class World : private ChoicesObserver {
   void ForEachLink(const std::vector<Host*>& from, const std::vector<Host*>& to,
                    void (Network::*change)(NetworkHost& from, NetworkHost& to));
   void InjectScenario();
+  void InjectWaitingFaults();
   // By how much the scenario moves the start of a new host, and the seed or the scenario its wall clock.
   absl::Duration StartOf(const Host& host);
   absl::Duration DrawClock(const Host& host);
@@ -435,9 +435,11 @@ class World : private ChoicesObserver {
   std::unique_ptr<FaultInjector> injector_;
   uint64_t branch_event_ = std::numeric_limits<uint64_t>::max();
   std::optional<Rehearsal> rehearsal_;
+  Instant rehearsal_end_;  // In the copy.
   Faults asked_ = Faults::None();
   bool scenario_injected_ = false;
   bool buggifies_ = false;                          // The test injects what the seed draws.
+  std::vector<FaultEntry> waiting_faults_;          // Of the scenario, about hosts that are not there yet.
   IntrusiveList<Callback, CallbackTag> callbacks_;  // Owned.
   std::map<std::string, RandomStream> streams_;
   Scenario drawn_;  // What the seed or the scenario has decided so far; of faults and calm lines, nothing.

@@ -327,5 +327,19 @@ TEST(JitterTest, AProcessMayTakeLongToDrainByIt) {
   }
 }
 
+TEST(LateHostTest, AFaultOfAllHostsHitsOneThatIsAddedLater) {
+  World world;
+  world.AddHost("server", &Serve);
+  world.Inject(
+      *FaultPlan::Parse("short-reads * from 0s to 100s strength 1000000\n"
+                        "clock-offset * from 0s to 100s strength 1000000\n"));
+  world.After(absl::Milliseconds(1), [&] {
+    Host& late = world.AddHost("late", &Serve);
+    EXPECT_FALSE(late.stack().faults().short_read.is_never());
+    EXPECT_EQ(late.stack().clock().WallNs(0), 1'000'000);
+  });
+  ASSERT_TRUE(world.RunFor(absl::Seconds(50)).ok());
+}
+
 }  // namespace
 }  // namespace tandem::sim

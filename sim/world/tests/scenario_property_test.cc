@@ -206,5 +206,41 @@ TEST(ScenarioPropertyTest, FaultsThatWereInjectedLateDoTheSameAgain) {
   EXPECT_GT(late, 1000u);
 }
 
+// A test may add hosts while it runs, and faults of theirs.
+Scenario RunWithALateHost(const Scenario* scenario, uint32_t* restarts) {
+  World world(WorldOptions().set_scenario(scenario));
+  world.AddHost("early", &SleepForever);
+  world.Inject(*FaultPlan::Parse("pause early from 1s to 2s"));
+  EXPECT_TRUE(world.RunFor(absl::Seconds(5)).ok());
+  const Host& late = world.AddHost("late", &SleepForever);
+  world.Inject(*FaultPlan::Parse("kill late,early from 6s to 7s"));
+  EXPECT_EQ(world.LineOfUnknownHost(), "");
+  EXPECT_TRUE(world.RunFor(absl::Seconds(5)).ok());
+  *restarts = late.restarts();
+  return world.scenario();
+}
+
+TEST(ScenarioPropertyTest, FaultsOfAHostThatComesLaterWaitForIt) {
+  uint32_t restarts = 0;
+  const Scenario scenario = RunWithALateHost(nullptr, &restarts);
+  EXPECT_EQ(restarts, 1u);
+
+  const Scenario same = *Scenario::Parse(scenario.ToString());
+  EXPECT_EQ(RunWithALateHost(&same, &restarts).ToString(), scenario.ToString());
+  EXPECT_EQ(restarts, 1u);
+}
+
+TEST(ScenarioPropertyTest, ALineAboutAHostThatNeverComesIsNamed) {
+  for (const char* line :
+       {"crash a,b from 1s to 2s", "start b after 1s", "clock b ahead 1s", "fail b at operation 1"}) {
+    const Scenario scenario = *Scenario::Parse(line);
+    World world(WorldOptions().set_scenario(&scenario));
+    world.AddHost("a", &SleepForever);
+    EXPECT_TRUE(world.RunFor(absl::Seconds(5)).ok());
+    const std::string unknown = world.LineOfUnknownHost();
+    EXPECT_TRUE(!unknown.empty() && std::string(line).rfind(unknown, 0) == 0) << line << ": " << unknown;
+  }
+}
+
 }  // namespace
 }  // namespace tandem::sim
