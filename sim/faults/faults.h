@@ -209,6 +209,8 @@ class Faults {
     return *this;
   }
 
+  // When the last entry ends.
+  absl::Duration end() const { return to_; }
   bool IsEmpty() const { return kinds_ == 0; }
   bool Has(FaultKind kind) const { return (kinds_ & Bit(kind)) != 0; }
   // The kinds that can matter in a world that does what `workload` says.

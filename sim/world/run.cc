@@ -30,6 +30,7 @@ constexpr uint64_t kTurnsInARowMax = 2'000'000;
 void World::Run(int64_t until_ns, absl::FunctionRef<bool()> done) {
   CHECK(running_ == nullptr) << "a task called Run...() of the world that runs it";
   if (options_.scenario() != nullptr) InjectScenario();
+  if (rehearsal_.has_value() && rehearsal_->is_copy() && Now() > rehearsal_end_) rehearsal_->End(CountWork());
   while (!failed() && !done() && loop_.Step(until_ns)) {
     LookForLivelock();
     if (events() >= branch_event_) [[unlikely]] {

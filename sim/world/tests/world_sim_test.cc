@@ -129,5 +129,18 @@ SIM_TEST(World, CountsNeverGoBackUnderEveryFault) {
   EXPECT_OK(world.RunUntilDone(second, absl::Hours(1)));
 }
 
+// The rehearsal has no faults, and would never come to the end of this loop.
+SIM_TEST(World, ATestMayWaitForAFaultInALoop) {
+  uint64_t boots = 0;
+  const Host& server = world.AddHost("server", [&] { return Serve(++boots); });
+  Host& client = world.AddHost("client", [] { return Count("server:7", 20); });
+  world.Inject(Faults::Only(FaultKind::kKill).Spare("client"));
+
+  while (server.restarts() == 0) ASSERT_OK(world.RunFor(absl::Seconds(1)));
+
+  EXPECT_LE(world.Now(), Instant() + absl::Minutes(2));
+  EXPECT_OK(world.RunUntilDone(client, absl::Hours(1)));
+}
+
 }  // namespace
 }  // namespace tandem::sim
