@@ -167,8 +167,8 @@ class World : private ChoicesObserver {
   RandomStream& random(absl::string_view name);
   // A parameter of the test, or of what it runs, that each seed draws: between `low` and `high`, both included, each
   // power of two in distance from `low` as likely as the next. A scenario has it as a line, knob "batch size" 17, and
-  // without that line it is `low`. A TANDEM_KNOB of this name then has this value, too. `name` has no '"', no " #" and no
-  // end of a line in it. REQUIRES low <= high.
+  // without that line it is `low`. A TANDEM_KNOB of this name then has this value, too. `name` has no '"', no " #" and
+  // no end of a line in it. REQUIRES low <= high.
   int64_t Knob(absl::string_view name, int64_t low, int64_t high);
   // The operations of a random workload, without those that a line of the scenario leaves out: skip writer0 17. `what`
   // names the workload, and has no blanks, '/' and '#'.
