@@ -180,7 +180,7 @@ TEST_F(RunTest, WhoIsKilledBetweenTwoTurnsTakesNoOther) {
   EXPECT_EQ(times, 3);
 }
 
-TEST_F(RunTest, LookingAtEachTurnChangesNothing) {
+TEST(LookTest, LookingAtEachTurnChangesNothing) {
   std::vector<TraceDigest> digests;
   for (const bool looks : {false, true}) {
     World world;
@@ -242,7 +242,7 @@ Task<absl::Status> PingOften(Host* server, int* pings) {
   }
 }
 
-TEST_F(RunTest, HealAndExpectBringsWhatFaultsHaveHeldUp) {
+TEST(HealTest, BringsWhatFaultsHaveHeldUp) {
   for (const char* plan :
        {"clog client server from 1s to 1000s", "clog server client from 1s to 1000s",
         "swizzle-clog client,server server,client from 1s to 1000s",
