@@ -16,14 +16,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <fstream>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -54,6 +55,7 @@
 #include "tandem/testing/runner_protocol.h"
 #include "tandem/testing/runner_registry.h"
 #include "tandem/testing/runner_report.h"
+#include "tandem/testing/runner_scenarios.h"
 #include "tandem/testing/runner_shrunk_failure.h"
 #include "tandem/testing/runner_twins.h"
 #include "tandem/testing/runner_zygote.h"
@@ -81,14 +83,6 @@ std::string DigestText(const SeedProgress& progress) {
   return absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
 }
 
-// A scenario that runs before the seeds.
-struct Regression {
-  std::string file;
-  std::string text;
-  std::string test;  // Empty: all.
-  uint64_t seed;
-};
-
 // --- The run of a binary --------------------------------------------------------------------------------------------
 
 // What holds for all tests of this process. Made by main() before gtest runs.
@@ -97,13 +91,11 @@ struct Run {
   Shard shard;
   std::string program;
   uint32_t test_count = 0;
-  std::string scenario;       // The text of --scenario.
-  std::string scenario_test;  // The test that it names; empty: any.
-  std::optional<uint64_t> scenario_seed;
-  bool pinned = false;  // The file of --pin is written.
-  std::vector<Regression> regressions;
-  AssertionTable assertions;  // Of all tests.
-  int trace_fd = -1;          // Of --trace, or of the first runs of twins.
+  ScenarioFile scenario;                  // Of --scenario; its text is empty: there is none.
+  bool pinned = false;                    // The file of --pin is written.
+  std::vector<ScenarioFile> regressions;  // Scenarios that run before the seeds.
+  AssertionTable assertions;              // Of all tests.
+  int trace_fd = -1;                      // Of --trace, or of the first runs of twins.
   std::unique_ptr<SeedPool> pool;
   std::unique_ptr<Twins> twins;  // Of --check_determinism, where a seed runs twice.
 };
@@ -178,7 +170,7 @@ std::string ReplayCommand(const Run& run, const SimTestCase& test, uint64_t seed
     absl::StrAppend(&command, bazel ? " --test_filter=" : " --gtest_filter=", test.suite, ".", test.name);
   }
   if (!run.flags.scenario.empty()) absl::StrAppend(&command, prefix, "--scenario=", run.flags.scenario);
-  if (run.scenario_seed != seed) absl::StrAppend(&command, prefix, "--seed=", seed);
+  if (run.scenario.seed != seed) absl::StrAppend(&command, prefix, "--seed=", seed);
   if (run.flags.max_events != kDefaultMaxEvents) {
     absl::StrAppend(&command, prefix, "--max_events=", run.flags.max_events);
   }
@@ -222,6 +214,7 @@ class TestRun {
   void ReportFailures();
   ShrunkFailure Shrink(const SeedOutcome& failure) const;
   std::string Pin(const SeedOutcome& failure, const std::string& scenario) const;
+  std::string KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const;
   std::string ReportFolder(uint64_t seed) const;
   std::string Explain(const SeedOutcome& failure, const std::string& scenario) const;
   void PrintDigests();
@@ -301,7 +294,7 @@ SeedOptions TestRun::HereOptions() const {
   options.test = name_;
   options.max_events = run_.flags.max_events;
   options.trace_fd = run_.trace_fd;
-  options.scenario = run_.scenario;
+  options.scenario = run_.scenario.text;
   options.isolation = run_.flags.check_isolation;
   options.all_faults = true;
   options.break_at = run_.flags.break_at;
@@ -310,7 +303,7 @@ SeedOptions TestRun::HereOptions() const {
 }
 
 void TestRun::Execute() {
-  if (!IsThisTest(run_.scenario_test)) GTEST_SKIP() << "the scenario is of " << run_.scenario_test;
+  if (!IsThisTest(run_.scenario.test)) GTEST_SKIP() << "the scenario is of " << run_.scenario.test;
   if (run_.flags.here) return ExecuteHere();
   const absl::Status started = StartPools(run_);
   if (!started.ok()) {
@@ -334,16 +327,16 @@ void TestRun::Execute() {
 // Those of the first shard.
 void TestRun::RunRegressions() {
   if (run_.flags.seed.has_value() || run_.shard.index != 0) return;
-  for (const Regression& regression : run_.regressions) {
+  for (const ScenarioFile& regression : run_.regressions) {
     if (!IsThisTest(regression.test)) continue;
-    SeedRun run = RunOf(regression.seed, TraceKind::kNone, /*details=*/false);
+    SeedRun run = RunOf(*regression.seed, TraceKind::kNone, /*details=*/false);
     run.scenario = regression.text;
     const SeedOutcome outcome = run_.pool->RunAlone(run);
     ++regressions_;
     if (!outcome.failed) continue;
-    ADD_FAILURE_AT(test_.file, test_.line) << "the regression " << regression.file << " (seed " << regression.seed
+    ADD_FAILURE_AT(test_.file, test_.line) << "the regression " << regression.name << " (seed " << *regression.seed
                                            << ") failed: " << outcome.message << "--- what it printed:\n"
-                                           << outcome.output << "---\nreplay: " << ScenarioCommand(regression.file);
+                                           << outcome.output << "---\nreplay: " << ScenarioCommand(regression.name);
   }
 }
 
@@ -354,7 +347,7 @@ SeedRun TestRun::RunOf(uint64_t seed, TraceKind trace, bool details) const {
   run.max_events = run_.flags.max_events;
   run.trace = trace;
   run.details = details;
-  run.scenario = run_.scenario;
+  run.scenario = run_.scenario.text;
   return run;
 }
 
@@ -488,7 +481,7 @@ void TestRun::ReportFailures() {
     absl::StrAppend(&shown.message, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(shown.output),
                     "\n---\n");
   }
-  absl::StrAppend(&shown.message, shrunk.text, pinned, Explain(shown, shrunk.scenario));
+  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), pinned, Explain(shown, shrunk.scenario));
   std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
   std::sort(failures_.begin(), failures_.end() - 1,
             [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
@@ -510,7 +503,7 @@ ShrunkFailure TestRun::Shrink(const SeedOutcome& failure) const {
   options.echo_output = false;
   options.wall_limit_ns = std::min(options.wall_limit_ns, (kSanitized ? 20 : 2) * kNsPerSecond);
   const absl::StatusOr<std::unique_ptr<SeedPool>> pool = SeedPool::Start(options);
-  if (!pool.ok()) return {"", absl::StrCat("not shrunk: ", pool.status().ToString(), "\n")};
+  if (!pool.ok()) return {"", absl::StrCat("not shrunk: ", pool.status().ToString(), "\n"), {}};
   const SeedRun run = RunOf(failure.seed, TraceKind::kNone, /*details=*/false);
   return ShrinkFailure(**pool, run, failure, static_cast<int64_t>(seconds) * kNsPerSecond);
 }
@@ -532,12 +525,26 @@ std::string TestRun::Pin(const SeedOutcome& failure, const std::string& scenario
     return absl::StrCat("nothing is written to ", run_.flags.pin, ": it has the failure of another test\n");
   }
   const std::string place = PlaceOf(run_.flags.pin);
-  std::string remark = failure.message.substr(0, failure.message.find('\n'));
-  std::replace_if(remark.begin(), remark.end(), absl::ascii_iscntrl, '?');  // A scenario is a text.
-  std::ofstream file(place);
-  file << "# " << remark << "\n" << scenario;
-  file.close();
-  return file ? absl::StrCat("written to ", place, "\n") : absl::StrCat(place, " cannot be written\n");
+  const absl::Status written = WriteScenarioFile(place, failure.message, scenario);
+  return written.ok() ? absl::StrCat("written to ", place, "\n") : absl::StrCat(written.message(), "\n");
+}
+
+// What failed in another way while `shrunk` was looked for, a line each; where there is a folder, with a scenario of
+// it.
+std::string TestRun::KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const {
+  const std::string folder = ReportFolder(failure.seed);
+  std::error_code ignored;  // Writing says it better.
+  if (!folder.empty() && !shrunk.others.empty()) std::filesystem::create_directories(folder, ignored);
+  std::string text;
+  size_t number = 0;
+  for (const auto& [what, scenario] : shrunk.others) {
+    const absl::string_view line = absl::string_view(what).substr(0, what.find('\n'));
+    absl::StrAppend(&text, "another failure on the way: ", line);
+    const std::string place = absl::StrCat(folder, "/other-", ++number, ".scenario");
+    if (!folder.empty() && WriteScenarioFile(place, line, scenario).ok()) absl::StrAppend(&text, ": ", place);
+    text += "\n";
+  }
+  return text;
 }
 
 // Where the files of a report go, a folder for each test and seed; empty: nowhere.
@@ -701,14 +708,6 @@ absl::Status AllowDescriptors() {
       absl::StrCat("a simulation test needs ", kNeeded, " open files, and \"ulimit -n\" allows ", limit.rlim_max));
 }
 
-std::string TestNames() {
-  std::string names = "; there are:";
-  for (const SimTestCase* test = FirstSimTest(); test != nullptr; test = test->next) {
-    absl::StrAppend(&names, "\n  ", test->suite, ".", test->name);
-  }
-  return names;
-}
-
 // gtest is content when a filter selects nothing; whoever replays a seed is not.
 absl::Status CheckFilter(const std::string& filter) {
   const ::testing::UnitTest& tests = *::testing::UnitTest::GetInstance();
@@ -716,56 +715,19 @@ absl::Status CheckFilter(const std::string& filter) {
   return absl::NotFoundError(absl::StrCat("no test is called ", filter, TestNames()));
 }
 
-bool IsTest(absl::string_view name) {
-  for (const SimTestCase* test = FirstSimTest(); test != nullptr; test = test->next) {
-    if (name == absl::StrCat(test->suite, ".", test->name)) return true;
-  }
-  return false;
-}
-
-// A scenario of a test that was given another name would be passed over in silence.
-absl::StatusOr<sim::Scenario> ReadScenarioFile(absl::string_view flag, const std::string& name, std::string* text) {
-  const std::string prefix = absl::StrCat("--", flag, "=", name, ": ");
-  std::ifstream file(name);
-  std::ostringstream content;
-  if (file.peek() != std::ifstream::traits_type::eof()) content << file.rdbuf();
-  if (!file.is_open() || file.bad()) return absl::NotFoundError(absl::StrCat(prefix, "cannot be read"));
-  *text = content.str().empty() ? "#" : content.str();  // Not nothing: an empty scenario has no faults.
-  absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(*text);
-  if (!scenario.ok()) return absl::InvalidArgumentError(absl::StrCat(prefix, scenario.status().message()));
-  if (!scenario->test.empty() && !IsTest(scenario->test)) {
-    return absl::NotFoundError(absl::StrCat(prefix, "there is no test ", scenario->test, TestNames()));
-  }
-  return scenario;
-}
-
-// Reads the file of --scenario; the seed in it is the one to run, unless --seed says otherwise.
-absl::Status ReadScenario(Run& run) {
+// Reads the files of the flags; the seed in that of --scenario is the one to run, unless --seed says otherwise.
+absl::Status ReadScenarios(Run& run) {
+  absl::StatusOr<std::vector<ScenarioFile>> regressions = ReadRegressions(run.flags.regressions);
+  if (!regressions.ok()) return regressions.status();
+  run.regressions = *std::move(regressions);
   if (run.flags.scenario.empty()) return absl::OkStatus();
-  const absl::StatusOr<sim::Scenario> scenario = ReadScenarioFile("scenario", run.flags.scenario, &run.scenario);
+  absl::StatusOr<ScenarioFile> scenario = ReadScenarioFile("scenario", run.flags.scenario);
   if (!scenario.ok()) return scenario.status();
-  run.scenario_test = scenario->test;
-  run.scenario_seed = scenario->seed;
-  if (!run.flags.seed.has_value()) run.flags.seed = scenario->seed;
+  run.scenario = *std::move(scenario);
+  if (!run.flags.seed.has_value()) run.flags.seed = run.scenario.seed;
   if (!run.flags.seed.has_value()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--scenario=", run.flags.scenario, " has no seed line: give --seed"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadRegressions(Run& run) {
-  for (const std::string& name : run.flags.regressions) {
-    Regression regression;
-    regression.file = name;
-    const absl::StatusOr<sim::Scenario> scenario = ReadScenarioFile("regression", name, &regression.text);
-    if (!scenario.ok()) return scenario.status();
-    if (!scenario->seed.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat("--regression=", name, ": it has no seed line"));
-    }
-    regression.test = scenario->test;
-    regression.seed = *scenario->seed;
-    run.regressions.push_back(std::move(regression));
   }
   return absl::OkStatus();
 }
@@ -802,8 +764,7 @@ int RunTests(int argc, char** argv) {
   absl::StatusOr<RunnerFlags> flags = ParseRunnerFlags(arguments, Environment("TANDEM_SEEDS"));
   if (!flags.ok()) return UsageError(flags.status());
   run.flags = *flags;
-  if (const absl::Status read = ReadScenario(run); !read.ok()) return UsageError(read);
-  if (const absl::Status read = ReadRegressions(run); !read.ok()) return UsageError(read);
+  if (const absl::Status read = ReadScenarios(run); !read.ok()) return UsageError(read);
   ChooseSeedStart(run.flags);
   if (run.flags.fail_fast) GTEST_FLAG_SET(fail_fast, true);
 

@@ -114,6 +114,9 @@ class Shrinker {
   void SimplifyTimes(size_t part);
   void SimplifyTargets(size_t part);
   void SimplifyHostTime(size_t part);
+  // Whether it fails in the same way when these decisions are calm too; they are from then on.
+  bool CalmDown(const Calm& calm);
+  void NarrowChoice(Choice what);
 
   Scenario all_;  // Its numbers become smaller.
   const std::vector<Part> parts_;
@@ -142,6 +145,7 @@ Scenario Shrinker::Without(const Scenario& all, const Kept& kept) const {
         if (kept[i]) break;
         scenario.schedule = "fifo";
         scenario.steps.reset();
+        std::erase_if(scenario.calms, [](const Calm& calm) { return calm.what == Choice::kSchedule; });
         break;
       case Part::Kind::kStart:
         if (!kept[i]) scenario.starts.erase(part.name);
@@ -156,7 +160,9 @@ Scenario Shrinker::Without(const Scenario& all, const Kept& kept) const {
         if (!kept[i]) AddSkip(part, scenario.skips);
         break;
       case Part::Kind::kFate:
-        if (!kept[i]) scenario.calms.push_back({kFates[part.index]});
+        if (kept[i]) break;
+        std::erase_if(scenario.calms, [&part](const Calm& calm) { return calm.what == kFates[part.index]; });
+        scenario.calms.push_back({kFates[part.index]});
         break;
     }
   }
@@ -299,6 +305,37 @@ void Shrinker::SimplifyHostTime(size_t part) {
   }
 }
 
+bool Shrinker::CalmDown(const Calm& calm) {
+  Scenario changed = all_;
+  changed.calms.push_back(calm);
+  if (!Fails(Without(changed, kept_))) return false;
+  all_ = std::move(changed);
+  return true;
+}
+
+// Of what is left to chance, the first decisions about each are enough, most times, and often the last of these: what
+// happens behind the failure and long before it is ordinary then.
+void Shrinker::NarrowChoice(Choice what) {
+  constexpr uint64_t kMost = 4096;
+  const Scenario before = all_;
+  uint64_t to = 1;
+  while (to <= kMost && !CalmDown({what, "*", to, Calm::kEnd})) to *= 4;
+  if (to > kMost) return;
+  const auto halve = [this](const Scenario& base, uint64_t low, uint64_t high, auto calm) {
+    while (high - low > 1) {
+      const uint64_t middle = low + (high - low) / 2;
+      const Scenario found = std::exchange(all_, base);
+      const bool fails = CalmDown(calm(middle));
+      if (!fails) all_ = found;
+      (fails == (calm(middle).to == Calm::kEnd) ? high : low) = middle;
+    }
+    return high;
+  };
+  to = halve(before, to / 4, to, [what](uint64_t from) { return Calm{what, "*", from, Calm::kEnd}; });
+  const Scenario suffix = all_;
+  halve(suffix, 0, to, [what](uint64_t end) { return Calm{what, "*", 0, end}; });
+}
+
 Shrunk Shrinker::Execute() {
   KeepOnly(Kept(parts_.size(), false));  // Some bugs need nothing.
   for (const Part::Kind kind : kKinds) {
@@ -310,6 +347,8 @@ Shrunk Shrinker::Execute() {
     if (!kept_[i]) continue;
     if (parts_[i].kind == Part::Kind::kFault) SimplifyEntry(i);
     if (parts_[i].kind == Part::Kind::kStart || parts_[i].kind == Part::Kind::kClock) SimplifyHostTime(i);
+    if (parts_[i].kind == Part::Kind::kFate) NarrowChoice(kFates[parts_[i].index]);
+    if (parts_[i].kind == Part::Kind::kSchedule) NarrowChoice(Choice::kSchedule);
   }
   RemoveOneByOne();
   return {Without(all_, kept_), runs_, !ended_early_};

@@ -106,13 +106,13 @@ std::vector<Planted> PlantedBugs() {
       {"two steps and two kinds", 93,
        both(both(step("reader", 3), step("writer", 30)), both(kind(FaultKind::kCrash), kind(FaultKind::kLatency))), 2,
        2},
-      {"a schedule", 8, scheduled, 0, 0, 1},
-      {"a schedule and two steps", 36, both(scheduled, both(step("reader", 1), step("reader", 28))), 0, 2, 1},
+      {"a schedule", 10, scheduled, 0, 0, 1},
+      {"a schedule and two steps", 37, both(scheduled, both(step("reader", 1), step("reader", 28))), 0, 2, 1},
       {"a knob", 9, knob, 0, 0, 1},
       {"a clock and a pause", 30, both(clock, kind(FaultKind::kPause)), 1, 0, 1},
       {"a start", 9, start, 0, 0, 1},
       {"a start, a knob and a step", 26, both(start, both(knob, step("writer", 11))), 0, 1, 2},
-      {"random latency", 18, [](const Scenario& s) { return IsRandom(s, Choice::kLatency); }},
+      {"random latency", 25, [](const Scenario& s) { return IsRandom(s, Choice::kLatency); }},
       {"all at once", 69,
        both(both(scheduled, knob), both(both(step("writer", 1), kind(FaultKind::kKill)), kind(FaultKind::kCrash))), 2,
        1, 2},
@@ -201,6 +201,29 @@ TEST(ShrinkTest, NoCandidateRunsTwice) {
   });
   std::sort(seen.begin(), seen.end());
   EXPECT_EQ(std::adjacent_find(seen.begin(), seen.end()), seen.end());
+}
+
+// Of all that is left to chance, one decision: its number is found, and all before it and behind it are calm.
+TEST(ShrinkTest, ChanceIsNarrowedToWhatMatters) {
+  for (const uint64_t number : {0u, 1u, 2u, 5u, 77u, 3000u}) {
+    const auto fails = [number](const Scenario& candidate) {
+      const bool calm = std::any_of(candidate.calms.begin(), candidate.calms.end(), [number](const sim::Calm& c) {
+        return c.what == Choice::kLatency && c.from <= number && number < c.to;
+      });
+      return calm ? Trial::kOther : Trial::kSame;
+    };
+    const Shrunk shrunk = Shrink(ScenarioOf(6), kSteps, 500, fails);
+    EXPECT_TRUE(shrunk.finished);
+    EXPECT_LE(shrunk.runs, 50u);
+    uint64_t from = 0;
+    uint64_t to = sim::Calm::kEnd;
+    for (const sim::Calm& calm : shrunk.scenario.calms) {
+      if (calm.what != Choice::kLatency) continue;
+      (calm.to == sim::Calm::kEnd ? to : from) = calm.to == sim::Calm::kEnd ? calm.from : calm.to;
+    }
+    EXPECT_EQ(from, number) << shrunk.scenario.ToString();
+    EXPECT_EQ(to, number + 1) << shrunk.scenario.ToString();
+  }
 }
 
 // "partition a b from 1.234567s to 9.87s" becomes one from the start on with a rounder end, as long as it fails.

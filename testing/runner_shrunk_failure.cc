@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -19,6 +18,7 @@
 #include "tandem/testing/runner_flags.h"
 #include "tandem/testing/runner_identity.h"
 #include "tandem/testing/runner_pool.h"
+#include "tandem/testing/runner_remarks.h"
 #include "tandem/testing/runner_shrink.h"
 
 namespace tandem::testing {
@@ -26,6 +26,8 @@ namespace {
 
 // Runs. A failure that needs little takes fewer than a hundred.
 constexpr uint64_t kRunsMax = 500;
+// More than anybody reads.
+constexpr size_t kOthersMax = 20;
 
 WorkloadSteps ParseSteps(absl::string_view text) {
   WorkloadSteps steps;
@@ -56,42 +58,40 @@ ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcom
   const SeedOutcome failure = WithScenario(pool, run, seen);
   if (failure.scenario.empty()) return {};
   const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(failure.scenario);
-  if (!scenario.ok()) return {"", absl::StrCat("not shrunk: ", scenario.status().message(), "\n")};
+  if (!scenario.ok()) return {"", absl::StrCat("not shrunk: ", scenario.status().message(), "\n"), {}};
 
   const std::string what = WhatFailed(failure);
   // What takes much longer than the failure is something else.
   const uint64_t enough = 2 * failure.result.progress.events + 10'000;
-  std::set<std::string> others;
+  ShrunkFailure result;
   const auto try_out = [&](const sim::Scenario& candidate) {
     if (sim::RealNow() - start_ns > limit_ns) return Trial::kNoMore;
     SeedRun again = run;
     again.scenario = candidate.ToString();
+    again.seed = candidate.seed.value_or(run.seed);
     again.max_events = run.max_events == kDefaultMaxEvents ? enough : std::min(run.max_events, enough);
     const SeedOutcome outcome = pool.RunAlone(again);
     if (!outcome.failed) return Trial::kOther;
     std::string here = WhatFailed(outcome);
     if (here == what) return Trial::kSame;
-    others.insert(std::move(here));
+    if (result.others.size() < kOthersMax) result.others.emplace(std::move(here), again.scenario);
     return Trial::kOther;
   };
   switch (try_out(*scenario)) {
     case Trial::kSame:
       break;
     case Trial::kOther:
-      return {"", "not shrunk: with the lines of its scenario alone it does not fail in the same way\n"};
+      return {"", "not shrunk: with the lines of its scenario alone it does not fail in the same way\n", {}};
     case Trial::kNoMore:
       return {};
   }
   const Shrunk shrunk = Shrink(*scenario, ParseSteps(failure.steps), kRunsMax, try_out);
-  ShrunkFailure result;
-  result.scenario = shrunk.scenario.ToString();
+  result.scenario =
+      shrunk.finished ? WithRemarks(shrunk.scenario, kRunsMax - shrunk.runs, try_out) : shrunk.scenario.ToString();
   result.text = absl::StrCat("--- this much of its scenario fails in the same way, after ", shrunk.runs,
                              shrunk.runs == 1 ? " run" : " runs",
                              shrunk.finished ? "" : " (not enough to try everything: --shrink=SECONDS)",
                              ", as text for --scenario=FILE:\n", result.scenario, "---\n");
-  for (const std::string& other : others) {
-    absl::StrAppend(&result.text, "another failure on the way: ", other.substr(0, other.find('\n')), "\n");
-  }
   return result;
 }
 

@@ -6,6 +6,7 @@
 #define TANDEM_TESTING_RUNNER_SHRUNK_FAILURE_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "tandem/testing/runner_pool.h"
@@ -14,7 +15,8 @@ namespace tandem::testing {
 
 struct ShrunkFailure {
   std::string scenario;  // What is left; empty for a seed that failed before it had a scenario, or was not shrunk.
-  std::string text;      // That for people, and which other failures were seen on the way.
+  std::string text;      // That for people.
+  std::map<std::string, std::string> others;  // What failed in another way meanwhile, and the first scenario of each.
 };
 
 // Shrinks the scenario of `failure`, which came of `run`, for about so long. Two failures are the same when they are at

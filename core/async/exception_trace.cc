@@ -18,6 +18,7 @@ void ExceptionTrace::Note(const PromiseBase& promise) {
   }
   anywhere_ = false;
   next_ = promise.parent;
+  if (promise.await_location.line() == 0) return;  // It has not awaited anything.
   if (awaits_.size() < kKept) {
     awaits_.push_back(promise.await_location);
   } else {

@@ -620,6 +620,20 @@ TEST(ExceptionDeathTest, TheReportOfAStoredExceptionNamesItsLastWayOnly) {
   EXPECT_DEATH(die(), "escaped a spawned task: poisoned\n *last await at [^\n]*\n *last await at [^\n]*\n *(\\*|$)");
 }
 
+TEST(ExceptionDeathTest, WhoThrowsBeforeItsFirstAwaitHasNone) {
+  const auto die = [] {
+    FakeShard shard;
+    shard.Run([]() -> Task<void> {
+      Spawn([]() -> Task<void> {
+        throw std::runtime_error("at once");
+        co_return;
+      });
+      static_cast<void>(co_await Sleep(absl::Seconds(1)));
+    }());
+  };
+  EXPECT_DEATH(die(), "escaped a spawned task: at once\n *(\\*|$)");
+}
+
 TEST(ExceptionDeathTest, TheReportGoesThroughAGroup) {
   const auto die = [] {
     FakeShard shard;
@@ -649,7 +663,7 @@ TEST(ExceptionDeathTest, TheReportOfADeepChainIsBounded) {
       static_cast<void>(co_await Sleep(absl::Seconds(1)));
     }());
   };
-  EXPECT_DEATH(die(), "escaped a spawned task: deep(.|\n)*and 936 more");
+  EXPECT_DEATH(die(), "escaped a spawned task: deep(.|\n)*and 935 more");
 }
 
 // --- Crashes ---

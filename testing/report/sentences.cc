@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -83,6 +84,35 @@ std::string Numbers(uint64_t from, uint64_t to) {
   return to == from + 1 ? absl::StrCat(from) : absl::StrCat(from, " to ", to - 1);
 }
 
+// Which decisions of its kind `calm` is about: " of a/tcp/b#0, number 3"; empty: all.
+std::string Which(const sim::Calm& calm) {
+  const bool all = calm.from == 0 && calm.to == sim::Calm::kEnd;
+  return absl::StrCat(calm.whom == "*" ? "" : absl::StrCat(" of ", calm.whom),
+                      all ? "" : absl::StrCat(" number ", Numbers(calm.from, calm.to)));
+}
+
+// What is left to chance and what is not, whichever is less to read.
+std::string Chance(const std::vector<sim::Calm>& calms) {
+  std::vector<std::string> calm;
+  calm.reserve(calms.size());
+  std::vector<std::string> free;
+  for (const sim::Calm& line : calms) calm.push_back(absl::StrCat(sim::ChoiceName(line.what), Which(line)));
+  for (const sim::Choice fate : sim::kFates) {
+    std::vector<std::string> parts;
+    for (const sim::Calm& line : calms) {
+      if (line.what == fate) parts.push_back(Which(line));
+    }
+    if (absl::c_linear_search(parts, "")) continue;
+    free.push_back(absl::StrCat(sim::ChoiceName(fate), parts.empty() ? "" : " but", absl::StrJoin(parts, " and")));
+  }
+  if (free.empty()) {
+    return "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n";
+  }
+  if (calm.empty()) return "";
+  return free.size() < calm.size() ? absl::StrCat("All else that is left to chance: ", absl::StrJoin(free, ", "), ".\n")
+                                   : absl::StrCat("Not left to chance: ", absl::StrJoin(calm, ", "), ".\n");
+}
+
 }  // namespace
 
 std::string ScenarioSentences(const sim::Scenario& scenario) {
@@ -111,16 +141,7 @@ std::string ScenarioSentences(const sim::Scenario& scenario) {
   for (const auto& [what, numbers] : skipped) {
     absl::StrAppend(&text, "Of the operations of ", what, " these are left out: ", absl::StrJoin(numbers, ", "), ".\n");
   }
-  if (absl::StrContains(scenario.ToString(), "calm * *\n")) {
-    text += "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n";
-  } else {
-    std::vector<std::string> calm;
-    calm.reserve(scenario.calms.size());
-    for (const sim::Calm& line : scenario.calms) {
-      calm.push_back(absl::StrCat(sim::ChoiceName(line.what), line.whom == "*" ? "" : absl::StrCat(" of ", line.whom)));
-    }
-    if (!calm.empty()) absl::StrAppend(&text, "Not left to chance: ", absl::StrJoin(calm, ", "), ".\n");
-  }
+  absl::StrAppend(&text, Chance(scenario.calms));
   return text;
 }
 

@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/faults/scenario.h"
+#include "tandem/sim/random/choices.h"
 
 namespace tandem::testing {
 namespace {
@@ -60,8 +61,20 @@ TEST(SentencesTest, TheRest) {
             "Of the operations of other these are left out: 3 to 8.\n");
   EXPECT_EQ(SentencesOf("calm latency *\ncalm loss client/tcp/server#0"),
             "Not left to chance: latency, loss of client/tcp/server#0.\n");
+  EXPECT_EQ(SentencesOf("calm latency * from 3\ncalm schedule * from 0 to 2"),
+            "Not left to chance: latency number 3 and all behind it, schedule number 0 to 1.\n");
   EXPECT_EQ(SentencesOf("calm * *"),
             "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n");
+}
+
+TEST(SentencesTest, WhereNearlyAllIsCalmTheRestIsNamed) {
+  std::string calms;
+  for (const sim::Choice fate : sim::kFates) {
+    if (fate == sim::Choice::kLoss) continue;
+    const bool latency = fate == sim::Choice::kLatency;
+    absl::StrAppend(&calms, "calm ", sim::ChoiceName(fate), " *", latency ? " from 3" : "", "\n");
+  }
+  EXPECT_EQ(SentencesOf(calms), "All else that is left to chance: latency but number 3 and all behind it, loss.\n");
 }
 
 // Whatever kinds there will be.

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/runner_scenarios.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "tandem/sim/faults/scenario.h"
+#include "tandem/testing/runner_registry.h"
+
+namespace tandem::testing {
+namespace {
+
+bool IsTest(absl::string_view name) {
+  for (const SimTestCase* test = FirstSimTest(); test != nullptr; test = test->next) {
+    if (name == absl::StrCat(test->suite, ".", test->name)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string TestNames() {
+  std::string names = "; there are:";
+  for (const SimTestCase* test = FirstSimTest(); test != nullptr; test = test->next) {
+    absl::StrAppend(&names, "\n  ", test->suite, ".", test->name);
+  }
+  return names;
+}
+
+absl::StatusOr<ScenarioFile> ReadScenarioFile(absl::string_view flag, const std::string& name) {
+  const std::string prefix = absl::StrCat("--", flag, "=", name, ": ");
+  std::ifstream file(name);
+  std::ostringstream content;
+  if (file.peek() != std::ifstream::traits_type::eof()) content << file.rdbuf();
+  if (!file.is_open() || file.bad()) return absl::NotFoundError(absl::StrCat(prefix, "cannot be read"));
+  std::string text = content.str().empty() ? "#" : content.str();
+  absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(text);
+  if (!scenario.ok()) return absl::InvalidArgumentError(absl::StrCat(prefix, scenario.status().message()));
+  // A scenario of a test that was given another name would be passed over in silence.
+  if (!scenario->test.empty() && !IsTest(scenario->test)) {
+    return absl::NotFoundError(absl::StrCat(prefix, "there is no test ", scenario->test, TestNames()));
+  }
+  return ScenarioFile{name, std::move(text), std::move(scenario->test), scenario->seed};
+}
+
+absl::StatusOr<std::vector<ScenarioFile>> ReadRegressions(const std::vector<std::string>& names) {
+  std::vector<ScenarioFile> regressions;
+  for (const std::string& name : names) {
+    absl::StatusOr<ScenarioFile> file = ReadScenarioFile("regression", name);
+    if (!file.ok()) return file.status();
+    if (!file->seed.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("--regression=", name, ": it has no seed line"));
+    }
+    regressions.push_back(*std::move(file));
+  }
+  return regressions;
+}
+
+absl::Status WriteScenarioFile(const std::string& place, absl::string_view remark, absl::string_view text) {
+  std::string line(remark.substr(0, remark.find('\n')));
+  std::replace_if(line.begin(), line.end(), absl::ascii_iscntrl, '?');  // A scenario is a text.
+  std::ofstream file(place);
+  file << "# " << line << "\n" << text;
+  file.close();
+  return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat(place, " cannot be written"));
+}
+
+}  // namespace tandem::testing
