@@ -22,7 +22,7 @@ struct FailureToExplain {
 };
 
 // Returns the text for the terminal, in whole lines. `options` are those of the pool that it failed in.
-std::string ExplainFailure(SeedPool::Options options, const FailureToExplain& failure);
+std::string ExplainFailure(const SeedPool::Options& options, const FailureToExplain& failure);
 
 }  // namespace tandem::testing
 

@@ -25,6 +25,12 @@ absl::string_view HostName(const Recording& recording, int32_t host, absl::strin
 // "reads 12 bytes from socket 4"; where there are no words, the kind and its numbers: "host_turn 17 0 0". Any bytes.
 std::string WhatHappened(const RecordedEvent& event);
 
+// The same in few words, for tables: "> server: SYN", "HandleConnection goes on".
+std::string InBrief(const Recording& recording, const RecordedEvent& event);
+
+// What nobody asks for, who looks for what went wrong.
+bool IsHousekeeping(const RecordedEvent& event);
+
 }  // namespace tandem::testing
 
 #endif  // TANDEM_TESTING_REPORT_EVENT_WORDS_H_

@@ -69,6 +69,21 @@ class ExplainTest(unittest.TestCase):
         self.assertInOrder(story, "WaitOnce goes on", "FAILS: ")
         self.assertNotIn("SetLater goes on", story.table)
 
+    def test_the_nearest_run_that_passes(self):
+        run = PROGRAM.run("--gtest_filter=Planted.ForgetsWhatFailed", "--fail_fast", "--jobs=1",
+                          "--check_determinism=none")
+        beside = re.search(r"^--- beside it the nearest run that passes, (with.*):\n(.*?)^---$", run.output,
+                           re.MULTILINE | re.DOTALL)
+        self.assertIsNotNone(beside, run.output)
+        rows = beside.group(2).splitlines()
+        marked = [row for row in rows if row.startswith(">>>")]
+        self.assertEqual(len(marked), 1, run.output)
+        # Above it all is the same, and nothing from it on to the failure.
+        self.assertTrue(all(" = " in row for row in rows[1:rows.index(marked[0])]), run.output)
+        self.assertNotIn(" = ", marked[0])
+        for row in rows:
+            self.assertLessEqual(len(row), 150, row)
+
     def test_an_exception(self):
         story = self.explain("ThrowsWhenLarge")
         self.assertTrue(any('The knob "size" is ' in sentence for sentence in story.sentences), story.sentences)

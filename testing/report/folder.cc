@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tandem/testing/report/excerpt.h"
+#include "tandem/testing/report/passing.h"
 #include "tandem/testing/report/pcapng.h"
 #include "tandem/testing/report/perfetto.h"
 #include "tandem/testing/report/report_json.h"
@@ -25,6 +26,13 @@ namespace {
 constexpr uint64_t kFewestBytes = 200;
 constexpr uint64_t kShareOfOperations = 8;
 
+// Far more than on a screen.
+std::string PassingFile(const Report& report) {
+  constexpr SideBySideSize kSize = {.before = 50, .after = 1000, .columns = 200};
+  return absl::StrCat("# the run that fails, and the nearest one that passes, ", report.passing->how, "\n",
+                      SideBySide(report.recording, *report.passing, kSize));
+}
+
 std::vector<ReportFile> FilesWith(const Report& report, const Excerpt& excerpt) {
   std::vector<ReportFile> files = {
       {"scenario.txt", report.scenario},
@@ -35,6 +43,10 @@ std::vector<ReportFile> FilesWith(const Report& report, const Excerpt& excerpt) 
       {"trace.json", PerfettoJson(report, excerpt)},
       {"capture.pcapng", PcapNg(report.recording, excerpt)},
   };
+  if (report.passing.has_value()) {
+    files.push_back({"passing.txt", PassingFile(report)});
+    files.push_back({"passing.scenario", report.passing->scenario});
+  }
   size_t histories = 0;
   for (const RecordedOperation& operation : report.recording.operations) {
     histories = std::max(histories, operation.history + 1);

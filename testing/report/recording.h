@@ -123,6 +123,15 @@ struct RecordedLikelihood {
   uint64_t branches = 0;
 };
 
+// The run nearest to the one that failed which passes: the same but for one thing, and of those the one that goes the
+// same way for longest.
+struct PassingRun {
+  std::string how;       // What is other: "without crash node1 at call 37 for 2s", "with seed 8".
+  std::string scenario;  // As --scenario takes it.
+  Recording recording;
+  uint64_t differs_at = 0;  // The number of the first event of the run that failed which this one does not have.
+};
+
 // All that a report says.
 struct Report {
   std::string test;  // "Suite.Name".
@@ -138,6 +147,7 @@ struct Report {
   std::vector<uint64_t> slice;
   // At some of these events, in order; empty: nobody has asked.
   std::vector<RecordedLikelihood> likelihood;
+  std::optional<PassingRun> passing;  // None: nobody has found one.
 };
 
 }  // namespace tandem::testing

@@ -92,6 +92,10 @@ std::string ReportJson(const Report& report, absl::Span<const std::string> files
     json.Key("failed").Number(at.failed).Key("branches").Number(at.branches).EndObject();
   }
   json.EndArray();
+  if (report.passing.has_value()) {
+    json.Key("passing").BeginObject().Key("how").String(report.passing->how);
+    json.Key("differs_at").Number(report.passing->differs_at).EndObject();
+  }
   Events(json, report.recording, excerpt);
   Packets(json, report.recording);
   Operations(json, report);

@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tandem/sim/time/virtual_time.h"
 #include "tandem/sim/trace/trace.h"
+#include "tandem/testing/report/event_words.h"
+#include "tandem/testing/report/recording.h"
 
 namespace tandem::testing {
 namespace {
@@ -37,66 +38,6 @@ std::string Fit(absl::string_view text, size_t width) {
 
 void PadTo(std::string& line, size_t column) {
   if (line.size() < column) line.resize(column, ' ');
-}
-
-// "SYN", "12 bytes "GET x\r\n"".
-std::string SayPacket(const RecordedPacket& packet) {
-  std::string text;
-  const auto add = [&text](absl::string_view part) { absl::StrAppend(&text, text.empty() ? "" : " ", part); };
-  if (packet.protocol == RecordedPacket::Protocol::kUnreachable) return "port unreachable";
-  if ((packet.flags & RecordedPacket::kReset) != 0) add("RST");
-  if ((packet.flags & RecordedPacket::kSyn) != 0) add("SYN");
-  if ((packet.flags & RecordedPacket::kFin) != 0) add("FIN");
-  const bool datagram = packet.protocol == RecordedPacket::Protocol::kUdp;
-  if (packet.payload.empty() && !datagram) {
-    if (text.empty()) add("ACK");
-    return text;
-  }
-  constexpr size_t kShown = 24;
-  add(absl::StrCat(packet.payload.size(), packet.payload.size() == 1 ? " byte" : " bytes"));
-  add(absl::StrCat("\"", absl::CHexEscape(packet.payload.substr(0, kShown)),
-                   packet.payload.size() > kShown ? "...\"" : "\""));
-  return text;
-}
-
-std::string NameOf(const Recording& recording, int32_t host, const SocketAddress& address) {
-  return host < 0 ? address.ToString() : recording.hosts[static_cast<size_t>(host)];
-}
-
-std::string Say(const Recording& recording, const RecordedEvent& event) {
-  switch (event.source) {
-    case RecordedEvent::Source::kLog:
-      return absl::StrCat("logs ", event.text);
-    case RecordedEvent::Source::kFailure:
-      return absl::StrCat("FAILS: ", event.text);
-    case RecordedEvent::Source::kNote:
-      return event.text;
-    case RecordedEvent::Source::kTrace:
-      break;
-  }
-  if (event.kind == sim::TraceKind::kTaskResume) {
-    return absl::StrCat(event.task.empty() ? "a new task" : event.task, " goes on");
-  }
-  if (!event.packet.has_value()) return event.text.empty() ? event.verb : absl::StrCat(event.verb, " ", event.text);
-  const RecordedPacket& packet = *event.packet;
-  if (event.kind == sim::TraceKind::kPacketDelivered) {
-    return absl::StrCat("< ", NameOf(recording, packet.from, packet.source), ": ", SayPacket(packet));
-  }
-  return absl::StrCat("> ", NameOf(recording, packet.to, packet.destination), ": ",
-                      packet.lost.empty() ? "" : absl::StrCat("LOST, ", packet.lost, ": "), SayPacket(packet));
-}
-
-// What nobody asks for, who looks for what went wrong.
-bool IsHousekeeping(const RecordedEvent& event) {
-  switch (event.kind) {
-    case sim::TraceKind::kOpen:
-    case sim::TraceKind::kBind:
-    case sim::TraceKind::kSocketOption:
-    case sim::TraceKind::kConditions:
-      return true;
-    default:
-      return false;
-  }
 }
 
 // How bytes come from one host to another, beside the packets that carry them: what a long story does without.
@@ -240,7 +181,7 @@ std::string SliceTable(const Report& report, const TableSize& size) {
     line += sim::VirtualTimeText(row->time_ns).view();
     const bool everywhere = row->host < 0;
     PadTo(line, everywhere ? first : columns[static_cast<size_t>(row->host)]);
-    line += Shorten(Say(recording, *row), everywhere ? std::max(place_column - first - kGap, width) : width);
+    line += Shorten(InBrief(recording, *row), everywhere ? std::max(place_column - first - kGap, width) : width);
     if (!row->place.empty()) {
       PadTo(line, place_column);
       line += Fit(row->place, kPlaceMax);

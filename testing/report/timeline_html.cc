@@ -21,6 +21,7 @@
 #include "tandem/sim/trace/trace.h"
 #include "tandem/testing/report/excerpt.h"
 #include "tandem/testing/report/json.h"
+#include "tandem/testing/report/passing.h"
 #include "tandem/testing/report/timeline_page.h"
 
 namespace tandem::testing {
@@ -58,6 +59,8 @@ class Data {
     json_.Key("sentences").String(report_.sentences);
     json_.Key("replay").String(report_.replay);
     json_.Key("digest").String(report_.digest);
+    json_.Key("passing").String(report_.passing.has_value() ? report_.passing->how : "");
+    json_.Key("beside").String(report_.passing.has_value() ? SideBySide(report_.recording, *report_.passing) : "");
     json_.Key("left_out").Number(uint64_t{report_.recording.events.size() - events_.size()});
     json_.Key("end").Number(report_.recording.end_ns);
     json_.Key("events").BeginObject();

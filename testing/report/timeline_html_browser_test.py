@@ -63,6 +63,7 @@ class TimelineTest(unittest.TestCase):
 
     # What the expression becomes: keys and frames take their time.
     def expect(self, expression, expected):
+        """Waits until it is so: rows are drawn with the next frame, and a row that is not yet there is null."""
         end = time.monotonic() + 20
         while self.browser.run("return " + expression) != expected and time.monotonic() < end:
             time.sleep(0.01)
@@ -221,10 +222,10 @@ class TimelineTest(unittest.TestCase):
         self.browser.click("#unfold")
         for _ in range(6):
             self.browser.click("#zoom-out")
-        self.expect("document.querySelector('.row.failure').clientHeight", 2)
+        self.expect("document.querySelector('.row.failure')?.clientHeight", 2)
         self.browser.wait(ROWS + ".length > 200")
         self.browser.keys("++++++++++")
-        self.expect("document.querySelector('.row.failure').clientHeight", 36)
+        self.expect("document.querySelector('.row.failure')?.clientHeight", 36)
         self.expect(is_seen(".row.failure"), True)
 
     def test_light_and_dark(self):

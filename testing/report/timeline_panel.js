@@ -118,12 +118,13 @@ function fillSummary() {
   verdict.append(element('b', '', data.test), ' ', element('span', 'failed', 'fails'), ' ',
                  element('span', 'seed', `with seed ${data.seed}${when}`));
   const texts = {place: data.place, message: data.message, sentences: data.sentences.trim(),
-                 scenario: data.scenario.trim(), replay: data.replay,
+                 scenario: data.scenario.trim(), replay: data.replay, passing: data.passing, beside: data.beside.trimEnd(),
                  digest: data.digest === '' ? '' : `digest ${data.digest}`};
   for (const [id, text] of Object.entries(texts)) {
     byId(id).textContent = text;
     byId(id).hidden = text === '';
   }
+  byId('nearest').hidden = data.passing === '';
   byId('takes').hidden = data.sentences === '' && data.scenario === '';
   const story = data.slice.filter((i) => isDetail[i] === 0).length;
   byId('fold').textContent = `What led to it (${story.toLocaleString('en')})`;

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/report/passing.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "tandem/sim/trace/trace.h"
+#include "tandem/testing/report/event_words.h"
+#include "tandem/testing/report/recording.h"
+
+namespace tandem::testing {
+namespace {
+
+using Source = RecordedEvent::Source;
+
+// Of a world whose hosts may have other numbers.
+bool IsSame(const Recording& a, const RecordedEvent& x, const Recording& b, const RecordedEvent& y) {
+  return x.source == y.source && x.kind == y.kind && x.time_ns == y.time_ns && x.task == y.task &&
+         HostName(a, x.host, "") == HostName(b, y.host, "") && WhatHappened(x) == WhatHappened(y) &&
+         InBrief(a, x) == InBrief(b, y);  // What became of a packet is not in the words of all kinds.
+}
+
+bool IsStep(const RecordedEvent& event) { return event.kind == sim::TraceKind::kTaskResume; }
+
+bool HasRow(const RecordedEvent& event) {
+  const bool silent = event.source == Source::kTrace && event.verb.empty();
+  return !event.detail && !silent && !IsHousekeeping(event);
+}
+
+// The events that count, in order: what happened, and which task did it.
+std::vector<const RecordedEvent*> EventsOf(const Recording& recording) {
+  std::vector<const RecordedEvent*> events;
+  for (const RecordedEvent& event : recording.events) {
+    if (event.source != Source::kNote && (HasRow(event) || IsStep(event))) events.push_back(&event);
+  }
+  return events;
+}
+
+size_t SameEvents(const Recording& a, const std::vector<const RecordedEvent*>& left, const Recording& b,
+                  const std::vector<const RecordedEvent*>& right) {
+  const size_t most = std::min(left.size(), right.size());
+  size_t same = 0;
+  while (same < most && IsSame(a, *left[same], b, *right[same])) ++same;
+  return same;
+}
+
+// An event of each run, or of one of them.
+struct Row {
+  const RecordedEvent* failing = nullptr;
+  const RecordedEvent* passing = nullptr;
+  bool first = false;  // The first difference.
+};
+
+class Rows {
+ public:
+  Rows(const Recording& failing, const Recording& passing)
+      : failing_(failing), passing_(passing), left_(EventsOf(failing)), right_(EventsOf(passing)) {}
+
+  // Those around the first difference.
+  std::vector<Row> Around(const SideBySideSize& size) {
+    const size_t same = SameEvents(failing_, left_, passing_, right_);
+    std::vector<Row> rows;
+    size_t before = same;
+    while (before > 0 && rows.size() < size.before) {
+      --before;
+      if (!IsStep(*left_[before])) rows.insert(rows.begin(), Row{left_[before], right_[before]});
+    }
+    if (same == left_.size() && same == right_.size()) return rows;
+    AddDifferent(same, size.after, rows);
+    return rows;
+  }
+
+ private:
+  // In the order of time; what both do at the same time, in one row.
+  void AddDifferent(size_t same, size_t rows_max, std::vector<Row>& rows) {
+    size_t i = same;
+    size_t j = same;
+    const size_t all = rows.size() + rows_max;
+    bool first = true;
+    while (rows.size() < all && (i < left_.size() || j < right_.size())) {
+      Row row;
+      if (i < left_.size() && j < right_.size() && IsSame(failing_, *left_[i], passing_, *right_[j])) {
+        row = {left_[i++], right_[j++]};
+      } else if (j == right_.size() || (i < left_.size() && left_[i]->time_ns <= right_[j]->time_ns)) {
+        row.failing = left_[i++];
+      } else {
+        row.passing = right_[j++];
+      }
+      const RecordedEvent& event = row.failing != nullptr ? *row.failing : *row.passing;
+      if (first) steps_ = IsStep(event);
+      if (IsStep(event) && !steps_) continue;
+      row.first = std::exchange(first, false);
+      rows.push_back(row);
+    }
+  }
+
+  const Recording& failing_;
+  const Recording& passing_;
+  const std::vector<const RecordedEvent*> left_;
+  const std::vector<const RecordedEvent*> right_;
+  bool steps_ = false;  // Which task goes on is what is other, and so it has rows.
+};
+
+// One line of exactly `width` characters.
+std::string Cell(absl::string_view text, size_t width) {
+  std::string cell(text);
+  for (char& c : cell) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
+  }
+  if (cell.size() > width) cell = absl::StrCat(cell.substr(0, width - 3), "...");
+  cell.resize(width, ' ');
+  return cell;
+}
+
+}  // namespace
+
+uint64_t FirstDifference(const Recording& failing, const Recording& passing) {
+  const std::vector<const RecordedEvent*> left = EventsOf(failing);
+  const size_t same = SameEvents(failing, left, passing, EventsOf(passing));
+  return same < left.size() ? left[same]->number : failing.events.size();
+}
+
+std::string SideBySide(const Recording& failing, const PassingRun& passing, const SideBySideSize& size) {
+  const std::vector<Row> rows = Rows(failing, passing.recording).Around(size);
+  size_t time_width = absl::string_view("seconds").size();
+  size_t host_width = absl::string_view("host").size();
+  constexpr size_t kHostMax = 16;
+  const auto fit = [&](const Recording& recording, const RecordedEvent* event) {
+    if (event == nullptr) return;
+    time_width = std::max(time_width, TimeName(event->time_ns).size());
+    host_width = std::max(host_width, std::min(HostName(recording, event->host, "").size(), kHostMax));
+  };
+  for (const Row& row : rows) {
+    fit(failing, row.failing);
+    fit(passing.recording, row.passing);
+  }
+  constexpr absl::string_view kMark = ">>>  ";
+  constexpr absl::string_view kNoMark = "     ";
+  constexpr size_t kGaps = 2 + 2 + 3 + 2;
+  const size_t fixed = kMark.size() + time_width + 2 * host_width + kGaps;
+  const size_t width = std::max<size_t>(24, (size.columns - std::min(size.columns, fixed)) / 2);
+  std::string text;
+  const auto add = [&](absl::string_view mark, absl::string_view time, absl::string_view host, absl::string_view what,
+                       absl::string_view sign, absl::string_view other_host, absl::string_view other) {
+    const std::string line =
+        absl::StrCat(mark, Cell(time, time_width), "  ", Cell(host, host_width), "  ", Cell(what, width), " ", sign,
+                     " ", Cell(other_host, host_width), "  ", Cell(other, width));
+    absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(line), "\n");
+  };
+  add(kNoMark, "seconds", "host", "fails", " ", "host", "passes");
+  for (const Row& row : rows) {
+    const auto host = [](const Recording& recording, const RecordedEvent* event) {
+      return event == nullptr ? absl::string_view() : HostName(recording, event->host, "");
+    };
+    const auto what = [](const Recording& recording, const RecordedEvent* event) {
+      return event == nullptr ? std::string() : InBrief(recording, *event);
+    };
+    const RecordedEvent* const any = row.failing != nullptr ? row.failing : row.passing;
+    add(row.first ? kMark : kNoMark, TimeName(any->time_ns), host(failing, row.failing), what(failing, row.failing),
+        row.failing != nullptr && row.passing != nullptr ? "=" : " ", host(passing.recording, row.passing),
+        what(passing.recording, row.passing));
+  }
+  return text;
+}
+
+}  // namespace tandem::testing

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/runner_passing.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/faults/scenario.h"
+#include "tandem/sim/process/interpose/interpose.h"
+#include "tandem/sim/random/choices.h"
+#include "tandem/testing/report/passing.h"
+#include "tandem/testing/report/recording.h"
+#include "tandem/testing/runner_pool.h"
+#include "tandem/testing/runner_recorded_run.h"
+
+namespace tandem::testing {
+namespace {
+
+using sim::Calm;
+using sim::Scenario;
+
+// A run that differs in one thing.
+struct Neighbour {
+  std::string how;
+  Scenario scenario;
+};
+
+bool IsCalm(const Scenario& scenario, sim::Choice what) {
+  return std::any_of(scenario.calms.begin(), scenario.calms.end(), [what](const Calm& calm) {
+    return calm.what == what && calm.whom == "*" && calm.from == 0 && calm.to == Calm::kEnd;
+  });
+}
+
+// All of them, the most telling first.
+std::vector<Neighbour> NeighboursOf(const Scenario& scenario, uint64_t seed) {
+  std::vector<Neighbour> neighbours;
+  const auto add = [&](std::string how) -> Scenario& {
+    return neighbours.emplace_back(Neighbour{std::move(how), scenario}).scenario;
+  };
+  for (size_t i = 0; i < scenario.faults.entries().size(); ++i) {
+    add(absl::StrCat("without ", scenario.faults.entries()[i].ToString())).faults.Remove(i);
+  }
+  for (size_t i = 0; i < scenario.failures.size(); ++i) {
+    std::vector<sim::OperationFailure>& failures =
+        add(absl::StrCat("without ", scenario.failures[i].ToString())).failures;
+    failures.erase(failures.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  if (!scenario.schedule.empty() && scenario.schedule != "fifo") {
+    Scenario& fifo = add("with schedule fifo");
+    fifo.schedule = "fifo";
+    fifo.steps.reset();
+  }
+  for (const auto& [host, time] : scenario.starts) add(absl::StrCat("without start ", host)).starts.erase(host);
+  for (const auto& [host, time] : scenario.clocks) add(absl::StrCat("without clock ", host)).clocks.erase(host);
+  for (const auto& [name, value] : scenario.knobs) {
+    add(absl::StrCat("without knob \"", name, "\"")).knobs.erase(name);
+  }
+  for (const sim::Choice fate : sim::kFates) {
+    if (IsCalm(scenario, fate)) continue;
+    add(absl::StrCat("with calm ", sim::ChoiceName(fate), " *")).calms.push_back({fate});
+  }
+  constexpr uint64_t kSeeds = 3;
+  for (uint64_t i = 1; i <= kSeeds; ++i) add(absl::StrCat("with seed ", seed + i)).seed = seed + i;
+  return neighbours;
+}
+
+}  // namespace
+
+std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run, const Scenario& scenario,
+                                      const Recording& failing, uint64_t from, int64_t limit_ns) {
+  const int64_t deadline_ns = sim::RealNow() + limit_ns;
+  std::optional<PassingRun> nearest;
+  for (const Neighbour& neighbour : NeighboursOf(scenario, run.seed)) {
+    if (sim::RealNow() > deadline_ns) break;
+    SeedRun other = run;
+    other.scenario = neighbour.scenario.ToString();
+    other.seed = neighbour.scenario.seed.value_or(run.seed);
+    const SeedOutcome plain = recorder.RunPlain(other);
+    if (plain.failed || plain.skipped) continue;
+    SeedOutcome outcome;
+    absl::StatusOr<Recording> recording = recorder.Record(other, from, &outcome);
+    if (!recording.ok() || outcome.failed) continue;
+    const uint64_t differs_at = FirstDifference(failing, *recording);
+    // What was not recorded may be other already.
+    if (from > 0 && differs_at == 0) continue;
+    if (nearest.has_value() && differs_at <= nearest->differs_at) continue;
+    nearest = PassingRun{neighbour.how, std::move(other.scenario), *std::move(recording), differs_at};
+  }
+  return nearest;
+}
+
+}  // namespace tandem::testing

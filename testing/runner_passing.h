@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The run that is nearest to one that fails, and passes.
+
+#ifndef TANDEM_TESTING_RUNNER_PASSING_H_
+#define TANDEM_TESTING_RUNNER_PASSING_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "tandem/sim/faults/scenario.h"
+#include "tandem/testing/report/recording.h"
+#include "tandem/testing/runner_pool.h"
+#include "tandem/testing/runner_recorded_run.h"
+
+namespace tandem::testing {
+
+// Changes one thing of `scenario`, which is that of `run`: one line is missing, one kind of chance is calm, or the seed
+// is another. Of the runs that pass then, the one that goes as `failing` for longest; none: none passes, or `limit_ns`
+// of real time were not enough to find one. `failing` is recorded from the event `from` of the world on.
+std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run, const sim::Scenario& scenario,
+                                      const Recording& failing, uint64_t from, int64_t limit_ns);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_PASSING_H_
