@@ -63,6 +63,8 @@ class DescriptorTable {
     const auto index = static_cast<size_t>(socket);  // Huge for what is not a socket.
     return index < descriptors_.size() ? *descriptors_[index] : Add(socket);
   }
+  // No socket has a number so large or a larger one.
+  SocketId end() const { return static_cast<SocketId>(descriptors_.size()); }
   // The number is free for another socket.
   void Forget(SocketId socket) { (*this)[socket] = Descriptor(); }
 

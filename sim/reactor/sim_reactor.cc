@@ -3,6 +3,7 @@
 #include "tandem/sim/reactor/sim_reactor.h"
 
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -391,6 +392,27 @@ int64_t SimReactor::TrySendDatagrams(SocketId id, absl::Span<const OutgoingDatag
   if (socket == nullptr) return -EBADF;
   if (const int error = failures_.OfDatagrams(); error != 0) return error;
   return sends_.Try(*socket, id, datagrams);
+}
+
+bool SimReactor::hears_nothing() const {
+  if (in_flight() != 0 || has_pending()) return false;
+  for (size_t signal = 0; signal < watched_signals_.size(); ++signal) {
+    // Every program hears these two, which end it.
+    if (signal != SIGINT && signal != SIGTERM && watched_signals_[signal] != SignalWatch::kOff) return false;
+  }
+  return true;
+}
+
+std::vector<SimReactor::Reader> SimReactor::Readers() {
+  std::vector<Reader> readers;
+  for (SocketId socket = 0; socket < descriptors_.end(); ++socket) {
+    const Descriptor::Receive& receive = descriptors_[socket].receive;
+    if (receive.source == nullptr || receive.source->kind() != Source::Kind::kReceive || receive.reported) continue;
+    Reader reader{socket, SocketAddress(), SocketAddress()};
+    if (stack_.LocalAddress(socket, &reader.local) != 0 || stack_.PeerAddress(socket, &reader.peer) != 0) continue;
+    readers.push_back(reader);
+  }
+  return readers;
 }
 
 ReactorStatistics SimReactor::statistics() const {

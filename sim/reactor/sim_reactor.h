@@ -80,6 +80,16 @@ class SimReactor : public Reactor, private StackObserver, private Program, priva
 
   // True when Poll() would report something.
   bool has_pending() const { return !reports_.empty() || woken_ || pending_signals_ != 0; }
+  // True when nothing that happens elsewhere can reach the program: it waits for no operation, source or signal but those
+  // that end it.
+  bool hears_nothing() const;
+  // A stream that the program waits to read from, by both addresses; its own first.
+  struct Reader {
+    SocketId socket;
+    SocketAddress local;
+    SocketAddress peer;
+  };
+  std::vector<Reader> Readers();
   // From now on nothing that the process calls has an effect, in the middle of its turn too: Submit and Arm are traced
   // no-ops that never report, and the other calls say what lets the caller go on to one of these: done, or would block.
   // To be followed by Abandon().

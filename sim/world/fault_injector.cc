@@ -82,6 +82,15 @@ void FaultInjector::OnHostAdded(Host& host) {
 
 uint64_t FaultInjector::hits(size_t index) const { return faults_[index]->hits(); }
 
+bool FaultInjector::WillStop(const Host& host) const {
+  return std::any_of(faults_.begin(), faults_.end(), [&host](const std::unique_ptr<Fault>& fault) {
+    const FaultEntry& entry = fault->entry();
+    // A host that does nothing meets no other trigger.
+    return fault->waits() && StopsProcess(entry.kind) && entry.trigger == FaultEntry::Trigger::kTime &&
+           entry.Hits(host.name());
+  });
+}
+
 void FaultInjector::EndAll() {
   world_.network().EndDelays();
   for (const std::unique_ptr<Fault>& fault : faults_) {

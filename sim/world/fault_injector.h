@@ -48,6 +48,8 @@ class FaultInjector final : private FaultSource {
   const FaultPlan& plan() const { return plan_; }
   // `host` visits `site`, for the `count`-th time.
   void OnVisit(Host& host, absl::string_view site, uint64_t count);
+  // Whether an entry is still to come that stops `host`, which may start again then.
+  bool WillStop(const Host& host) const;
   // How often the entry `index` of plan() has hit: packets that it lost or delayed, calls that it changed, processes
   // that it stopped.
   uint64_t hits(size_t index) const;

@@ -285,6 +285,14 @@ void Process::OnIdle() {
   if (world_.failed() || reactor_->abandoned()) return;
   if (shutting_down_ && shard_->drained()) return host_.OnProcessEnd();
   if (!in_slow_turn()) ArmWakeUp();
+  if (world_.awaits(host_) && IsStuck()) [[unlikely]] {
+    world_.OnStuck(host_);
+  }
+}
+
+bool Process::IsStuck() const {
+  return reactor_->hears_nothing() && shard_->next_deadline() == Instant::InfiniteFuture() &&
+         give_up_ == Instant::InfiniteFuture() && !shard_->has_work() && !paused() && !in_slow_turn();
 }
 
 void Process::ArmWakeUp() {

@@ -127,6 +127,8 @@ class Process final : public TurnTaker, private HostWaker, private TaskObserver,
   bool TakeTurn();
   void OnWakeUp();
   void ArmWakeUp();
+  // True when its tasks wait for each other alone: it will never do anything by itself, and hears nothing from outside.
+  bool IsStuck() const;
   // Something may be there to do.
   void LookForWork();
   void OnTurnEnd();

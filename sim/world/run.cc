@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/functional/any_invocable.h"
@@ -31,7 +32,7 @@ void World::Run(int64_t until_ns, absl::FunctionRef<bool()> done) {
   CHECK(running_ == nullptr) << "a task called Run...() of the world that runs it";
   if (options_.scenario() != nullptr) InjectScenario();
   if (rehearsal_.has_value() && rehearsal_->is_copy() && Now() > rehearsal_end_) rehearsal_->End(CountWork());
-  while (!failed() && !done() && loop_.Step(until_ns)) {
+  while (!failed() && stuck_ == nullptr && !done() && loop_.Step(until_ns)) {
     LookForLivelock();
     if (events() >= branch_event_) [[unlikely]] {
       Branch();
@@ -42,9 +43,19 @@ void World::Run(int64_t until_ns, absl::FunctionRef<bool()> done) {
 
 absl::Status World::RunUntilTrue(absl::FunctionRef<bool()> done, absl::Duration limit, absl::string_view what) {
   const int64_t until_ns = (Now() + limit).nanoseconds();
+  stuck_ = nullptr;
+  for (const std::unique_ptr<Host>& host : hosts_) {  // One that was so before.
+    if (host->alive() && awaits(*host) && host->process_->turns_ > 0 && host->process_->IsStuck()) OnStuck(*host);
+  }
   Run(until_ns, done);
+  const Host* const stuck = std::exchange(stuck_, nullptr);
   if (failed()) return failure_;
   if (done()) return absl::OkStatus();
+  if (stuck != nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat("stuck: ", what, ", and nothing can change host ", stuck->name(),
+                                                      " any more after ", VirtualTimeText(queue_.now_ns()).view(),
+                                                      " s:\n", DescribeTasks()));
+  }
   if (loop_.quiescent()) {
     return absl::FailedPreconditionError(absl::StrCat("stuck: ", what, ", and nothing can happen any more after ",
                                                       VirtualTimeText(queue_.now_ns()).view(), " s:\n",
@@ -55,7 +66,15 @@ absl::Status World::RunUntilTrue(absl::FunctionRef<bool()> done, absl::Duration 
       absl::StrCat(what, " within ", absl::FormatDuration(limit), ":\n", DescribeTasks()));
 }
 
+void World::OnStuck(const Host& host) {
+  // The test may do something later, in a callback or a check, and a host that stops may start again.
+  if (!callbacks_.empty() || !checks_.empty() || injector_->WillStop(host)) return;
+  if (stuck_ == nullptr) stuck_ = &host;
+}
+
 absl::Status World::RunUntilDone(Host& host, absl::Duration limit) {
+  awaited_ = &host;
+  const absl::Cleanup ended = [this] { awaited_ = nullptr; };
   const absl::Status ran = RunUntilTrue([&] { return host.status_.has_value(); }, limit,
                                         absl::StrCat("host ", host.name(), " has not ended"));
   return ran.ok() ? *host.status_ : ran;
@@ -77,6 +96,8 @@ absl::Status World::RunUntilTestSays(absl::FunctionRef<bool()> done, absl::Durat
 
 absl::Status World::RunClients(absl::Duration limit) {
   CHECK_GT(clients_, 0u) << "no client was added";
+  awaits_clients_ = true;
+  const absl::Cleanup ended = [this] { awaits_clients_ = false; };
   const auto done = [this] { return failed_client_ != nullptr || clients_done_ == clients_; };
   absl::Status ran = RunUntilTrue(done, limit, "not all clients have ended");
   if (!ran.ok() || failed_client_ == nullptr) return ran;

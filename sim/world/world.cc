@@ -3,6 +3,9 @@
 #include "tandem/sim/world/world.h"
 
 #include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -242,6 +245,32 @@ void World::At(Instant instant, absl::AnyInvocable<void()> function) {
 std::string World::DescribeTasks() const {
   std::string text;
   for (const std::unique_ptr<Host>& host : hosts_) text += host->DescribeTasks();
+  return text + DescribeConnections();
+}
+
+// Those in which each end waits for the other to say something.
+std::string World::DescribeConnections() const {
+  struct End {
+    const Host* host;
+    SocketId socket;
+  };
+  std::map<std::pair<std::string, std::string>, End> readers;  // By the addresses, the peer's first.
+  std::string text;
+  for (const std::unique_ptr<Host>& host : hosts_) {
+    if (!host->alive()) continue;
+    for (const SimReactor::Reader& reader : host->process_->reactor_->Readers()) {
+      const std::string local = reader.local.ToString();
+      const std::string peer = reader.peer.ToString();
+      const auto other = readers.find({local, peer});
+      if (other == readers.end()) {
+        readers.emplace(std::pair(peer, local), End{host.get(), reader.socket});
+        continue;
+      }
+      absl::StrAppend(&text, text.empty() ? "connections whose both ends wait to read:\n" : "", "  socket ",
+                      other->second.socket, " of ", other->second.host->name(), " (", peer, ") and socket ",
+                      reader.socket, " of ", host->name(), " (", local, ")\n");
+    }
+  }
   return text;
 }
 

@@ -223,7 +223,9 @@ class World : private ChoicesObserver {
   //
   // Errors, beside those of main:
   //   kDeadlineExceeded    `limit` of virtual time passed first. The message lists what every task waits for.
-  //   kFailedPrecondition  Nothing can happen any more. The message lists what every task waits for.
+  //   kFailedPrecondition  Nothing can happen any more; or nothing can reach a host that is waited for, whatever the
+  //                        others do: its tasks wait for each other alone, without a timer, a socket or a signal. The
+  //                        message lists what every task waits for, and the connections whose both ends wait to read.
   //   kAborted             A livelock: too many events, too many of them at one instant, or a host that yields for
   //                        ever. The message names the hosts that ran and their tasks.
   //   kInternal            A process did not drain within 10 s after main had returned. The message lists its tasks.
@@ -399,6 +401,14 @@ class World : private ChoicesObserver {
       FailWithTooManyEvents();
     }
   }
+  // Whether a Run...() waits for the end of `host`.
+  bool awaits(const Host& host) const {
+    return &host == awaited_ || (awaits_clients_ && host.role() == Role::kClient && !host.status().has_value());
+  }
+  // `host`, which is awaited, will never do anything by itself again. So it stays, unless the test or a fault does
+  // something.
+  void OnStuck(const Host& host);
+  std::string DescribeConnections() const;
   // The moment of the scenario's branch has come.
   void Branch();
   void FailWithTooManyEvents();
@@ -453,6 +463,9 @@ class World : private ChoicesObserver {
   uint64_t turns_ = 0;
   std::vector<absl::AnyInvocable<absl::Status()>> checks_;
   bool asks_after_turns_ = false;  // RunUntil() asks the test.
+  const Host* awaited_ = nullptr;  // By RunUntilDone().
+  bool awaits_clients_ = false;    // RunClients() does.
+  const Host* stuck_ = nullptr;    // The first that is awaited and never ends.
   size_t clients_ = 0;
   size_t clients_done_ = 0;              // Have ended with OK.
   const Host* failed_client_ = nullptr;  // The first that has ended with an error.

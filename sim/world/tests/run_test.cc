@@ -2,6 +2,7 @@
 //
 // How a run ends: roles, predicates, checks after each step, and the phase without faults.
 
+#include <array>
 #include <csignal>
 #include <string>
 #include <vector>
@@ -10,14 +11,18 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "gtest/gtest.h"
 #include "tandem/core/async/sleep.h"
 #include "tandem/core/async/task.h"
 #include "tandem/core/base/instant.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/net/resolver.h"
+#include "tandem/core/net/tcp_listener.h"
 #include "tandem/core/net/tcp_stream.h"
 #include "tandem/core/runtime/run_blocking.h"
+#include "tandem/core/runtime/signal_listener.h"
+#include "tandem/core/sync/mutex.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/host.h"
@@ -103,6 +108,107 @@ TEST_F(RunTest, AServerThatWasToldToStopOrThatStartsAgainHasNotFailed) {
 
   EXPECT_EQ(world_.RunClients(absl::Seconds(10)), absl::OkStatus());
   EXPECT_EQ(stopped.status()->code(), absl::StatusCode::kCancelled);
+}
+
+// --- What is stuck ---
+
+Task<absl::Status> TickForever() {
+  for (;;) {
+    if (absl::Status slept = co_await Sleep(absl::Milliseconds(10)); !slept.ok()) co_return slept;
+  }
+}
+
+Task<absl::Status> LockTwice() {
+  Mutex mutex;
+  const absl::StatusOr<Mutex::Guard> once = co_await mutex.Lock();
+  if (!once.ok()) co_return once.status();
+  const absl::StatusOr<Mutex::Guard> twice = co_await mutex.Lock();
+  co_return twice.status();
+}
+
+TEST_F(RunTest, AClientThatNothingCanReachIsStuckAtOnceWhateverOthersDo) {
+  world_.AddServer("server", &TickForever);
+  world_.AddClient("busy", &TickForever);
+  world_.AddClient("client", [] { return LockTwice(); });
+
+  const absl::Status stuck = world_.RunClients(absl::Hours(1));
+  EXPECT_EQ(stuck.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(stuck.message(), "nothing can change host client any more after 0.000000000 s")) << stuck;
+  EXPECT_TRUE(absl::StrContains(stuck.message(), "run_test.cc:")) << stuck;
+  EXPECT_LT(world_.Now(), At(absl::Seconds(1)));
+  // It was so before the call.
+  EXPECT_EQ(world_.RunClients(absl::Hours(1)).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_LT(world_.Now(), At(absl::Seconds(1)));
+}
+
+TEST_F(RunTest, AHostThatIsNotAwaitedMayBeStuck) {
+  Host& ticking = world_.AddHost("ticking", EndsAfter(absl::Seconds(5)));
+  world_.AddHost("host", [] { return LockTwice(); });
+  EXPECT_EQ(world_.RunUntilDone(ticking, absl::Hours(1)), absl::OkStatus());
+}
+
+TEST_F(RunTest, WhoCanStillBeReachedIsNotStuck) {
+  world_.AddServer("server", &TickForever);
+  int signals = 0;
+  const auto deadline = [&](Host& host) {
+    EXPECT_EQ(world_.RunUntilDone(host, absl::Seconds(5)).code(), absl::StatusCode::kDeadlineExceeded) << host.name();
+  };
+  // By a packet, a timer that is far away, or a signal.
+  deadline(world_.AddHost("accepts", []() -> Task<absl::Status> {
+    absl::StatusOr<TcpListener> listener = TcpListener::Listen(SocketAddress::AnyIpv4(7));
+    if (!listener.ok()) co_return listener.status();
+    co_return (co_await listener->Accept()).status();
+  }));
+  deadline(world_.AddHost("sleeps", EndsAfter(absl::Hours(1))));
+  deadline(world_.AddHost("listens", [&signals]() -> Task<absl::Status> {
+    absl::StatusOr<SignalListener> listener = SignalListener::Listen({SIGHUP});
+    if (!listener.ok()) co_return listener.status();
+    for (;;) {
+      const absl::StatusOr<int> signal = co_await listener->Next();
+      if (!signal.ok()) co_return signal.status();
+      ++signals;
+    }
+  }));
+  // By what the test does later.
+  Host& host = world_.AddHost("locked", [] { return LockTwice(); });
+  world_.After(absl::Minutes(10), [] {});
+  deadline(host);
+}
+
+TEST_F(RunTest, AFaultMayStartAgainWhoIsStuck) {
+  world_.AddServer("server", &TickForever);
+  int starts = 0;
+  Host& host = world_.AddHost("host", [&starts] {
+    if (++starts == 1) return LockTwice();
+    return EndAfter(absl::Seconds(1), absl::OkStatus());
+  });
+  world_.Inject(*FaultPlan::Parse("crash host from 20s to 21s"));
+  EXPECT_EQ(world_.RunUntilDone(host, absl::Minutes(1)), absl::OkStatus());
+  EXPECT_EQ(starts, 2);
+}
+
+TEST_F(RunTest, ConnectionsWhoseBothEndsWaitToReadAreNamed) {
+  const auto read = [](TcpStream stream) -> Task<absl::Status> {
+    std::array<char, 8> bytes;
+    co_return (co_await stream.Read(absl::MakeSpan(bytes))).status();
+  };
+  world_.AddServer("server", [&]() -> Task<absl::Status> {
+    absl::StatusOr<TcpListener> listener = TcpListener::Listen(SocketAddress::AnyIpv4(7));
+    if (!listener.ok()) co_return listener.status();
+    absl::StatusOr<TcpStream> stream = co_await listener->Accept();
+    if (!stream.ok()) co_return stream.status();
+    co_return co_await read(*std::move(stream));
+  });
+  world_.AddClient("client", [&]() -> Task<absl::Status> {
+    absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(*HostAddress("server", 7));
+    if (!stream.ok()) co_return stream.status();
+    co_return co_await read(*std::move(stream));
+  });
+  const absl::Status stuck = world_.RunClients(absl::Hours(1));
+  EXPECT_EQ(stuck.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(stuck.message(), "connections whose both ends wait to read:\n  socket 1 of server ("))
+      << stuck;
+  EXPECT_TRUE(absl::StrContains(stuck.message(), " and socket 0 of client (")) << stuck;
 }
 
 // --- Predicates and checks ---
