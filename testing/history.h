@@ -2,14 +2,13 @@
 //
 // Histories: what clients asked of a system under test, what they were told, and in which order.
 //
-//   testing::History history;
+//   tandem::testing::History history;
 //   ...
-//   testing::History::Call call = history.Invoke("ann", "x", "cas", 3, 4);  // Client, object, operation, arguments.
-//   const absl::StatusOr<std::string> answer = co_await Ask(...);
-//   if (!answer.ok()) co_return answer.status();  // Left open: it may take effect at any later time, or never.
-//   call.Return(*answer);
+//   tandem::testing::History::Call call = history.Invoke("ann", "x", "cas", 3, 4);  // Client, object, operation,
+//   arguments. const absl::StatusOr<std::string> answer = co_await Ask(...); if (!answer.ok()) co_return
+//   answer.status();  // Left open: it may take effect at any later time, or never. call.Return(*answer);
 //   ...
-//   EXPECT_OK(testing::CheckLinearizable(history.operations(), testing::Register()));  // linearizability.h
+//   EXPECT_OK(tandem::testing::CheckLinearizable(history.operations(), tandem::testing::Register()));
 //
 // An operation whose Call is destroyed without a word stays open. So does one whose coroutine is cancelled or goes down
 // with its host, since the frame takes the Call with it, and one that was sent when its caller stopped waiting.

@@ -32,9 +32,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -218,7 +220,7 @@ class TestRun {
   std::string ReportFolder(uint64_t seed) const;
   std::string Explain(const SeedOutcome& failure, const std::string& scenario) const;
   void PrintDigests();
-  void ShowProgress(uint64_t ended);
+  void ShowProgress(uint64_t ended, size_t of);
   void PrintSummary();
   void PrintFaultTable();
   // Whether `seed` failed because its two runs differ, or the caller asks for two runs of each.
@@ -252,6 +254,7 @@ class TestRun {
   std::vector<SeedOutcome> differing_;  // The second runs that were not as the first.
   int64_t start_ns_ = sim::RealNow();
   int64_t next_progress_ns_ = start_ns_;
+  bool second_time_ = false;  // Twins run.
 };
 
 // In this process, under gtest's own eyes: what a debugger looks at. Outside of the world the machine is real, and the
@@ -333,7 +336,14 @@ void TestRun::RunRegressions() {
     run.scenario = regression.text;
     const SeedOutcome outcome = run_.pool->RunAlone(run);
     ++regressions_;
-    if (!outcome.failed) continue;
+    if (!outcome.failed) {
+      for (const absl::string_view line : absl::StrSplit(outcome.output, '\n')) {
+        if (absl::StartsWith(line, kNoEffect)) {
+          fprintf(stderr, "%s: %s\n", regression.name.c_str(), std::string(line).c_str());
+        }
+      }
+      continue;
+    }
     ADD_FAILURE_AT(test_.file, test_.line) << "the regression " << regression.name << " (seed " << *regression.seed
                                            << ") failed: " << outcome.message << "--- what it printed:\n"
                                            << outcome.output << "---\nreplay: " << ScenarioCommand(regression.name);
@@ -377,7 +387,7 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
       ++ended;
       handle(*std::move(outcome));
     }
-    ShowProgress(ended);
+    ShowProgress(ended, seeds.size());
   }
 }
 
@@ -411,6 +421,7 @@ void TestRun::RunTwins() {
     if (first_outcomes_.contains(seed)) again.push_back(seed);
   }
   if (again.empty()) return;
+  second_time_ = true;
   const absl::Status started = StartTwins(run_);
   if (!started.ok()) {
     ADD_FAILURE_AT(test_.file, test_.line) << "cannot run seeds twice: " << started;
@@ -525,6 +536,8 @@ std::string TestRun::Pin(const SeedOutcome& failure, const std::string& scenario
     return absl::StrCat("nothing is written to ", run_.flags.pin, ": it has the failure of another test\n");
   }
   const std::string place = PlaceOf(run_.flags.pin);
+  std::error_code ignored;  // Writing says it better.
+  std::filesystem::create_directories(std::filesystem::path(place).parent_path(), ignored);
   const absl::Status written = WriteScenarioFile(place, failure.message, scenario);
   return written.ok() ? absl::StrCat("written to ", place, "\n") : absl::StrCat(written.message(), "\n");
 }
@@ -562,6 +575,7 @@ std::string TestRun::Explain(const SeedOutcome& failure, const std::string& scen
   what.run = RunOf(failure.seed, TraceKind::kNone, /*details=*/false);
   if (!scenario.empty()) what.run.scenario = scenario;
   what.folder = ReportFolder(failure.seed);
+  what.message = failure.message;
   what.branches = run_.flags.cause;
   what.replay = run_.flags.out.empty() ? ReplayCommand(run_, test_, failure.seed, /*twice=*/false)
                                        : ScenarioCommand(absl::StrCat(what.folder, "/scenario.txt"));
@@ -581,16 +595,17 @@ void TestRun::PrintDigests() {
   fflush(stdout);
 }
 
-void TestRun::ShowProgress(uint64_t ended) {
+void TestRun::ShowProgress(uint64_t ended, size_t of) {
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const int64_t step_ns = (terminal ? 1 : 10) * kNsPerSecond;
   const int64_t now_ns = sim::RealNow();
   if (next_progress_ns_ == start_ns_) next_progress_ns_ = start_ns_ + step_ns;
   if (now_ns < next_progress_ns_) return;
   next_progress_ns_ = now_ns + step_ns;
-  fprintf(stderr, "%s[sim] %s.%s: %ju of %zu seeds, %ju failed, %jd s%s", terminal ? "\r" : "", test_.suite, test_.name,
-          static_cast<uintmax_t>(ended), seeds_.size(), static_cast<uintmax_t>(failed_),
-          static_cast<intmax_t>((now_ns - start_ns_) / kNsPerSecond), terminal ? "\033[K" : "\n");
+  fprintf(stderr, "%s[sim] %s.%s: %ju of %zu seeds%s, %ju failed, %jd s%s", terminal ? "\r" : "", test_.suite,
+          test_.name, static_cast<uintmax_t>(ended), of, second_time_ ? " a second time" : "",
+          static_cast<uintmax_t>(failed_), static_cast<intmax_t>((now_ns - start_ns_) / kNsPerSecond),
+          terminal ? "\033[K" : "\n");
 }
 
 void TestRun::PrintSummary() {

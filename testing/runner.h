@@ -15,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,13 +34,25 @@ struct FaultCounts {
   std::array<uint64_t, kFaultKindsMax> hits{};
 };
 
+// How a line of what a seed prints begins that names a line of its scenario without any effect.
+inline constexpr char kNoEffect[] = "[sim] this line of the scenario has had no effect: ";
+
+// The part of a run that is recorded for a report: it ends where either bound says so.
+struct RecordedWindow {
+  uint64_t from_event = 0;  // Of the world.
+  int64_t from_ns = 0;      // Of virtual time, both included.
+  int64_t to_ns = std::numeric_limits<int64_t>::max();
+
+  bool IsWhole() const { return from_event == 0 && from_ns == 0; }
+};
+
 struct SeedOptions {
   uint64_t seed = 1;
   uint64_t max_events = 0;     // 0: as the test says.
   int trace_fd = -1;           // Where to write the trace, one event per line; -1 for no trace.
   bool trace_records = false;  // Whether the trace is for comparing two runs rather than for people.
   bool recording = false;      // Whether it is a recording for a report (sim/report/recorder.h) instead.
-  uint64_t record_from = 0;    // Of a recording: the event of the world that it begins with.
+  RecordedWindow window;       // Of a recording.
   bool details = false;        // Whether there is a fine digest, with what happens between the events.
   // The trace is this record of it alone, with the stack that led there, and the process ends with it.
   std::optional<uint64_t> stack_at;

@@ -18,6 +18,7 @@
 #include "tandem/sim/random/choices.h"
 #include "tandem/testing/report/passing.h"
 #include "tandem/testing/report/recording.h"
+#include "tandem/testing/runner.h"
 #include "tandem/testing/runner_pool.h"
 #include "tandem/testing/runner_recorded_run.h"
 
@@ -75,7 +76,7 @@ std::vector<Neighbour> NeighboursOf(const Scenario& scenario, uint64_t seed) {
 }  // namespace
 
 std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run, const Scenario& scenario,
-                                      const Recording& failing, uint64_t from, int64_t limit_ns) {
+                                      const Recording& failing, const RecordedWindow& window, int64_t limit_ns) {
   const int64_t deadline_ns = sim::RealNow() + limit_ns;
   std::optional<PassingRun> nearest;
   for (const Neighbour& neighbour : NeighboursOf(scenario, run.seed)) {
@@ -86,11 +87,11 @@ std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run,
     const SeedOutcome plain = recorder.RunPlain(other);
     if (plain.failed || plain.skipped) continue;
     SeedOutcome outcome;
-    absl::StatusOr<Recording> recording = recorder.Record(other, from, &outcome);
+    absl::StatusOr<Recording> recording = recorder.Record(other, window, &outcome);
     if (!recording.ok() || outcome.failed) continue;
     const uint64_t differs_at = FirstDifference(failing, *recording);
     // What was not recorded may be other already.
-    if (from > 0 && differs_at == 0) continue;
+    if (!window.IsWhole() && differs_at == 0) continue;
     if (nearest.has_value() && differs_at <= nearest->differs_at) continue;
     nearest = PassingRun{neighbour.how, std::move(other.scenario), *std::move(recording), differs_at};
   }

@@ -10,6 +10,7 @@
 
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/testing/report/recording.h"
+#include "tandem/testing/runner.h"
 #include "tandem/testing/runner_pool.h"
 #include "tandem/testing/runner_recorded_run.h"
 
@@ -17,9 +18,9 @@ namespace tandem::testing {
 
 // Changes one thing of `scenario`, which is that of `run`: one line is missing, one kind of chance is calm, or the seed
 // is another. Of the runs that pass then, the one that goes as `failing` for longest; none: none passes, or `limit_ns`
-// of real time were not enough to find one. `failing` is recorded from the event `from` of the world on.
+// of real time were not enough to find one. `window` is the part that is recorded.
 std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run, const sim::Scenario& scenario,
-                                      const Recording& failing, uint64_t from, int64_t limit_ns);
+                                      const Recording& failing, const RecordedWindow& window, int64_t limit_ns);
 
 }  // namespace tandem::testing
 

@@ -262,7 +262,7 @@ void SeedPool::Begin(const SeedRun& run) {
   slot.command.trace = run.trace;
   slot.command.details = run.details ? 1 : 0;
   slot.command.stack_at = run.stack_at;
-  slot.command.record_from = run.record_from;
+  slot.command.window = run.window;
   slot.command.detail = options_.detail;
   slot.scenario = run.scenario;
   if (alive_) {

@@ -46,8 +46,8 @@ struct SeedRun {
   TraceKind trace = TraceKind::kNone;
   bool details = false;  // As SeedOptions::details.
   uint64_t stack_at = kNoStack;
-  uint64_t record_from = 0;  // As SeedOptions::record_from.
-  std::string scenario;      // What happens instead of what the seed draws; empty: nothing instead.
+  RecordedWindow window;  // As SeedOptions::window.
+  std::string scenario;   // What happens instead of what the seed draws; empty: nothing instead.
 };
 
 // Keeps the beginning and the end of a text of any length.

@@ -70,9 +70,9 @@ struct Command {
   uint64_t seed;
   uint64_t max_events;
   TraceKind trace;
-  uint32_t details;      // As SeedOptions::details.
-  uint64_t stack_at;     // As SeedOptions::stack_at; kNoStack: nowhere.
-  uint64_t record_from;  // As SeedOptions::record_from.
+  uint32_t details;       // As SeedOptions::details.
+  uint64_t stack_at;      // As SeedOptions::stack_at; kNoStack: nowhere.
+  RecordedWindow window;  // As SeedOptions::window.
   Detail detail;
 };
 

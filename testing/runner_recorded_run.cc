@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -17,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "tandem/testing/report/read_recording.h"
 #include "tandem/testing/report/recording.h"
+#include "tandem/testing/runner.h"
 #include "tandem/testing/runner_pool.h"
 #include "tandem/testing/runner_protocol.h"
 
@@ -40,12 +40,12 @@ RunRecorder::~RunRecorder() {
   close(fd_);
 }
 
-absl::StatusOr<Recording> RunRecorder::Record(SeedRun run, uint64_t from, SeedOutcome* outcome) {
+absl::StatusOr<Recording> RunRecorder::Record(SeedRun run, const RecordedWindow& window, SeedOutcome* outcome) {
   // The offset is shared with the processes that write.
   if (ftruncate(fd_, 0) != 0 || lseek(fd_, 0, SEEK_SET) != 0) return absl::ErrnoToStatus(errno, "the recording");
   run.trace = TraceKind::kRecording;
   run.details = true;
-  run.record_from = from;
+  run.window = window;
   *outcome = pool_->RunAlone(run);
   struct stat info;
   if (fstat(fd_, &info) != 0) return absl::ErrnoToStatus(errno, "the recording");

@@ -5,11 +5,11 @@
 #ifndef TANDEM_TESTING_RUNNER_RECORDED_RUN_H_
 #define TANDEM_TESTING_RUNNER_RECORDED_RUN_H_
 
-#include <cstdint>
 #include <memory>
 
 #include "absl/status/statusor.h"
 #include "tandem/testing/report/recording.h"
+#include "tandem/testing/runner.h"
 #include "tandem/testing/runner_pool.h"
 
 namespace tandem::testing {
@@ -24,10 +24,10 @@ class RunRecorder {
 
   SeedOutcome RunPlain(const SeedRun& run) { return pool_->RunAlone(run); }
 
-  // Records `run` from its event `from` of the world on. `outcome` is what becomes of it.
+  // Records a part of `run`. `outcome` is what becomes of it.
   //
   // Errors: kNotFound: it has made no world; others are those of the machine.
-  absl::StatusOr<Recording> Record(SeedRun run, uint64_t from, SeedOutcome* outcome);
+  absl::StatusOr<Recording> Record(SeedRun run, const RecordedWindow& window, SeedOutcome* outcome);
 
  private:
   explicit RunRecorder(int fd) : fd_(fd) {}

@@ -2,16 +2,20 @@
 
 #include "tandem/testing/runner_report.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "tandem/sim/faults/scenario.h"
@@ -21,6 +25,7 @@
 #include "tandem/testing/report/recording.h"
 #include "tandem/testing/report/sentences.h"
 #include "tandem/testing/report/table.h"
+#include "tandem/testing/runner.h"
 #include "tandem/testing/runner_cause.h"
 #include "tandem/testing/runner_passing.h"
 #include "tandem/testing/runner_recorded_run.h"
@@ -32,6 +37,28 @@ namespace {
 constexpr uint64_t kRecordedEventsMax = 50'000;
 // More than anybody reads.
 constexpr size_t kSliceMax = 2'000;
+
+// Where the operations that cannot be right are, if not all of them are in `recording`, the end of a run of so many
+// events.
+std::optional<RecordedWindow> WindowOfOperations(const Recording& recording, uint64_t events) {
+  int64_t first_ns = std::numeric_limits<int64_t>::max();
+  int64_t last_ns = 0;
+  for (const RecordedOperation& operation : recording.operations) {
+    if (!operation.bad) continue;
+    first_ns = std::min(first_ns, operation.begin_ns);
+    last_ns = std::max({last_ns, operation.begin_ns, operation.end_ns});
+  }
+  const auto first = std::find_if(recording.events.begin(), recording.events.end(), [](const RecordedEvent& event) {
+    return event.source == RecordedEvent::Source::kTrace;
+  });
+  if (first == recording.events.end() || first_ns >= first->time_ns || recording.end_ns <= 0) return std::nullopt;
+  // Events are spread evenly, more or less.
+  const auto share = static_cast<int64_t>(static_cast<__int128>(recording.end_ns) * kRecordedEventsMax / events);
+  RecordedWindow window;
+  window.from_ns = std::max<int64_t>(0, first_ns - share / 2);
+  window.to_ns = std::min(last_ns, window.from_ns + 2 * share);
+  return window;
+}
 
 // A crash takes the process along, and an error of the run is known when it has ended: the failure is where it stopped.
 void AddFailure(Recording& recording, const SeedOutcome& outcome) {
@@ -65,11 +92,11 @@ void AddLikelihood(const SeedPool::Options& options, const FailureToExplain& fai
 }
 
 // The nearest run that passes, of a failure whose scenario is known.
-void AddPassing(RunRecorder& recorder, const SeedRun& run, uint64_t from, Report& report) {
+void AddPassing(RunRecorder& recorder, const SeedRun& run, const RecordedWindow& window, Report& report) {
   constexpr int64_t kLimitNs = 3 * int64_t{1'000'000'000};
   const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(report.scenario);
   if (report.scenario.empty() || !scenario.ok()) return;
-  report.passing = FindPassing(recorder, run, *scenario, report.recording, from, kLimitNs);
+  report.passing = FindPassing(recorder, run, *scenario, report.recording, window, kLimitNs);
 }
 
 std::string PassingText(const Report& report) {
@@ -89,9 +116,16 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   const SeedRun& run = failure.run;
   // How long it is, and where it leads: what was shrunk is another run than the one that failed.
   const SeedProgress plain = (*recorder)->RunPlain(run).result.progress;
-  const uint64_t from = plain.events > kRecordedEventsMax ? plain.events - kRecordedEventsMax : 0;
+  RecordedWindow window;
+  window.from_event = plain.events > kRecordedEventsMax ? plain.events - kRecordedEventsMax : 0;
   SeedOutcome outcome;
-  absl::StatusOr<Recording> recording = (*recorder)->Record(run, from, &outcome);
+  absl::StatusOr<Recording> recording = (*recorder)->Record(run, window, &outcome);
+  if (recording.ok() && window.from_event > 0) {
+    if (const std::optional<RecordedWindow> other = WindowOfOperations(*recording, plain.events); other.has_value()) {
+      window = *other;
+      recording = (*recorder)->Record(run, window, &outcome);
+    }
+  }
   const SeedProgress& progress = outcome.result.progress;
   const bool same = progress.digest_high == plain.digest_high && progress.digest_low == plain.digest_low;
   if (!outcome.failed || !same) return "not explained: recorded, it goes another way\n";
@@ -113,13 +147,16 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   report.digest = absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
   report.recording = *std::move(recording);
   report.slice = SliceOf(report.recording, kSliceMax);
-  AddPassing(**recorder, run, from, report);
+  AddPassing(**recorder, run, window, report);
   AddLikelihood(branch_options, failure, outcome, report);
   const std::string table = SliceTable(report);
+  const bool said = failure.message == report.message;
   std::string text;
   if (!run.scenario.empty() && !report.sentences.empty()) {
     absl::StrAppend(&text, "--- in words:\n", report.sentences);
   }
+  // What was shrunk fails at the same place, and may say something shorter there.
+  if (!said) absl::StrAppend(&text, "--- it says:\n", absl::StripTrailingAsciiWhitespace(report.message), "\n");
   absl::StrAppend(&text, "--- what led to it:\n", table, PassingText(report), LikelihoodText(report), "---\n");
   if (failure.folder.empty()) return text;
   std::error_code ignored;  // WriteFolder() says it better.

@@ -17,6 +17,7 @@ struct FailureToExplain {
   std::string test;       // "Suite.Name".
   SeedRun run;            // With the scenario that it is shown with.
   std::string replay;     // The command that runs it again.
+  std::string message;    // Why it failed, as it has been said.
   std::string folder;     // Where the files of the report go; empty: nowhere.
   uint64_t branches = 0;  // How many to run behind each event that led to it, to see how likely it was.
 };

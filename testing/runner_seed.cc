@@ -207,7 +207,7 @@ void RunSeed(const Command& command) {
   options.trace_fd = command.trace != TraceKind::kNone ? kChildTraceDescriptor : -1;
   options.trace_records = command.trace == TraceKind::kRecords;
   options.recording = command.trace == TraceKind::kRecording;
-  options.record_from = command.record_from;
+  options.window = command.window;
   options.details = command.details != 0;
   if (command.stack_at != kNoStack) options.stack_at = command.stack_at;
   options.scenario = g_scenario;

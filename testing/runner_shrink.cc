@@ -46,6 +46,12 @@ bool IsCalmed(const Scenario& scenario, Choice what) {
   });
 }
 
+bool IsLeftOut(const Scenario& scenario, const std::string& workload, uint64_t from, uint64_t to) {
+  return std::any_of(scenario.skips.begin(), scenario.skips.end(), [&](const sim::Skip& skip) {
+    return skip.what == workload && skip.from <= from && to <= skip.to;
+  });
+}
+
 // Of a workload. The steps of a longer one are left out several at a time.
 constexpr uint64_t kStepPartsMax = 1000;
 
@@ -61,7 +67,8 @@ std::vector<Part> PartsOf(const Scenario& scenario, const WorkloadSteps& steps) 
   for (const auto& [name, count] : steps) {
     const uint64_t several = count / kStepPartsMax + 1;
     for (uint64_t n = 0; n < count; n += several) {
-      parts.push_back({Part::Kind::kStep, name, n, std::min(n + several, count)});
+      const uint64_t to = std::min(n + several, count);
+      if (!IsLeftOut(scenario, name, n, to)) parts.push_back({Part::Kind::kStep, name, n, to});
     }
   }
   for (size_t i = 0; i < kFates.size(); ++i) {

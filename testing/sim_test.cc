@@ -66,7 +66,7 @@ class DescriptorTrace final : public sim::TraceText {
 // What happens from some event of the world on, for a report.
 class DescriptorRecorder final : public sim::Recorder {
  public:
-  DescriptorRecorder(int fd, uint64_t from) : fd_(fd), from_(from) {}
+  DescriptorRecorder(int fd, RecordedWindow window) : fd_(fd), window_(window) {}
 
   void OnAbout(const sim::TraceAbout& about) override {
     if (Records()) Recorder::OnAbout(about);
@@ -80,11 +80,16 @@ class DescriptorRecorder final : public sim::Recorder {
 
  private:
   // Remarks are always written: a fault that began long ago may still be there.
-  bool Records() const { return sim::World::Current() == nullptr || sim::World::Current()->events() >= from_; }
+  bool Records() const {
+    const sim::World* const world = sim::World::Current();
+    if (world == nullptr) return true;
+    const int64_t now_ns = world->Now().nanoseconds();
+    return world->events() >= window_.from_event && window_.from_ns <= now_ns && now_ns <= window_.to_ns;
+  }
   void Write(absl::string_view bytes) override { WriteFully(fd_, bytes.data(), bytes.size()); }
 
   const int fd_;
-  const uint64_t from_;
+  const RecordedWindow window_;
 };
 
 // Counts the events as a recording does, and traps at one of them.
@@ -343,7 +348,7 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   world_options.set_seed(options.seed).set_keeps_hand_offs(true);
   if (options.max_events != 0) world_options.set_max_events(options.max_events);
   StackTrace stack(options.trace_fd, options.stack_at.value_or(0));
-  DescriptorRecorder recorder(options.trace_fd, options.record_from);
+  DescriptorRecorder recorder(options.trace_fd, options.window);
   std::optional<FailureWitness> witness;
   std::optional<OperationWitness> operations;
   Breakpoint breakpoint(options.break_at.value_or(0));
@@ -406,6 +411,11 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
     result.message = absl::StrCat("the scenario has a line about a host that the test has not added: ", line);
   }
   const bool failed = result.failed || ::testing::Test::HasFailure();
+  if (!failed) {
+    for (const std::string& line : world.LinesWithoutEffect()) {
+      std::fprintf(stderr, "%s%s\n", kNoEffect, line.c_str());
+    }
+  }
   result.faults = CountFaults(world, options, /*print=*/failed);
   result.fault_counts = CountHits(world);
   if (failed) {

@@ -362,6 +362,13 @@ Faults OfFamily(Family family) {
 
 }  // namespace
 
+std::vector<std::string> Faults::HostNames() const {
+  std::vector<std::string> names = stopped_;
+  names.insert(names.end(), spared_.begin(), spared_.end());
+  for (const Budget& budget : budgets_) names.insert(names.end(), budget.hosts.begin(), budget.hosts.end());
+  return names;
+}
+
 Faults Faults::Network() { return OfFamily(Family::kNetwork); }
 Faults Faults::Hosts() { return OfFamily(Family::kHosts).Without(FaultKind::kTerminate); }
 Faults Faults::Clocks() { return OfFamily(Family::kClocks); }

@@ -213,6 +213,8 @@ class Faults {
   absl::Duration end() const { return to_; }
   bool IsEmpty() const { return kinds_ == 0; }
   bool Has(FaultKind kind) const { return (kinds_ & Bit(kind)) != 0; }
+  // Those that Hosts(), Spare() and AtMostDown() name.
+  std::vector<std::string> HostNames() const;
   // The kinds that can matter in a world that does what `workload` says.
   Faults Applicable(const Workload& workload) const;
 

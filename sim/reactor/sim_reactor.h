@@ -80,8 +80,8 @@ class SimReactor : public Reactor, private StackObserver, private Program, priva
 
   // True when Poll() would report something.
   bool has_pending() const { return !reports_.empty() || woken_ || pending_signals_ != 0; }
-  // True when nothing that happens elsewhere can reach the program: it waits for no operation, source or signal but those
-  // that end it.
+  // True when nothing that happens elsewhere can reach the program: it waits for no operation, source or signal but
+  // those that end it.
   bool hears_nothing() const;
   // A stream that the program waits to read from, by both addresses; its own first.
   struct Reader {

@@ -12,6 +12,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "tandem/core/base/buggify.h"
 #include "tandem/core/base/site.h"
 #include "tandem/core/crash/crash_report.h"
@@ -278,6 +279,11 @@ std::string World::DescribeConnections() const {
 
 void World::Inject(const Faults& faults) {
   CHECK(running_ == nullptr) << "a task injects faults: use a FaultPlan";
+  CHECK(!hosts_.empty() || faults.IsEmpty()) << "Inject() draws faults of the hosts that are there: add them before";
+  for (const std::string& name : faults.HostNames()) {
+    CHECK(FindHost(name) != nullptr) << "Inject(): no host is called " << name
+                                     << "; there are: " << absl::StrJoin(HostNames(), ", ");
+  }
   if (!faults.IsEmpty()) buggifies_ = true;
   if (options_.scenario() != nullptr) return InjectScenario();
   if (!faults.IsEmpty()) SpreadStarts();
@@ -340,6 +346,29 @@ std::string World::LineOfUnknownHost() {
     if (FindHost(failure.host) == nullptr) return failure.ToString();
   }
   return "";
+}
+
+std::vector<std::string> World::LinesWithoutEffect() {
+  std::vector<std::string> lines;
+  if (options_.scenario() == nullptr) return lines;
+  const Scenario& scenario = *options_.scenario();
+  for (size_t i = 0; i < fault_plan().entries().size(); ++i) {
+    if (fault_hits(i) == 0) lines.push_back(fault_plan().entries()[i].ToString());
+  }
+  for (const Calm& calm : scenario.calms) {
+    const std::string host = calm.whom.substr(0, calm.whom.find('/'));
+    const bool of_host = IsFate(calm.what) && calm.what != Choice::kBuggify && host != "*";
+    if (of_host && FindHost(host) == nullptr) lines.push_back(calm.ToString());
+  }
+  for (const sim::Skip& skip : scenario.skips) {
+    const auto steps = workload_steps_.find(skip.what);
+    if (steps == workload_steps_.end() || steps->second <= skip.from) lines.push_back(skip.ToString());
+  }
+  for (const auto& [name, value] : scenario.knobs) {
+    if (!drawn_.knobs.contains(name)) lines.push_back(absl::StrCat("knob \"", name, "\" ", value));
+  }
+  if (scenario.branch.has_value() && events() < scenario.branch->event) lines.push_back(scenario.branch->ToString());
+  return lines;
 }
 
 Scenario World::scenario() const {

@@ -286,6 +286,10 @@ class World : private ChoicesObserver {
   // A line of the options' scenario about a host that has not been added so far; empty: there is none.
   std::string LineOfUnknownHost();
 
+  // The other lines of the options' scenario that have had no effect so far: faults that have hit nothing, calm lines
+  // about hosts that are not there, steps of workloads and knobs that are not.
+  std::vector<std::string> LinesWithoutEffect();
+
   // --- By name, at once. ---
   //
   // Each name may be a pattern, as for HostsLike(), and CHECKs that it is the name of a host. These concern the hosts

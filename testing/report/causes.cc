@@ -174,6 +174,9 @@ std::vector<uint64_t> EventsBefore(const std::vector<RecordedEvent>& events) {
   return before;
 }
 
+int64_t TimeOf(int64_t time_ns) { return time_ns; }
+int64_t TimeOf(const RecordedEvent& event) { return event.time_ns; }
+
 // Where a failure that is no host's doing comes from: what each host, and each of its last tasks, did last.
 std::set<uint64_t> LastOfEach(const Recording& recording, uint64_t failure) {
   constexpr size_t kTasksOfAHost = 3;
@@ -190,6 +193,30 @@ std::set<uint64_t> LastOfEach(const Recording& recording, uint64_t failure) {
     }
     if (event.task_id == 0 || tasks[host].size() == kTasksOfAHost) continue;
     if (tasks[host].insert(event.task_id).second) found.insert(i);
+  }
+  return found;
+}
+
+// Where a history that cannot be right comes from: what tasks did when its operations began and ended.
+std::set<uint64_t> EventsOfOperations(const Recording& recording) {
+  std::set<uint64_t> found;
+  const std::vector<RecordedEvent>& events = recording.events;
+  const auto add = [&](const std::string& client, int64_t time_ns) {
+    const auto [begin, end] = std::equal_range(events.begin(), events.end(), time_ns,
+                                               [](const auto& a, const auto& b) { return TimeOf(a) < TimeOf(b); });
+    uint64_t last = kNoEvent;
+    for (auto event = begin; event != end; ++event) {
+      if (event->task_id == 0 || event->host < 0) continue;
+      last = event->number;
+      // Clients tend to be called as their hosts are.
+      if (recording.hosts[static_cast<size_t>(event->host)] == client) found.insert(event->number);
+    }
+    if (last != kNoEvent && (found.empty() || *found.rbegin() < begin->number)) found.insert(last);
+  };
+  for (const RecordedOperation& operation : recording.operations) {
+    if (!operation.bad) continue;
+    add(operation.client, operation.begin_ns);
+    if (operation.end_ns >= 0) add(operation.client, operation.end_ns);
   }
   return found;
 }
@@ -215,7 +242,8 @@ std::vector<uint64_t> SliceOf(const Recording& recording, size_t most) {
       if (before != nullptr && (*before)[number] < number) todo.insert((*before)[number]);
     }
   };
-  if (events[failure].host < 0) todo = LastOfEach(recording, failure);
+  todo = EventsOfOperations(recording);
+  if (todo.empty() && events[failure].host < 0) todo = LastOfEach(recording, failure);
   todo.insert(failure);
   follow(most, nullptr);
   // A short story has room for what its tasks did before.

@@ -28,7 +28,8 @@ std::string ConnectionName(const SocketAddress& local, const SocketAddress& remo
 // Sets RecordedEvent::cause of all events.
 void FindCauses(Recording& recording);
 
-// The numbers of the events that led to the failure, in order, the failure last: back from it along the causes. A
+// The numbers of the events that led to the failure, in order, the failure last: back from it along the causes.
+// One of a history follows from what the clients did in the operations that cannot be right. Another
 // failure that is no host's doing follows from what each host and its tasks did last. Where that is a short story, what
 // the tasks in it did before is part of it. At most `most` events, those that came last.
 std::vector<uint64_t> SliceOf(const Recording& recording, size_t most);

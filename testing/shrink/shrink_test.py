@@ -114,8 +114,11 @@ class ShrinkTest(unittest.TestCase):
             self.assertIn("the regression " + pinned, again.output)
             self.assertEqual(again.exit_code, 1)
             away = PROGRAM.run("--gtest_filter=Planted.ThrowsWhenLarge", "--scenario=" + pinned,
-                               "--pin=" + os.path.join(folder, "missing", "a"))
+                               "--pin=" + os.path.join(pinned, "a"))
             self.assertIn("cannot be written", away.output)
+            made = os.path.join(folder, "made", "a.scenario")
+            PROGRAM.run("--gtest_filter=Planted.ThrowsWhenLarge", "--scenario=" + pinned, "--pin=" + made)
+            self.assertTrue(os.path.exists(made))
 
     def test_the_first_test_that_fails_is_pinned(self):
         with tempfile.TemporaryDirectory() as folder:

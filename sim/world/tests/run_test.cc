@@ -5,6 +5,7 @@
 #include <array>
 #include <csignal>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -126,6 +127,34 @@ Task<absl::Status> LockTwice() {
   co_return twice.status();
 }
 
+Task<absl::Status> HearHangups() {
+  absl::StatusOr<SignalListener> listener = SignalListener::Listen({SIGHUP});
+  if (!listener.ok()) co_return listener.status();
+  for (;;) {
+    const absl::StatusOr<int> signal = co_await listener->Next();
+    if (!signal.ok()) co_return signal.status();
+  }
+}
+
+Task<absl::Status> Read(TcpStream stream) {
+  std::array<char, 8> bytes;
+  co_return (co_await stream.Read(absl::MakeSpan(bytes))).status();
+}
+
+Task<absl::Status> ReadFromTheFirst() {
+  absl::StatusOr<TcpListener> listener = TcpListener::Listen(SocketAddress::AnyIpv4(7));
+  if (!listener.ok()) co_return listener.status();
+  absl::StatusOr<TcpStream> stream = co_await listener->Accept();
+  if (!stream.ok()) co_return stream.status();
+  co_return co_await Read(*std::move(stream));
+}
+
+Task<absl::Status> ReadFromTheServer() {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(*HostAddress("server", 7));
+  if (!stream.ok()) co_return stream.status();
+  co_return co_await Read(*std::move(stream));
+}
+
 TEST_F(RunTest, AClientThatNothingCanReachIsStuckAtOnceWhateverOthersDo) {
   world_.AddServer("server", &TickForever);
   world_.AddClient("busy", &TickForever);
@@ -133,7 +162,8 @@ TEST_F(RunTest, AClientThatNothingCanReachIsStuckAtOnceWhateverOthersDo) {
 
   const absl::Status stuck = world_.RunClients(absl::Hours(1));
   EXPECT_EQ(stuck.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_TRUE(absl::StrContains(stuck.message(), "nothing can change host client any more after 0.000000000 s")) << stuck;
+  EXPECT_TRUE(absl::StrContains(stuck.message(), "nothing can change host client any more after 0.000000000 s"))
+      << stuck;
   EXPECT_TRUE(absl::StrContains(stuck.message(), "run_test.cc:")) << stuck;
   EXPECT_LT(world_.Now(), At(absl::Seconds(1)));
   // It was so before the call.
@@ -149,7 +179,6 @@ TEST_F(RunTest, AHostThatIsNotAwaitedMayBeStuck) {
 
 TEST_F(RunTest, WhoCanStillBeReachedIsNotStuck) {
   world_.AddServer("server", &TickForever);
-  int signals = 0;
   const auto deadline = [&](Host& host) {
     EXPECT_EQ(world_.RunUntilDone(host, absl::Seconds(5)).code(), absl::StatusCode::kDeadlineExceeded) << host.name();
   };
@@ -160,15 +189,7 @@ TEST_F(RunTest, WhoCanStillBeReachedIsNotStuck) {
     co_return (co_await listener->Accept()).status();
   }));
   deadline(world_.AddHost("sleeps", EndsAfter(absl::Hours(1))));
-  deadline(world_.AddHost("listens", [&signals]() -> Task<absl::Status> {
-    absl::StatusOr<SignalListener> listener = SignalListener::Listen({SIGHUP});
-    if (!listener.ok()) co_return listener.status();
-    for (;;) {
-      const absl::StatusOr<int> signal = co_await listener->Next();
-      if (!signal.ok()) co_return signal.status();
-      ++signals;
-    }
-  }));
+  deadline(world_.AddHost("listens", &HearHangups));
   // By what the test does later.
   Host& host = world_.AddHost("locked", [] { return LockTwice(); });
   world_.After(absl::Minutes(10), [] {});
@@ -188,22 +209,8 @@ TEST_F(RunTest, AFaultMayStartAgainWhoIsStuck) {
 }
 
 TEST_F(RunTest, ConnectionsWhoseBothEndsWaitToReadAreNamed) {
-  const auto read = [](TcpStream stream) -> Task<absl::Status> {
-    std::array<char, 8> bytes;
-    co_return (co_await stream.Read(absl::MakeSpan(bytes))).status();
-  };
-  world_.AddServer("server", [&]() -> Task<absl::Status> {
-    absl::StatusOr<TcpListener> listener = TcpListener::Listen(SocketAddress::AnyIpv4(7));
-    if (!listener.ok()) co_return listener.status();
-    absl::StatusOr<TcpStream> stream = co_await listener->Accept();
-    if (!stream.ok()) co_return stream.status();
-    co_return co_await read(*std::move(stream));
-  });
-  world_.AddClient("client", [&]() -> Task<absl::Status> {
-    absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(*HostAddress("server", 7));
-    if (!stream.ok()) co_return stream.status();
-    co_return co_await read(*std::move(stream));
-  });
+  world_.AddServer("server", &ReadFromTheFirst);
+  world_.AddClient("client", &ReadFromTheServer);
   const absl::Status stuck = world_.RunClients(absl::Hours(1));
   EXPECT_EQ(stuck.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(absl::StrContains(stuck.message(), "connections whose both ends wait to read:\n  socket 1 of server ("))

@@ -242,5 +242,47 @@ TEST(ScenarioPropertyTest, ALineAboutAHostThatNeverComesIsNamed) {
   }
 }
 
+TEST(ScenarioPropertyTest, LinesWithoutEffectAreNamed) {
+  const std::string idle =
+      "crash a from 100s to 101s\n"
+      "crash a at call 99999999 for 2s before 60s\n"
+      "calm latency nobody/tcp/a\n"
+      "skip reader 1\n"
+      "skip writer from 3 to 9\n"
+      "knob \"nothing\" 3\n"
+      "branch at event 99999999 salt 7\n";
+  const Scenario scenario = *Scenario::Parse(absl::StrCat(
+      "crash a from 1s to 2s\ncalm latency a/tcp/b\ncalm loss *\nskip writer from 2 to 9\nknob \"size\" 3\n", idle));
+  World world(WorldOptions().set_scenario(&scenario));
+  world.AddHost("a", &SleepForever);
+  world.Inject(FaultPlan());
+  EXPECT_EQ(world.Knob("size", 1, 9), 3);
+  EXPECT_EQ(world.Ops("writer", 3).size(), 2u);
+  EXPECT_TRUE(world.RunFor(absl::Seconds(5)).ok());
+  EXPECT_EQ(absl::StrJoin(world.LinesWithoutEffect(), "\n") + "\n", idle);
+  EXPECT_EQ(world.LineOfUnknownHost(), "");
+}
+
+TEST(ScenarioPropertyTest, AWorldWithoutAScenarioHasNoSuchLines) {
+  World world;
+  world.AddHost("a", &SleepForever);
+  world.Inject(*FaultPlan::Parse("crash a from 100s to 101s"));
+  EXPECT_TRUE(world.RunFor(absl::Seconds(5)).ok());
+  EXPECT_TRUE(world.LinesWithoutEffect().empty());
+}
+
+TEST(ScenarioPropertyDeathTest, FaultsOfHostsThatAreNotThereAreNoFaults) {
+  EXPECT_DEATH(World().Inject(Faults::All()), "Inject\\(\\) draws faults of the hosts that are there: add them before");
+  const auto inject = [](const Faults& faults) {
+    World world;
+    world.AddHost("client", &SleepForever);
+    world.Inject(faults);
+  };
+  EXPECT_DEATH(inject(Faults::All().Spare("clinet")), "no host is called clinet; there are: client");
+  EXPECT_DEATH(inject(Faults::All().AtMostDown(1, {"client", "nobody"})), "no host is called nobody");
+  EXPECT_DEATH(inject(Faults::Hosts({"other"})), "no host is called other");
+  World().Inject(Faults::None());
+}
+
 }  // namespace
 }  // namespace tandem::sim
