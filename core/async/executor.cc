@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "tandem/core/async/await_stack.h"
 #include "tandem/core/async/cancel.h"
+#include "tandem/core/async/debugger_data.h"
 #include "tandem/core/base/random.h"
 
 namespace tandem {
@@ -28,10 +29,11 @@ const PromiseBase& Innermost(const PromiseBase& first) {
 
 }  // namespace
 
-Executor::Executor() : root_scope_(new CancelScope()) {}
+Executor::Executor() : root_scope_(new CancelScope()) { internal::DebuggerData::Add(*this); }
 
 Executor::~Executor() {
   CHECK(tasks_.empty()) << "an executor ended with " << task_count_ << " tasks";
+  internal::DebuggerData::Remove(*this);
   delete root_scope_;
 }
 

@@ -38,6 +38,10 @@ class Executor;
 class Leaf;
 class PromiseBase;
 
+namespace internal {
+struct DebuggerData;
+}
+
 // What one task (a spawned coroutine with everything that it awaits) is known by. Stays put in the task's first frame.
 struct TaskContext {
   const Executor* executor = nullptr;
@@ -241,6 +245,8 @@ class Executor {
   static Executor* ExchangeCurrent(Executor* executor) { return std::exchange(current_, executor); }
 
  private:
+  friend struct internal::DebuggerData;
+
   // What a task waits for, in words.
   std::string WhatKeeps(const RootPromise& root, const Leaf* leaf) const;
   std::string DescribeCircle(const std::vector<const RootPromise*>& tasks) const;
@@ -276,6 +282,9 @@ class Executor {
   size_t task_count_ = 0;
   uint32_t most_refused_awaits_ = 0;
   ExceptionTrace exception_trace_;
+  // Of all executors of the process, for debuggers.
+  Executor* next_in_process_ = nullptr;
+  Executor* previous_in_process_ = nullptr;
 };
 
 }  // namespace tandem
