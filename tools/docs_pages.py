@@ -219,7 +219,7 @@ class Runner:
 
     def _base(self, name, index):
         """Returns the path of the commands of a block; what belongs to them has an ending more."""
-        return os.path.join(self.work, "%s.%d" % (os.path.basename(name), index))
+        return os.path.join(self.work, "%s.%d" % (name.replace("/", "."), index))
 
     def _run_block(self, shell, status, name, index, block):
         base = self._base(name, index)

@@ -158,6 +158,13 @@ class RunTest(unittest.TestCase):
         self.assert_fails(2, "did not print", "^gone$", block("<!-- run: in the background -->", "echo gone"),
                           block("<!-- prints -->", "ready", "text"))
 
+    def test_pages_of_one_name_are_two_pages(self):
+        with tempfile.TemporaryDirectory() as work:
+            runner = Runner(work, work, work, 60)
+            for word in ("one", "two"):
+                runner.run(word + "/README.md", parse(block("<!-- run: in the background -->", "sleep 0.5; echo %s; sleep 1000" % word) +
+                                                      block("<!-- prints -->", word, "text")))
+
     def test_a_bound_in_time(self):
         self.assert_fails(2, "has not ended after 1 s", "^begun$", block("<!-- run -->", "echo begun; sleep 1000"), limit_s=1)
         self.assert_fails(2, "did not print", "^begun$", block("<!-- run: in the background -->", "echo begun; sleep 1000"),
