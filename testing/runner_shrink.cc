@@ -51,6 +51,8 @@ bool IsLeftOut(const Scenario& scenario, const std::string& workload, uint64_t f
     return skip.what == workload && skip.from <= from && to <= skip.to;
   });
 }
+// So many calls, visits, packets and operations are tried one by one.
+constexpr uint64_t kFirstOnes = 16;
 
 // Of a workload. The steps of a longer one are left out several at a time.
 constexpr uint64_t kStepPartsMax = 1000;
@@ -86,6 +88,57 @@ void AddSkip(const Part& steps, std::vector<sim::Skip>& skips) {
   }
 }
 
+// Begins so much earlier, and lasts as long.
+void MoveAhead(FaultEntry& entry, absl::Duration by) {
+  entry.from -= by;
+  entry.to -= by;
+}
+
+// The same at an earlier call, visit or packet, or at a time instead.
+void AddEarlierCounts(const FaultEntry& entry, std::vector<FaultEntry>& variants) {
+  constexpr uint64_t kLastOnes = 8;  // About as many as an operation takes.
+  constexpr auto kTimes = std::to_array({absl::Milliseconds(1), absl::Milliseconds(10), absl::Milliseconds(100)});
+  for (uint64_t n = 1; n < entry.count; ++n) {
+    if (n > kFirstOnes && n + kLastOnes < entry.count) continue;
+    variants.push_back(entry);
+    variants.back().count = n;
+  }
+  for (const absl::Duration time : kTimes) {
+    FaultEntry& variant = variants.emplace_back(entry);
+    variant.trigger = FaultEntry::Trigger::kTime;
+    variant.count = 0;
+    variant.site.clear();
+    variant.from = time;
+    variant.to = time + entry.lasts;
+    variant.lasts = absl::ZeroDuration();
+  }
+}
+
+// The same earlier, by a little and by much.
+void AddEarlierTimes(const FaultEntry& entry, std::vector<FaultEntry>& variants) {
+  constexpr int kParts = 32;
+  for (const int by : {1, 2, 4, 8, 16, 24, 28, 30}) {
+    variants.push_back(entry);
+    MoveAhead(variants.back(), entry.from / kParts * by);
+  }
+}
+
+// What a fault may be as well: it happens sooner, or with another chance.
+std::vector<FaultEntry> VariantsOf(const FaultEntry& entry) {
+  constexpr uint64_t kQuarters = 4;
+  std::vector<FaultEntry> variants;
+  for (uint64_t i = 1; i < kQuarters && sim::StrengthUnit(entry.kind) == "millionths"; ++i) {
+    variants.push_back(entry);
+    variants.back().strength = sim::StrengthMax(entry.kind) / kQuarters * i;
+  }
+  if (entry.trigger != FaultEntry::Trigger::kTime) {
+    AddEarlierCounts(entry, variants);
+  } else if (entry.from > absl::ZeroDuration()) {
+    AddEarlierTimes(entry, variants);
+  }
+  return variants;
+}
+
 absl::Duration Rounded(absl::Duration time, absl::Duration unit) { return absl::Trunc(time, unit); }
 
 class Shrinker {
@@ -112,18 +165,25 @@ class Shrinker {
   bool KeepOnly(const Kept& kept);
   bool Remove(const std::vector<size_t>& parts);
   std::vector<size_t> KeptOf(Part::Kind kind) const;
+  size_t KeptCount() const { return static_cast<size_t>(std::count(kept_.begin(), kept_.end(), true)); }
   void RemoveInChunks(const std::vector<size_t>& parts);
   void RemoveOneByOne();
+  std::vector<Scenario> Variants(size_t part) const;
+  bool RemoveAndVary(size_t part);
+  void RemoveWhatPassesTheTime();
   // Changes the entry of `part` by `change`; false, and it is as it was, when the failure is another then.
   template <typename Change>
   bool Simplify(size_t part, Change change);
   void SimplifyEntry(size_t part);
   void SimplifyTimes(size_t part);
   void SimplifyTargets(size_t part);
+  void SimplifyFailure(size_t part);
   void SimplifyHostTime(size_t part);
   // Whether it fails in the same way when these decisions are calm too; they are from then on.
   bool CalmDown(const Calm& calm);
   void NarrowChoice(Choice what);
+  void NarrowChance();
+  void SimplifyAll();
 
   Scenario all_;  // Its numbers become smaller.
   const std::vector<Part> parts_;
@@ -226,7 +286,59 @@ void Shrinker::RemoveInChunks(const std::vector<size_t>& parts) {
 void Shrinker::RemoveOneByOne() {
   for (bool removed = true; removed;) {
     removed = false;
-    for (size_t i = parts_.size(); i-- > 0;) removed = (kept_[i] && Remove({i})) || removed;
+    for (size_t i = parts_.size(); i-- > 0 && !ended_early_;) removed = (kept_[i] && Remove({i})) || removed;
+  }
+}
+
+// `all_` where `part` waits for something else, or is drawn anew.
+std::vector<Scenario> Shrinker::Variants(size_t part) const {
+  std::vector<Scenario> variants;
+  const auto add = [&](auto change) {
+    variants.push_back(all_);
+    change(variants.back());
+  };
+  const size_t index = parts_[part].index;
+  if (parts_[part].kind == Part::Kind::kFault) {
+    for (const FaultEntry& variant : VariantsOf(all_.faults.entries()[index])) {
+      std::vector<FaultEntry> entries = all_.faults.entries();
+      entries[index] = variant;
+      add([&](Scenario& changed) { changed.faults = sim::FaultPlan(std::move(entries)); });
+    }
+  } else if (parts_[part].kind == Part::Kind::kFailure) {
+    for (uint64_t n = 1; n <= kFirstOnes && n < all_.failures[index].number; ++n) {
+      add([&](Scenario& changed) { changed.failures[index].number = n; });
+    }
+  } else if (parts_[part].kind == Part::Kind::kSchedule) {
+    for (const char* kind : {"random", "pct", "pos", "urw", "delay"}) {
+      add([&](Scenario& changed) {
+        changed.schedule = kind;
+        changed.steps.reset();
+      });
+    }
+  }
+  return variants;
+}
+
+// Without `part`, in case that it takes no more than a variant of another one.
+bool Shrinker::RemoveAndVary(size_t part) {
+  Kept kept = kept_;
+  kept[part] = false;
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    if (!kept[i] || ended_early_) continue;
+    for (Scenario& variant : Variants(i)) {
+      if (!Fails(Without(variant, kept))) continue;
+      all_ = std::move(variant);
+      kept_ = std::move(kept);
+      return true;
+    }
+  }
+  return false;
+}
+
+// What lets time pass, or calls be made, until others have their turn.
+void Shrinker::RemoveWhatPassesTheTime() {
+  for (size_t i = parts_.size(); i-- > 0 && !ended_early_;) {
+    if (kept_[i]) RemoveAndVary(i);
   }
 }
 
@@ -252,6 +364,10 @@ void Shrinker::SimplifyTimes(size_t part) {
     Simplify(part, [](FaultEntry& e) { e.count = 1; });
     for (int i = 0; i < kHalvings && Simplify(part, [](FaultEntry& e) { e.count -= e.count / 2; }); ++i) {
     }
+    // What a program does comes round again: what happened late may happen early, but seldom at half of it.
+    for (uint64_t n = 2; n <= kFirstOnes && n < entry().count; ++n) {
+      if (Simplify(part, [n](FaultEntry& e) { e.count = n; })) break;
+    }
     for (int i = 0; i < kHalvings && Simplify(part, [](FaultEntry& e) { e.lasts /= 2; }); ++i) {
     }
   } else if (sim::Lasts(entry().kind) && entry().to != absl::InfiniteDuration()) {
@@ -259,6 +375,10 @@ void Shrinker::SimplifyTimes(size_t part) {
     Simplify(part, [](FaultEntry& e) { e.from = absl::ZeroDuration(); });
     for (int i = 0; i < kHalvings && Simplify(part, [](FaultEntry& e) { e.to -= (e.to - e.from) / 2; }); ++i) {
     }
+  }
+  // Earlier, for as long: what had to pass the time before it can be left out then.
+  const bool timed = entry().trigger == FaultEntry::Trigger::kTime;
+  for (int i = 0; timed && i < kHalvings && Simplify(part, [](FaultEntry& e) { MoveAhead(e, e.from / 2); }); ++i) {
   }
   for (const absl::Duration unit : {absl::Seconds(1), absl::Milliseconds(100), absl::Milliseconds(10),
                                     absl::Milliseconds(1), absl::Microseconds(100), absl::Microseconds(10)}) {
@@ -296,7 +416,23 @@ void Shrinker::SimplifyEntry(size_t part) {
   const uint64_t most = sim::StrengthMax(kind);
   if (most == 0) return;
   // All or nothing is simpler than a chance.
-  if (sim::StrengthUnit(kind) == "millionths") Simplify(part, [most](FaultEntry& e) { e.strength = most; });
+  if (sim::StrengthUnit(kind) != "millionths" || all_.faults.entries()[parts_[part].index].strength == most) return;
+  // So that it hits what comes first.
+  if (!Simplify(part, [most](FaultEntry& e) { e.strength = most; })) {
+    Simplify(part, [most](FaultEntry& e) { e.strength = std::max(e.strength, most / 2); });
+  }
+}
+
+// An earlier operation.
+void Shrinker::SimplifyFailure(size_t part) {
+  const uint64_t number = all_.failures[parts_[part].index].number;
+  for (uint64_t n = 1; n <= kFirstOnes && n < number; ++n) {
+    Scenario changed = all_;
+    changed.failures[parts_[part].index].number = n;
+    if (!Fails(Without(changed, kept_))) continue;
+    all_ = std::move(changed);
+    return;
+  }
 }
 
 void Shrinker::SimplifyHostTime(size_t part) {
@@ -343,6 +479,23 @@ void Shrinker::NarrowChoice(Choice what) {
   halve(suffix, 0, to, [what](uint64_t end) { return Calm{what, "*", 0, end}; });
 }
 
+void Shrinker::NarrowChance() {
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    if (!kept_[i]) continue;
+    if (parts_[i].kind == Part::Kind::kFate) NarrowChoice(kFates[parts_[i].index]);
+    if (parts_[i].kind == Part::Kind::kSchedule) NarrowChoice(Choice::kSchedule);
+  }
+}
+
+void Shrinker::SimplifyAll() {
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    if (!kept_[i]) continue;
+    if (parts_[i].kind == Part::Kind::kFault) SimplifyEntry(i);
+    if (parts_[i].kind == Part::Kind::kFailure) SimplifyFailure(i);
+    if (parts_[i].kind == Part::Kind::kStart || parts_[i].kind == Part::Kind::kClock) SimplifyHostTime(i);
+  }
+}
+
 Shrunk Shrinker::Execute() {
   KeepOnly(Kept(parts_.size(), false));  // Some bugs need nothing.
   for (const Part::Kind kind : kKinds) {
@@ -350,15 +503,20 @@ Shrunk Shrinker::Execute() {
     if (!parts.empty() && !Remove(parts)) RemoveInChunks(parts);
   }
   RemoveOneByOne();
-  for (size_t i = 0; i < parts_.size(); ++i) {
-    if (!kept_[i]) continue;
-    if (parts_[i].kind == Part::Kind::kFault) SimplifyEntry(i);
-    if (parts_[i].kind == Part::Kind::kStart || parts_[i].kind == Part::Kind::kClock) SimplifyHostTime(i);
-    if (parts_[i].kind == Part::Kind::kFate) NarrowChoice(kFates[parts_[i].index]);
-    if (parts_[i].kind == Part::Kind::kSchedule) NarrowChoice(Choice::kSchedule);
+  // With simpler numbers some parts can be missed, and without these the numbers can be simpler still.
+  bool finished = false;
+  size_t before = parts_.size() + 1;
+  while (KeptCount() < before && !ended_early_) {
+    before = KeptCount();
+    SimplifyAll();
+    RemoveOneByOne();
+    finished = !ended_early_;
+    if (KeptCount() == before) RemoveWhatPassesTheTime();
   }
+  finished = finished && KeptCount() == before;
+  NarrowChance();
   RemoveOneByOne();
-  return {Without(all_, kept_), runs_, !ended_early_};
+  return {Without(all_, kept_), runs_, finished && !ended_early_};
 }
 
 }  // namespace

@@ -4,8 +4,11 @@
 //
 // A scenario has parts: a line each, the random fates of packets and calls, a kind at a time, and the steps of random
 // workloads. Parts are taken away, many at a time first, then fewer, as long as the failure stays the same; then
-// numbers are made smaller and rounder. Every part stands alone (sim/faults/scenario.h), so a candidate is always a
-// scenario.
+// numbers are made smaller and rounder, which may make other parts superfluous. Every part stands alone
+// (sim/faults/scenario.h), so a candidate is always a scenario.
+//
+// Some parts do no more than let time pass, or calls be made, until a fault has its turn. In the end each is left out
+// while another part is varied: a fault comes a little earlier or has another chance, the schedule is of another kind.
 
 #ifndef TANDEM_TESTING_RUNNER_SHRINK_H_
 #define TANDEM_TESTING_RUNNER_SHRINK_H_

@@ -94,7 +94,7 @@ std::vector<Planted> PlantedBugs() {
       {"a partition", 36, kind(FaultKind::kPartition), 1},
       {"a crash and a partition", 62, both(kind(FaultKind::kCrash), kind(FaultKind::kPartition)), 2},
       {"three kinds", 78, both(kind(FaultKind::kKill), both(kind(FaultKind::kClog), kind(FaultKind::kPause))), 3},
-      {"five kinds", 113,
+      {"five kinds", 137,
        both(both(kind(FaultKind::kKill), kind(FaultKind::kLoss)),
             both(kind(FaultKind::kReset), both(kind(FaultKind::kClog), kind(FaultKind::kPause)))),
        5},
@@ -107,13 +107,13 @@ std::vector<Planted> PlantedBugs() {
        both(both(step("reader", 3), step("writer", 30)), both(kind(FaultKind::kCrash), kind(FaultKind::kLatency))), 2,
        2},
       {"a schedule", 10, scheduled, 0, 0, 1},
-      {"a schedule and two steps", 37, both(scheduled, both(step("reader", 1), step("reader", 28))), 0, 2, 1},
+      {"a schedule and two steps", 44, both(scheduled, both(step("reader", 1), step("reader", 28))), 0, 2, 1},
       {"a knob", 9, knob, 0, 0, 1},
       {"a clock and a pause", 30, both(clock, kind(FaultKind::kPause)), 1, 0, 1},
       {"a start", 9, start, 0, 0, 1},
       {"a start, a knob and a step", 26, both(start, both(knob, step("writer", 11))), 0, 1, 2},
       {"random latency", 25, [](const Scenario& s) { return IsRandom(s, Choice::kLatency); }},
-      {"all at once", 69,
+      {"all at once", 86,
        both(both(scheduled, knob), both(both(step("writer", 1), kind(FaultKind::kKill)), kind(FaultKind::kCrash))), 2,
        1, 2},
   };
@@ -252,6 +252,97 @@ TEST(ShrinkTest, NumbersBecomeSmallAndRound) {
   EXPECT_GT(entries[2].count, 5u);
   EXPECT_LE(entries[2].count, 12u);
   EXPECT_EQ(entries[2].to, absl::InfiniteDuration());
+}
+
+// What `fails` says of a scenario with these faults and 30 steps of a writer, made as small as it can be.
+Scenario ShrunkOf(Scenario scenario, const char* faults, const std::function<bool(const Scenario&)>& fails) {
+  scenario.faults = *sim::FaultPlan::Parse(faults);
+  EXPECT_TRUE(fails(scenario));
+  const Shrunk shrunk = Shrink(scenario, {{"writer", 30}}, 500, [&fails](const Scenario& candidate) {
+    return fails(candidate) ? Trial::kSame : Trial::kOther;
+  });
+  EXPECT_TRUE(shrunk.finished);
+  EXPECT_LE(shrunk.runs, 250u);
+  return shrunk.scenario;
+}
+
+int64_t WriterSteps(const Scenario& scenario) {
+  int64_t steps = 0;
+  for (uint64_t n = 0; n < 30; ++n) steps += HasStep(scenario, "writer", n) ? 1 : 0;
+  return steps;
+}
+
+// Each step takes seven calls, and it is the fourth of them.
+TEST(ShrinkTest, ACallThatComesRoundAgainIsAnEarlyOne) {
+  const Scenario shrunk = ShrunkOf({}, "crash b at call 81 for 2s\n", [](const Scenario& s) {
+    return s.faults.entries().size() == 1 && s.faults.entries()[0].count % 7 == 4 &&
+           static_cast<int64_t>(s.faults.entries()[0].count) < 7 * WriterSteps(s);
+  });
+  EXPECT_EQ(shrunk.faults.entries()[0].count, 4u);
+  EXPECT_EQ(WriterSteps(shrunk), 1);
+}
+
+TEST(ShrinkTest, TheOperationThatFailsIsAnEarlyOne) {
+  Scenario scenario;
+  scenario.failures = {{"b", 23, false}};
+  const Scenario shrunk = ShrunkOf(scenario, "", [](const Scenario& s) {
+    return s.failures.size() == 1 && s.failures[0].number % 5 == 3 &&
+           static_cast<int64_t>(s.failures[0].number) < 5 * WriterSteps(s);
+  });
+  EXPECT_EQ(shrunk.failures[0].number, 3u);
+  EXPECT_EQ(WriterSteps(shrunk), 1);
+}
+
+// It has to come behind a step, however many there are.
+TEST(ShrinkTest, WhatHappensAtATimeHappensSoonerWithFewerSteps) {
+  const Scenario shrunk = ShrunkOf({}, "reset b from 2.7s strength 1000000\n", [](const Scenario& s) {
+    return s.faults.entries().size() == 1 && s.faults.entries()[0].from >= absl::Milliseconds(50) &&
+           s.faults.entries()[0].from < WriterSteps(s) * absl::Milliseconds(100);
+  });
+  EXPECT_EQ(WriterSteps(shrunk), 1);
+}
+
+// It has to come within the last step: a step less, and it comes too late, unless it comes sooner as well.
+TEST(ShrinkTest, AStepThatOnlyLetsTimePassIsLeftOut) {
+  const Scenario shrunk = ShrunkOf({}, "kill b from 2.95s to 4s\n", [](const Scenario& s) {
+    if (s.faults.entries().size() != 1) return false;
+    const absl::Duration from = s.faults.entries()[0].from;
+    const absl::Duration end = WriterSteps(s) * absl::Milliseconds(100);
+    return end - absl::Milliseconds(100) <= from && from < end;
+  });
+  EXPECT_EQ(WriterSteps(shrunk), 1);
+}
+
+// A kill makes the program begin anew, and count three calls more.
+TEST(ShrinkTest, AFaultThatOnlyMakesCallsIsLeftOut) {
+  Scenario scenario;
+  scenario.failures = {{"b", 8, false}};
+  const Scenario shrunk = ShrunkOf(scenario, "kill b from 0s to 1s\n", [](const Scenario& s) {
+    return s.failures.size() == 1 && s.failures[0].number == 5 + 3 * s.faults.entries().size();
+  });
+  EXPECT_EQ(shrunk.failures[0].number, 5u);
+  EXPECT_TRUE(shrunk.faults.entries().empty());
+}
+
+TEST(ShrinkTest, AnotherScheduleDoesWithFewerSteps) {
+  Scenario scenario;
+  scenario.schedule = "urw";
+  const Scenario shrunk = ShrunkOf(scenario, "", [](const Scenario& s) {
+    return s.schedule == "pos" ? WriterSteps(s) >= 1 : s.schedule == "urw" && WriterSteps(s) >= 8;
+  });
+  EXPECT_EQ(shrunk.schedule, "pos");
+  EXPECT_EQ(WriterSteps(shrunk), 1);
+}
+
+// The chance decides which packet is hit; with another one it is another.
+TEST(ShrinkTest, AnotherChanceDoesWithFewerSteps) {
+  const Scenario shrunk = ShrunkOf({}, "loss a b from 0s to 1s strength 50000\n", [](const Scenario& s) {
+    if (s.faults.entries().size() != 1) return false;
+    const uint64_t strength = s.faults.entries()[0].strength;
+    return WriterSteps(s) >= (strength < 750'000 ? 12 : 2) && strength < 1'000'000;
+  });
+  EXPECT_EQ(shrunk.faults.entries()[0].strength, 750'000u);
+  EXPECT_EQ(WriterSteps(shrunk), 2);
 }
 
 }  // namespace
