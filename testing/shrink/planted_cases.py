@@ -100,10 +100,11 @@ class Shrunk:
         self.runs = int(found.group(1))
         self.finished = found.group(2) == ""
         self.text = found.group(3)
-        lines = self.text.splitlines()
+        lines = [re.sub(r" +# .*", "", line) for line in self.text.splitlines()]  # Without remarks.
         self.faults = [line for line in lines if line.split()[0] not in OTHER_LINES]
         self.of = lambda word: [line for line in lines if line.split()[0] == word]
-        calmed = {kind for line in self.of("calm") for kind in line.split()[1].split(",")}
+        # Those of which some are calm and others not are left.
+        calmed = {kind for line in self.of("calm") for kind in line.split()[1].split(",") if line.endswith(" *")}
         self.fates = 0 if "*" in calmed else FATES - len(calmed)
 
     def steps(self, count):
