@@ -2,7 +2,9 @@
 
 #include "tandem/sim/world/world.h"
 
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <vector>
@@ -21,6 +23,7 @@
 #include "tandem/core/base/result.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/runtime/shard.h"
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/tests/ping.h"
 
@@ -272,6 +275,32 @@ TEST(WorldTest, ClocksOfTheProcessAreThoseOfTheHostThatRuns) {
   EXPECT_EQ(steady[1] - steady[0], std::chrono::seconds(1));
   EXPECT_EQ(absl::FromChrono(wall[0]), wall_now[0]);
   EXPECT_EQ(absl::FromChrono(wall[1]), wall_now[1]);
+}
+
+// --- Random numbers ---
+
+Task<absl::Status> DrawOnce(uint64_t* number) {
+  *number = Random("one name").Next();
+  co_return absl::OkStatus();
+}
+
+// What each of two hosts draws first from the stream of one name.
+std::array<uint64_t, 2> FirstNumbers(uint64_t seed) {
+  World world(WorldOptions().set_seed(seed));
+  std::array<uint64_t, 2> numbers = {};
+  Host& first = world.AddHost("first", [&] { return DrawOnce(&numbers[0]); });
+  Host& second = world.AddHost("second", [&] { return DrawOnce(&numbers[1]); });
+  EXPECT_TRUE(world.RunUntilDone(first, absl::Seconds(1)).ok());
+  EXPECT_TRUE(world.RunUntilDone(second, absl::Seconds(1)).ok());
+  return numbers;
+}
+
+TEST(WorldTest, EachHostDrawsNumbersOfItsOwnWhichComeFromTheSeed) {
+  const std::array<uint64_t, 2> numbers = FirstNumbers(1);
+
+  EXPECT_NE(numbers[0], numbers[1]);
+  EXPECT_EQ(FirstNumbers(1), numbers);
+  EXPECT_NE(FirstNumbers(2)[0], numbers[0]);
 }
 
 }  // namespace
