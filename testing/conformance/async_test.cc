@@ -37,6 +37,25 @@ class AsyncTest : public SocketConformanceTest {
   Instant Clock() { return loop_.shard().reactor().ReadClock(); }
 };
 
+// --- The clock ---
+
+TEST_F(AsyncTest, TheClockNeverGoesBack) {
+  const auto compare_readings = []() -> Task<absl::Status> {
+    Instant last = Now();
+    for (int turn = 0; turn < 100; ++turn) {
+      for (int reading = 0; reading < 100; ++reading) {
+        const Instant now = Now();
+        if (now < last) co_return absl::DataLossError("a later reading shows an earlier time");
+        last = now;
+      }
+      co_await Pause(absl::Microseconds(1));
+    }
+    co_return absl::OkStatus();
+  };
+
+  EXPECT_OK(Run(compare_readings()));
+}
+
 // --- Time counts from the call ---
 
 constexpr absl::Duration kWork = absl::Milliseconds(30);
