@@ -29,14 +29,18 @@ class Build:
         self.output_base = os.path.join(OWN_CACHE, name)
         self._bin = None
 
-    def bazel(self, command, *arguments):
-        """Runs a Bazel command with this build's flags; returns its standard output."""
+    def run(self, command, *arguments):
+        """Runs a Bazel command with this build's flags; returns it ended, with what it printed."""
         os.makedirs(self.output_base, exist_ok=True)
         # The server goes away soon after, because each one holds hundreds of megabytes.
         line = ["bazel", "--output_base=" + self.output_base, "--max_idle_secs=15", command]
         line += ["--experimental_convenience_symlinks=ignore", "--noshow_progress", "--color=no", *self.flags, *arguments]
-        run = subprocess.run(line, cwd=self.source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE)
+        return subprocess.run(line, cwd=self.source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+
+    def bazel(self, command, *arguments):
+        """As run(); returns its standard output."""
+        run = self.run(command, *arguments)
         if run.returncode != 0:
             text = run.stderr.decode("utf-8", "replace") + run.stdout.decode("utf-8", "replace")
             raise BuildError("bazel %s failed in configuration %s:\n%s" % (command, self.name, text))
