@@ -514,6 +514,7 @@ Shrunk Shrinker::Execute() {
     if (KeptCount() == before) RemoveWhatPassesTheTime();
   }
   finished = finished && KeptCount() == before;
+  if (ended_early_) return {Without(all_, kept_), runs_, finished};
   NarrowChance();
   RemoveOneByOne();
   return {Without(all_, kept_), runs_, finished && !ended_early_};
