@@ -66,9 +66,14 @@ constexpr const char* kDisturbingVariables[] = {"LANG=tr_TR.UTF-8", "HOME=/nonex
 // Reading a time zone takes memory: another one is for processes whose addresses may be others.
 constexpr char kTimeZone[] = "TZ=UTC";
 constexpr char kDisturbedTimeZone[] = "TZ=Asia/Kathmandu";
-// The dynamic linker copies it: it has to be there, and as long, for every process.
-constexpr char kPlainMalloc[] = "GLIBC_TUNABLES=glibc.malloc.perturb=000";
-constexpr char kDisturbedMalloc[] = "GLIBC_TUNABLES=glibc.malloc.perturb=165";
+// The dynamic linker copies it: it has to be there, and as long, for every process. The heap grows in large steps and
+// is not given back, which would cost a short life more than it takes.
+constexpr char kPlainMalloc[] =
+    "GLIBC_TUNABLES=glibc.malloc.perturb=000:glibc.malloc.mmap_threshold=33554432"
+    ":glibc.malloc.trim_threshold=1073741824:glibc.malloc.top_pad=1048576";
+constexpr char kDisturbedMalloc[] =
+    "GLIBC_TUNABLES=glibc.malloc.perturb=165:glibc.malloc.mmap_threshold=33554432"
+    ":glibc.malloc.trim_threshold=1073741824:glibc.malloc.top_pad=1048576";
 static_assert(sizeof(kPlainMalloc) == sizeof(kDisturbedMalloc));
 
 // For the next exec. Returns false where the machine refuses.
