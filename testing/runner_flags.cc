@@ -172,10 +172,17 @@ absl::Status ParseArgument(const std::vector<FlagEntry>& entries, absl::string_v
       absl::StrCat("unknown flag ", argument, "; the flags are (and gtest's --gtest_*):\n", Help(entries)));
 }
 
-absl::Status CheckTogether(const RunnerFlags& flags) {
+absl::Status CheckTogether(const ParsedFlags& parsed) {
+  const RunnerFlags& flags = parsed.flags;
   const bool single = flags.seed.has_value() || !flags.scenario.empty();
   if (flags.seeds == 0 && !single) {
     return absl::InvalidArgumentError("0 seeds would test nothing: give --seeds=N (or TANDEM_SEEDS=N) with N from 1");
+  }
+  if (flags.seed.has_value() && parsed.seeds.has_value()) {
+    return absl::InvalidArgumentError("--seed and --seeds exclude each other: one seed, or many from --seed_start on");
+  }
+  if (flags.seed.has_value() && flags.seed_start != RunnerFlags().seed_start) {
+    return absl::InvalidArgumentError("--seed and --seed_start exclude each other: --seed says which is run");
   }
   if (!flags.seeds_from.empty() && single) {
     return absl::InvalidArgumentError("--seeds_from and --seed or --scenario exclude each other");
@@ -238,7 +245,7 @@ absl::StatusOr<RunnerFlags> ParseRunnerFlags(const std::vector<std::string>& arg
         absl::StrCat("TANDEM_SEEDS=", seeds_variable, ": expected ", NumberText(0, kMaxSeeds)));
   }
   if (parsed.seeds.has_value()) parsed.flags.seeds = *parsed.seeds;
-  absl::Status status = CheckTogether(parsed.flags);
+  absl::Status status = CheckTogether(parsed);
   if (!status.ok()) return status;
   return parsed.flags;
 }

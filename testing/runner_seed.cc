@@ -22,9 +22,13 @@
 #include <utility>
 
 #include "absl/base/log_severity.h"
+#include "absl/base/no_destructor.h"
 #include "absl/log/check.h"
 #include "absl/log/globals.h"
 #include "absl/log/initialize.h"
+#include "absl/log/log_entry.h"
+#include "absl/log/log_sink.h"
+#include "absl/log/log_sink_registry.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -129,6 +133,25 @@ class ReportingListener : public ::testing::EmptyTestEventListener {
  private:
   int reports_ = 0;
 };
+
+// Reports the message of a CHECK or a LOG(FATAL), which is what failed: of the crash that follows only the signal is
+// known.
+class FatalLogSink final : public absl::LogSink {
+ public:
+  void Send(const absl::LogEntry& entry) override {
+    // It comes a second time, with a stack.
+    if (entry.log_severity() != absl::LogSeverity::kFatal || !entry.stacktrace().empty()) return;
+    const std::string place = absl::StrCat(ProjectPath(entry.source_filename()), ":", entry.source_line());
+    SendRecord(RecordKind::kPlace, place);
+    TellFailureWitness(place, entry.text_message());
+    SendRecord(RecordKind::kFailure, absl::StrCat(place, ": ", entry.text_message()));
+  }
+};
+
+void ListenToFatalMessages() {
+  static absl::NoDestructor<FatalLogSink> sink;
+  absl::AddLogSink(sink.get());
+}
 
 void ListenToExpectations() {
   ::testing::TestEventListeners& listeners = ::testing::UnitTest::GetInstance()->listeners();
@@ -247,6 +270,7 @@ void RunSeedAndExit(const Command& command, bool disturbed) {
   InitializeSeedLog(command.detail);
   ReportCrashes();
   ListenToExpectations();
+  ListenToFatalMessages();
   EnterFolder(command.seed, disturbed);
   sim::Rehearsal::Allow(&Mute);
   sim::TrapSystemCalls(sim::TrapScope::kSeed);

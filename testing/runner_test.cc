@@ -377,8 +377,7 @@ TEST(RunnerTest, SeedsComeFromTheDateOrANumber) {
   EXPECT_THAT(RunCase("Passes", "--seeds_from=40 --seed_start=2").output, HasSubstr("exclude each other"));
 }
 
-// --- Regressions
-// ------------------------------------------------------------------------------------------------------
+// --- Regressions ---
 
 std::string WriteScenario(const std::string& name, const std::string& text) {
   const std::string path = absl::StrCat(::testing::TempDir(), "/", name);

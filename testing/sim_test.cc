@@ -410,6 +410,12 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
     result.place = "a line of the scenario";
     result.message = absl::StrCat("the scenario has a line about a host that the test has not added: ", line);
   }
+  if (!world.hosts().empty() && world.events() == 0 && !result.failed && !::testing::Test::HasFailure() &&
+      !::testing::Test::IsSkipped()) {
+    result.failed = true;
+    result.place = "nothing has run";
+    result.message = "the test has added hosts and never called world.Run...(): nothing has run";
+  }
   const bool failed = result.failed || ::testing::Test::HasFailure();
   if (!failed) {
     for (const std::string& line : world.LinesWithoutEffect()) {

@@ -84,6 +84,9 @@ class SimFixtureWithParam : public SimFixture {
 };
 
 template <typename Test>
+concept HasParam = requires { typename Test::ParamType; };
+
+template <typename Test>
 SeedResult RunFixture(const SeedOptions& options) {
   return RunInWorld(options, Test::Options(), [](sim::World&) { Test().RunTest(); });
 }
@@ -144,13 +147,16 @@ class SimTestCases {
     void TestBody() override;                         \
   }
 
-#define SIM_TEST_F(fixture, name)                                                                      \
-  TANDEM_SIM_FIXTURE_CLASS(fixture, name);                                                             \
-  TANDEM_REGISTER_SIM_TEST(fixture, name, &::tandem::testing::RunFixture<SimTest_##fixture##_##name>); \
+#define SIM_TEST_F(fixture, name)                                                                                \
+  static_assert(!::tandem::testing::HasParam<fixture>, #fixture " has a parameter: SIM_TEST_P gives it values"); \
+  TANDEM_SIM_FIXTURE_CLASS(fixture, name);                                                                       \
+  TANDEM_REGISTER_SIM_TEST(fixture, name, &::tandem::testing::RunFixture<SimTest_##fixture##_##name>);           \
   void SimTest_##fixture##_##name::TestBody()
 
 // SIM_TEST_P(fixture, name, value, ...): one test for each value, which GetParam() gives.
 #define SIM_TEST_P(fixture, name, ...)                                                                   \
+  static_assert(::tandem::testing::HasParam<fixture>, #fixture " is no SimFixtureWithParam");            \
+  static_assert(sizeof(#__VA_ARGS__) > 1, "SIM_TEST_P(fixture, name, value, ...) needs a value");        \
   TANDEM_SIM_FIXTURE_CLASS(fixture, name);                                                               \
   static const fixture::ParamType sim_test_params_##fixture##_##name[] = {__VA_ARGS__};                  \
   static ::tandem::testing::SimTestCases<SimTest_##fixture##_##name, sim_test_params_##fixture##_##name> \

@@ -79,6 +79,7 @@ SIM_TEST_F(ClusterTest, IsNewForEachTest) {
   EXPECT_EQ(world.hosts().size(), 1u);
   EXPECT_EQ(calls_, "set up, ");
   EXPECT_EQ(world.Now(), Instant());
+  EXPECT_OK(world.RunFor(absl::Seconds(1)));
   calls_ += "body";
 }
 

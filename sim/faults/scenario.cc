@@ -46,7 +46,8 @@ absl::Status ParseScheduleLine(absl::string_view line, const Words& words, Scena
   constexpr absl::string_view kForm = "schedule KIND, or schedule KIND steps N of N tasks N";
   if (words.size() != 2 && words.size() != 8) return Expected(line, kForm);
   scenario.schedule = std::string(words[1]);
-  if (!ParseSchedule(words[1]).has_value()) return Wrong(line, "no such kind of schedule");
+  if (!ParseSchedule(words[1]).has_value())
+    return Wrong(line, "no such kind of schedule: fifo, random, pct, pos, urw or delay");
   if (words.size() == 2) return absl::OkStatus();
   StepTotals steps;
   if (words[2] != "steps" || !absl::SimpleAtoi(words[3], &steps.longest) || words[4] != "of" ||

@@ -75,7 +75,7 @@ TEST(ScenarioTest, WrongLinesAreQuoted) {
                                   {"skip a", "skip WHAT NUMBER"},
                                   {"branch at 812 salt 7", "branch at event NUMBER salt NUMBER"},
                                   {"branch at event 1 salt x", "branch at event NUMBER salt NUMBER"},
-                                  {"schedule fast", "no such kind of schedule"},
+                                  {"schedule fast", "fifo, random, pct, pos, urw or delay"},
                                   {"schedule pct steps 1", "steps N of N tasks N"},
                                   {"test", "test SUITE.NAME"},
                                   {"crash a at call 3", "for how long"},

@@ -94,7 +94,7 @@ void World::Branch() {
 }
 
 int64_t World::Knob(absl::string_view name, int64_t low, int64_t high) {
-  CHECK_LE(low, high);
+  CHECK_LE(low, high) << "the knob \"" << name << "\"";
   CHECK(FitsInLine(name, "\"") && name.find(" #") == name.npos) << "not a name for a knob: " << name;
   const auto known = drawn_.knobs.find(std::string(name));
   if (known != drawn_.knobs.end()) return std::clamp(known->second, low, high);

@@ -263,6 +263,9 @@ SIM_TEST(Broken, ThrowsOutOfMain) { InBadSeed(world, &ThrowError); }
 SIM_TEST(Broken, ThrowsOutOfSpawnedTask) {
   InBadSeed(world, [] { Spawn(&ThrowLater); });
 }
+SIM_TEST(Broken, NeverRuns) {
+  if (world.seed() == 3) world.AddHost("host", [] { return Serve<Echo>(); });
+}
 SIM_TEST(Broken, Exits) {
   InBadSeed(world, [] { exit(0); });
 }

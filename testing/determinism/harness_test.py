@@ -79,8 +79,13 @@ class OneBadSeed(unittest.TestCase):
 
     def test_failed_check(self):
         failure = self.run_case("FailsACheck")
-        self.assertIn("SIGABRT", failure.message)
+        self.assert_lines(failure.message, r"^testing/determinism/broken_program.cc:\d+: Check failed: 1 == 2 "
+                          r"\(1 vs. 2\) as planned\n", r"SIGABRT")
         self.assertRegex(failure.text, r"broken_program.cc:\d+\] Check failed: 1 == 2 \(1 vs. 2\) as planned")
+
+    def test_hosts_that_never_run(self):
+        self.assertIn("the test has added hosts and never called world.Run...(): nothing has run",
+                      self.run_case("NeverRuns").message)
 
     def test_abort_inside_libc_shows_who_called_it(self):
         if is_built_with(b"tsan", BROKEN):
@@ -161,14 +166,14 @@ class OneBadSeed(unittest.TestCase):
         self.assertNotIn("two runs", self.run_case("Exits", "--check_determinism").text)
 
     def test_a_seed_of_twenty_runs_twice(self):
-        flags = ("--gtest_filter=Broken.DependsOnTheProcess", "--seeds=%d" % SEEDS)
-        run = BROKEN.run(*flags)  # The bad seed is not the first.
+        flags = ("--gtest_filter=Broken.DependsOnTheProcess",)
+        run = BROKEN.run(*flags, "--seeds=%d" % SEEDS)  # The bad seed is not the first.
         self.assertEqual(run.exit_code, 0, run.output)
         self.assertIn("%d seeds, 0 failed, 1 run twice" % SEEDS, run.output)
-        run = BROKEN.run(*flags, "--seed_start=%d" % BAD_SEED)
+        run = BROKEN.run(*flags, "--seed_start=%d" % BAD_SEED, "--seeds=%d" % SEEDS)
         self.assertEqual(list(run.failures), [BAD_SEED], run.output)
         self.assertTrue(run.failures[BAD_SEED].replay.endswith(" --seed=%d --check_determinism" % BAD_SEED), run.output)
-        for more in (["--seed_start=%d" % BAD_SEED, "--check_determinism=none"], ["--seed=%d" % BAD_SEED]):
+        for more in (["--seed_start=%d" % BAD_SEED, "--seeds=1", "--check_determinism=none"], ["--seed=%d" % BAD_SEED]):
             run = BROKEN.run(*flags, *more)
             self.assertEqual(run.exit_code, 0, run.output)
             self.assertNotIn("twice", run.output)
@@ -463,6 +468,8 @@ class Flags(unittest.TestCase):
                              (["--seed=1", "--here", "--shrink=1"], "exclude each other"),
                              (["--seed=1", "--here", "--out=a"], "exclude each other"),
                              (["--out=a", "--report=false"], "exclude each other"),
+                             (["--seed=1", "--seeds=2"], "--seed and --seeds exclude each other"),
+                             (["--seed=1", "--seed_start=2"], "--seed and --seed_start exclude each other"),
                              (["--stderrthreshold=4"], "a whole number from 0 to 3")):
             run = BROKEN.run(*flags)
             self.assertEqual(run.exit_code, 2)
