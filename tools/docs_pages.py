@@ -52,6 +52,14 @@ class Block:
         parts = self.prints.strip("\n").split("\n") if self.in_any_order else [self.prints]
         return all(occurs(part, output) for part in parts)
 
+    def first_missing(self, output):
+        """The first line that `output` has not, after those before it unless the order does not matter."""
+        lines = self.prints.strip("\n").split("\n")
+        for i, line in enumerate(lines):
+            if not occurs(line if self.in_any_order else "\n".join(lines[: i + 1]), output):
+                return line
+        return lines[-1]
+
 
 def parse(text):
     """Returns the blocks of a page that are to be run, in order. Raises PageError for a block without its marker."""
@@ -261,7 +269,9 @@ class Runner:
             while not block.is_printed(read(output)) and not os.path.exists(base + ".ended") and time.monotonic() < deadline:
                 time.sleep(0.1)
         if not block.is_printed(read(output)):
-            raise PageError(block.line, "did not print what the page says:\n" + block.prints, read(output))
+            printed = read(output)
+            missing = "not found in %d lines, from this one on: %s" % (printed.count("\n"), block.first_missing(printed))
+            raise PageError(block.line, "did not print what the page says:\n%s\n%s" % (block.prints, missing), printed)
 
 
 def _quote(text):

@@ -138,6 +138,8 @@ class RunTest(unittest.TestCase):
         self.assert_fails(2, "did not print what the page says:\none", "^two$", block("<!-- run -->", "echo two"),
                           block("<!-- prints -->", "one", "text"))
         self.run_page(block("<!-- run -->", "echo one; echo two"), block("<!-- prints: in any order -->", "two\none", "text"))
+        self.assert_fails(2, "not found in 3 lines, from this one on: three", "three", block("<!-- run -->", "echo three; echo one; echo two"),
+                          block("<!-- prints -->", "one\n...\nthree\n...\ntwo", "text"))
         self.assert_fails(2, "did not print what the page says:\none\nthree", "^one\ntwo$", block("<!-- run -->", "echo one; echo two"),
                           block("<!-- prints: in any order -->", "one\nthree", "text"))
         self.run_page(block("<!-- run -->", "echo to standard error >&2"), block("<!-- prints -->", "to standard error", "text"))
