@@ -96,16 +96,8 @@ bool MayWrite(absl::string_view path) {
 
 void InterceptOpen(Served call, const char* name, int directory, const char* path, bool writes) {
   const Mode mode = InterceptForMachine(call);
-  if (mode == Mode::kReal || path == nullptr) return;
-  const std::optional<struct stat> info = Look(directory, path);
-  if (IsRandomness(info)) FailByPath(name, path, kFromSeed);
-  if (mode != Mode::kWorld) return;
-  if (DescribesMachine(path, info)) FailByPath(name, path, kDescribesMachine);
-  // A relative path is taken for one of the caller's folder.
-  if (writes) CheckMayWrite(name, path);
+  if (mode != Mode::kReal) CheckMayOpen(mode, name, directory, path, writes);
 }
-
-bool Writes(int flags) { return (flags & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)) != 0; }
 
 // absl's symbolizer asks for the maps of a thread by its number, which is the host's in a world.
 const char* WithMachinesThread(const char* path) {
@@ -138,8 +130,20 @@ ssize_t ReadLink(Served call, int directory, const char* path, char* target, siz
 
 int Open(Served call, const char* name, int directory, const char* path, int flags, mode_t mode) {
   path = WithMachinesThread(path);
-  InterceptOpen(call, name, directory, path, Writes(flags));
+  InterceptOpen(call, name, directory, path, OpensToWrite(flags));
   return static_cast<int>(AskMachine(SYS_openat, directory, path, flags, mode));
+}
+
+bool OpensToWrite(int flags) { return (flags & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)) != 0; }
+
+void CheckMayOpen(Mode mode, const char* name, int directory, const char* path, bool writes) {
+  if (path == nullptr) return;
+  const std::optional<struct stat> info = Look(directory, path);
+  if (IsRandomness(info)) FailByPath(name, path, kFromSeed);
+  if (mode != Mode::kWorld) return;
+  if (DescribesMachine(path, info)) FailByPath(name, path, kDescribesMachine);
+  // A relative path is taken for one of the caller's folder.
+  if (writes) CheckMayWrite(name, path);
 }
 
 void CheckMayWrite(const char* name, const char* path) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -129,6 +130,15 @@ TEST(HostLimitsTest, AreThoseOfEveryHost) {
   EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &fewer), 0);
   EXPECT_EQ(prlimit(0, RLIMIT_NOFILE, &fewer, &limit), 0);
   EXPECT_EQ(limit.rlim_cur, 1u << 20);
+  limit = {};
+  EXPECT_EQ(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &fewer, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 1u << 20);
+  EXPECT_EQ(syscall(SYS_setrlimit, RLIMIT_NOFILE, &fewer), 0);
+  limit = {};
+  EXPECT_EQ(syscall(SYS_getrlimit, RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 1u << 20);
+  EXPECT_EQ(syscall(SYS_getrlimit, -1, &limit), -1);
+  EXPECT_EQ(errno, EINVAL);
   const rlimit upside_down{20, 10};
   EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &upside_down), -1);
   EXPECT_EQ(errno, EINVAL);
@@ -353,6 +363,46 @@ TEST(FileDeathTest, WhatDescribesTheMachineOrStaysBehindEndsTheSeed) {
   EXPECT_DEATH(opens(TestFolder() + "/../file", O_RDWR | O_CREAT), "write below TEST_TMPDIR");
   EXPECT_DEATH(opens(TestFolder() + "_and_more/file", O_RDWR | O_CREAT), "write below TEST_TMPDIR");
   EXPECT_DEATH(opens("/dev/../dev/urandom", O_RDONLY), "randomness has to come from the seed");
+}
+
+TEST(FileDeathTest, ByTheNumberOfTheCallAsByItsName) {
+  setenv("TEST_TMPDIR", TestFolder().c_str(), 1);
+  const std::string file = TestFolder() + "/by_number";
+  open_how how{};
+  how.flags = O_RDONLY;
+  {
+    const HostWorld world;
+    const long created = syscall(SYS_openat, AT_FDCWD, file.c_str(), O_WRONLY | O_CREAT, 0600);
+    ASSERT_GE(created, 0);
+    close(static_cast<int>(created));
+    const long opened = syscall(SYS_openat2, AT_FDCWD, file.c_str(), &how, sizeof(how));
+    ASSERT_GE(opened, 0);
+    close(static_cast<int>(opened));
+  }
+  EXPECT_DEATH(
+      {
+        const HostWorld world;
+        syscall(SYS_open, "/proc/meminfo", O_RDONLY);
+      },
+      R"(open\("/proc/meminfo"\) was called)");
+  EXPECT_DEATH(
+      {
+        const HostWorld world;
+        syscall(SYS_openat, AT_FDCWD, "/dev/urandom", O_RDONLY);
+      },
+      "randomness has to come from the seed");
+  EXPECT_DEATH(
+      {
+        const HostWorld world;
+        syscall(SYS_openat2, AT_FDCWD, "/sys/devices/system/cpu/online", &how, sizeof(how));
+      },
+      "it describes the machine");
+  EXPECT_DEATH(
+      {
+        const HostWorld world;
+        syscall(SYS_creat, "/elsewhere/file", 0600);
+      },
+      "write below TEST_TMPDIR");
 }
 
 }  // namespace

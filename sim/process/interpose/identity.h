@@ -24,6 +24,9 @@ void DescribeMemory(struct sysinfo* info);
 // A set of processors with the first one alone. Returns as the kernel: the bytes it filled, or -EINVAL.
 long SetFirstProcessor(size_t bytes, void* set);
 
+// As prlimit(2), for a process that runs: rlimit64 both, which may be null. Returns as the kernel.
+long LimitOfHost(int resource, const void* wanted, void* found);
+
 }  // namespace tandem::sim::interpose
 
 #endif  // TANDEM_SIM_PROCESS_INTERPOSE_IDENTITY_H_

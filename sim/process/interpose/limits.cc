@@ -13,8 +13,10 @@
 
 using ::tandem::sim::interpose::AskMachine;
 using ::tandem::sim::interpose::InterceptForMachine;
+using ::tandem::sim::interpose::LimitOfHost;
 using ::tandem::sim::interpose::Mode;
 using ::tandem::sim::interpose::Served;
+using ::tandem::sim::interpose::SetErrno;
 
 namespace {
 
@@ -25,14 +27,21 @@ int Limit(Served call, pid_t process, int resource, const void* wanted, void* fo
   if (InterceptForMachine(call) != Mode::kWorld) {
     return static_cast<int>(AskMachine(SYS_prlimit64, process, resource, wanted, found));
   }
+  return static_cast<int>(SetErrno(LimitOfHost(resource, wanted, found)));
+}
+
+}  // namespace
+
+namespace tandem::sim::interpose {
+
+long LimitOfHost(int resource, const void* wanted, void* found) {
   const auto* const limit = static_cast<const rlimit*>(wanted);
   if (resource < 0 || resource >= RLIM_NLIMITS || (limit != nullptr && limit->rlim_cur > limit->rlim_max)) {
-    errno = EINVAL;
-    return -1;
+    return -EINVAL;
   }
   if (found == nullptr) return 0;
   constexpr rlim_t kStackBytes = 8 << 20;
-  constexpr rlim_t kFiles = tandem::sim::interpose::kHostOpenFiles;
+  constexpr rlim_t kFiles = kHostOpenFiles;
   rlimit& answer = *static_cast<rlimit*>(found);
   answer = {RLIM_INFINITY, RLIM_INFINITY};
   if (resource == RLIMIT_STACK) answer.rlim_cur = kStackBytes;
@@ -40,7 +49,7 @@ int Limit(Served call, pid_t process, int resource, const void* wanted, void* fo
   return 0;
 }
 
-}  // namespace
+}  // namespace tandem::sim::interpose
 
 TANDEM_INTERPOSED int getrlimit(__rlimit_resource_t resource, rlimit* limit) noexcept {
   return Limit(Served::k_getrlimit, 0, static_cast<int>(resource), nullptr, limit);

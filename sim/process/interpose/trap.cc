@@ -7,9 +7,11 @@
 #include "tandem/sim/process/interpose/trap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -30,6 +32,7 @@
 #include "absl/strings/string_view.h"
 #include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/process/interpose/calls.h"
+#include "tandem/sim/process/interpose/files.h"
 #include "tandem/sim/process/interpose/identity.h"
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/process/interpose/table.h"
@@ -74,6 +77,21 @@ long WaitForFutex(const long (&arguments)[6]) {
   return -ETIMEDOUT;
 }
 
+long Pass(long number, const long (&arguments)[6]) {
+  return tandem_system_call(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+}
+
+template <typename T>
+T* At(long address) {
+  return reinterpret_cast<T*>(address);
+}
+
+long OpenForHost(long number, const long (&arguments)[6], int directory, const char* path, uint64_t flags) {
+  const CallEntry* const entry = FindSystemCall(number);
+  CheckMayOpen(Mode::kWorld, entry->name, directory, path, OpensToWrite(static_cast<int>(flags)));
+  return Pass(number, arguments);
+}
+
 long AnswerForHost(long number, const long (&arguments)[6]) {
   switch (number) {
     case SYS_getpid:
@@ -87,25 +105,37 @@ long AnswerForHost(long number, const long (&arguments)[6]) {
     case SYS_getegid:
       return kHostUser;
     case SYS_uname:
-      DescribeHost(reinterpret_cast<utsname*>(arguments[0]));
+      DescribeHost(At<utsname>(arguments[0]));
       return 0;
     case SYS_sysinfo:
-      DescribeMemory(reinterpret_cast<struct sysinfo*>(arguments[0]));
+      DescribeMemory(At<struct sysinfo>(arguments[0]));
       return 0;
     case SYS_sched_getaffinity:
-      return SetFirstProcessor(static_cast<size_t>(arguments[1]), reinterpret_cast<void*>(arguments[2]));
+      return SetFirstProcessor(static_cast<size_t>(arguments[1]), At<void>(arguments[2]));
     case SYS_getcpu:
       for (const int i : {0, 1}) {
-        if (arguments[i] != 0) *reinterpret_cast<unsigned*>(arguments[i]) = 0;
+        if (arguments[i] != 0) *At<unsigned>(arguments[i]) = 0;
       }
       return 0;
+    case SYS_getrlimit:
+      return LimitOfHost(static_cast<int>(arguments[0]), nullptr, At<void>(arguments[1]));
+    case SYS_setrlimit:
+      return LimitOfHost(static_cast<int>(arguments[0]), At<void>(arguments[1]), nullptr);
+    case SYS_prlimit64:
+      return LimitOfHost(static_cast<int>(arguments[1]), At<void>(arguments[2]), At<void>(arguments[3]));
+    case SYS_open:
+      return OpenForHost(number, arguments, AT_FDCWD, At<char>(arguments[0]), static_cast<uint64_t>(arguments[1]));
+    case SYS_creat:
+      return OpenForHost(number, arguments, AT_FDCWD, At<char>(arguments[0]), O_WRONLY | O_CREAT);
+    case SYS_openat:
+      return OpenForHost(number, arguments, static_cast<int>(arguments[0]), At<char>(arguments[1]),
+                         static_cast<uint64_t>(arguments[2]));
+    case SYS_openat2:
+      return OpenForHost(number, arguments, static_cast<int>(arguments[0]), At<char>(arguments[1]),
+                         At<open_how>(arguments[2])->flags);
     default:
       FailByName("a system call", "nobody answers it");
   }
-}
-
-long Pass(long number, const long (&arguments)[6]) {
-  return tandem_system_call(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 }
 
 // --- The handlers ----------------------------------------------------------------------------------------------------
