@@ -48,24 +48,21 @@ bool Link::IsDropped(const PacketFate& fate, uint32_t payload, uint32_t headers,
                      DropReason* reason) const {
   *reason = DropReason::kBlocked;
   if (blocked_ || cut_) return true;
-  if (faults_.partition) {
-    faults_.partition.CountHit();
-    return true;
-  }
+  if (IsParted()) return true;
   *reason = DropReason::kTooLarge;
-  if (faults_.mtu && payload > faults_.mtu.strength) {
-    faults_.mtu.CountHit();
+  if (faults_ != nullptr && faults_->mtu && payload > faults_->mtu.strength) {
+    faults_->mtu.CountHit();
     return true;
   }
   *reason = DropReason::kLoss;
   if (fate.ordinal == lost_ordinal_) return true;
-  if (!conditions_.loss.is_never() && conditions_.loss.Hits(choices.Draw(Choice::kLoss))) return true;
-  if (!faults_.any) [[likely]]
+  if (!conditions_->loss.is_never() && conditions_->loss.Hits(choices.Draw(Choice::kLoss))) return true;
+  if (faults_ == nullptr) [[likely]]
     return false;
   const uint64_t burst = choices.choices.Draw(Choice::kLoss, choices.flow, choices.ordinal / kBurst, 3);
-  if (Hits(faults_.loss, choices.Draw(Choice::kLoss, 2)) || Hits(faults_.loss_burst, burst)) return true;
+  if (Hits(faults_->loss, choices.Draw(Choice::kLoss, 2)) || Hits(faults_->loss_burst, burst)) return true;
   *reason = DropReason::kCorrupted;
-  return IsCorrupted(faults_.corruption, uint64_t{payload} + headers, choices.Draw(Choice::kLoss, 4));
+  return IsCorrupted(faults_->corruption, uint64_t{payload} + headers, choices.Draw(Choice::kLoss, 4));
 }
 
 int64_t Link::DrawDelayNs(const PacketChoices& choices) const {
@@ -77,26 +74,27 @@ int64_t Link::DrawDelayNs(const PacketChoices& choices) const {
     delay_ns += more_ns;
   };
   const auto draw = [&](uint64_t part) { return choices.Draw(Choice::kLatency, part); };
-  add(faults_.latency, [&](int64_t ns) { return LatencyDistribution::LongTail(ns).Sample(draw(0)); });
-  add(faults_.latency_constant, [](int64_t ns) { return ns; });
-  add(faults_.latency_uniform,
+  add(faults_->latency, [&](int64_t ns) { return LatencyDistribution::LongTail(ns).Sample(draw(0)); });
+  add(faults_->latency_constant, [](int64_t ns) { return ns; });
+  add(faults_->latency_uniform,
       [&](int64_t ns) { return static_cast<int64_t>(ReduceToRange(draw(4), static_cast<uint64_t>(ns) + 1)); });
-  add(faults_.latency_exponential, [&](int64_t ns) { return LatencyDistribution::SampleExponential(ns, draw(5)); });
-  add(faults_.latency_bimodal, [&](int64_t ns) { return draw(6) < kNineTenths ? 0 : ns; });
+  add(faults_->latency_exponential, [&](int64_t ns) { return LatencyDistribution::SampleExponential(ns, draw(5)); });
+  add(faults_->latency_bimodal, [&](int64_t ns) { return draw(6) < kNineTenths ? 0 : ns; });
   return delay_ns;
 }
 
 std::optional<int64_t> Link::DepartureOf(int64_t now_ns, uint32_t bytes) {
   int64_t departure = now_ns;
-  if (faults_.clog && static_cast<int64_t>(faults_.clog.strength) > departure) {
-    faults_.clog.CountHit();
-    departure = static_cast<int64_t>(faults_.clog.strength);
+  if (faults_ != nullptr && faults_->clog && static_cast<int64_t>(faults_->clog.strength) > departure) {
+    faults_->clog.CountHit();
+    departure = static_cast<int64_t>(faults_->clog.strength);
   }
-  uint64_t bytes_per_second = conditions_.bytes_per_second;
-  uint64_t queue_limit = conditions_.queue_limit_bytes;
-  if (faults_.bandwidth && (bytes_per_second == 0 || faults_.bandwidth.strength < bytes_per_second)) {
-    faults_.bandwidth.CountHit();
-    bytes_per_second = faults_.bandwidth.strength;
+  uint64_t bytes_per_second = conditions_->bytes_per_second;
+  uint64_t queue_limit = conditions_->queue_limit_bytes;
+  if (faults_ != nullptr && faults_->bandwidth &&
+      (bytes_per_second == 0 || faults_->bandwidth.strength < bytes_per_second)) {
+    faults_->bandwidth.CountHit();
+    bytes_per_second = faults_->bandwidth.strength;
     queue_limit = kFaultQueueBytes;
   }
   if (bytes_per_second == 0) return departure;
@@ -123,20 +121,20 @@ PacketFate Link::Send(int64_t now_ns, uint32_t payload, uint32_t headers, const 
     fate.reason = DropReason::kQueueFull;
     return fate;
   }
-  fate.arrival_ns = *departure + conditions_.latency.Sample(choices.Draw(Choice::kLatency));
-  if (faults_.any) [[unlikely]]
+  fate.arrival_ns = *departure + conditions_->latency.Sample(choices.Draw(Choice::kLatency));
+  if (faults_ != nullptr) [[unlikely]]
     fate.arrival_ns += DrawDelayNs(choices);
   const bool twice =
-      (!conditions_.duplicate.is_never() && conditions_.duplicate.Hits(choices.Draw(Choice::kDuplicate))) ||
-      (faults_.any && Hits(faults_.duplicate, choices.Draw(Choice::kDuplicate, 2)));
+      (!conditions_->duplicate.is_never() && conditions_->duplicate.Hits(choices.Draw(Choice::kDuplicate))) ||
+      (faults_ != nullptr && Hits(faults_->duplicate, choices.Draw(Choice::kDuplicate, 2)));
   if (twice) {
-    fate.duplicate_arrival_ns = *departure + conditions_.latency.Sample(choices.Draw(Choice::kLatency, 1));
+    fate.duplicate_arrival_ns = *departure + conditions_->latency.Sample(choices.Draw(Choice::kLatency, 1));
   }
-  fate.reordered = !conditions_.reorder.is_never() && conditions_.reorder.Hits(choices.Draw(Choice::kReorder));
-  if (faults_.any && Hits(faults_.reorder, choices.Draw(Choice::kReorder, 2))) {
+  fate.reordered = !conditions_->reorder.is_never() && conditions_->reorder.Hits(choices.Draw(Choice::kReorder));
+  if (faults_ != nullptr && Hits(faults_->reorder, choices.Draw(Choice::kReorder, 2))) {
     fate.reordered = true;
     // Late enough for others to overtake it.
-    fate.arrival_ns += 4 * conditions_.latency.Sample(choices.Draw(Choice::kLatency, 3));
+    fate.arrival_ns += 4 * conditions_->latency.Sample(choices.Draw(Choice::kLatency, 3));
   }
   return fate;
 }
@@ -145,20 +143,20 @@ PacketFate Link::SendDatagram(int64_t now_ns, uint32_t payload, uint32_t headers
                               const PacketChoices& choices) {
   ++datagrams_sent_;
   PacketFate fate = Send(now_ns, payload, headers * fragments, choices);
-  if (!conditions_.loss.is_never()) {
+  if (!conditions_->loss.is_never()) {
     for (uint32_t fragment = 1; fragment < fragments && !fate.dropped; ++fragment) {
-      fate.dropped = conditions_.loss.Hits(FragmentDraw(choices, fragment));
+      fate.dropped = conditions_->loss.Hits(FragmentDraw(choices, fragment));
     }
   }
   if (fate.dropped) return fate;
-  const bool twice = conditions_.datagram_duplicate.Hits(choices.Draw(Choice::kDuplicate, 1)) ||
-                     (faults_.any && Hits(faults_.datagram_duplicate, choices.Draw(Choice::kDuplicate, 3)));
+  const bool twice = conditions_->datagram_duplicate.Hits(choices.Draw(Choice::kDuplicate, 1)) ||
+                     (faults_ != nullptr && Hits(faults_->datagram_duplicate, choices.Draw(Choice::kDuplicate, 3)));
   if (twice && !fate.duplicate_arrival_ns.has_value()) {
-    fate.duplicate_arrival_ns = fate.arrival_ns + conditions_.latency.Sample(choices.Draw(Choice::kLatency, 1));
+    fate.duplicate_arrival_ns = fate.arrival_ns + conditions_->latency.Sample(choices.Draw(Choice::kLatency, 1));
   }
-  fate.reordered |= conditions_.datagram_reorder.Hits(choices.Draw(Choice::kReorder, 1)) ||
-                    (faults_.any && Hits(faults_.datagram_reorder, choices.Draw(Choice::kReorder, 3)));
-  if (fate.reordered) fate.arrival_ns += conditions_.latency.Sample(choices.Draw(Choice::kLatency, 2));
+  fate.reordered |= conditions_->datagram_reorder.Hits(choices.Draw(Choice::kReorder, 1)) ||
+                    (faults_ != nullptr && Hits(faults_->datagram_reorder, choices.Draw(Choice::kReorder, 3)));
+  if (fate.reordered) fate.arrival_ns += conditions_->latency.Sample(choices.Draw(Choice::kLatency, 2));
   return fate;
 }
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -138,13 +139,15 @@ struct PacketFate {
 
 class Link {
  public:
-  explicit Link(const LinkConditions& conditions) : conditions_(conditions) {}
+  // `conditions` outlive the link, and it follows what becomes of them.
+  explicit Link(const LinkConditions& conditions) : conditions_(&conditions) {}
 
-  const LinkConditions& conditions() const { return conditions_; }
-  void set_conditions(const LinkConditions& conditions) { conditions_ = conditions; }
-  // True once this link has conditions of its own, so that the network's default no longer changes it.
-  bool has_own_conditions() const { return has_own_conditions_; }
-  void set_has_own_conditions() { has_own_conditions_ = true; }
+  const LinkConditions& conditions() const { return *conditions_; }
+  // From now on the link has conditions of its own.
+  void set_conditions(const LinkConditions& conditions) {
+    own_conditions_ = std::make_unique<const LinkConditions>(conditions);
+    conditions_ = own_conditions_.get();
+  }
   bool blocked() const { return blocked_; }
   void set_blocked(bool blocked) { blocked_ = blocked; }
   // The same for another reason, so that the end of one does not end the other.
@@ -155,10 +158,16 @@ class Link {
   void set_holds(bool holds) { holds_ = holds; }
   std::vector<Packet*>& held() { return held_; }
 
+  // Whether a fault parts the two ends, which is a hit of it.
+  bool IsParted() const {
+    if (faults_ == nullptr || !faults_->partition) return false;
+    faults_->partition.CountHit();
+    return true;
+  }
+
   // What faults do. They are as of some state of the network's faults, see Network::FaultsChanged().
-  const LinkFaults& faults() const { return faults_; }
   void set_faults(const LinkFaults& faults, uint64_t epoch, uint64_t alarm) {
-    faults_ = faults;
+    faults_ = faults.any ? std::make_unique<const LinkFaults>(faults) : nullptr;
     fault_epoch_ = epoch;
     alarm_ = alarm;
   }
@@ -195,11 +204,12 @@ class Link {
   // When a packet has left; none: the queue is full.
   std::optional<int64_t> DepartureOf(int64_t now_ns, uint32_t bytes);
 
-  LinkConditions conditions_;
-  LinkFaults faults_;
+  // A large cluster has many links, of which most have nothing of their own.
+  const LinkConditions* conditions_;
+  std::unique_ptr<const LinkConditions> own_conditions_;
+  std::unique_ptr<const LinkFaults> faults_;  // Null: none.
   uint64_t fault_epoch_ = ~uint64_t{0};
   uint64_t alarm_ = ~uint64_t{0};
-  bool has_own_conditions_ = false;
   bool blocked_ = false;
   bool cut_ = false;
   bool holds_ = false;

@@ -71,17 +71,10 @@ void Network::SetDefaultConditions(const LinkConditions& conditions) {
   constexpr uint32_t kAllHosts = ~uint32_t{0};
   trace_.Record(TraceKind::kConditions, now_ns(), kAllHosts, kAllHosts, FromInt(conditions.latency.median_ns),
                 conditions.bytes_per_second);
-  for (const std::unique_ptr<NetworkHost>& host : hosts_) {
-    for (const std::unique_ptr<Link>& link : host->links()) {
-      if (link != nullptr && !link->has_own_conditions()) link->set_conditions(conditions);
-    }
-  }
 }
 
 void Network::SetConditions(NetworkHost& from, NetworkHost& to, const LinkConditions& conditions) {
-  Link& link = from.LinkTo(to);
-  link.set_conditions(conditions);
-  link.set_has_own_conditions();
+  from.LinkTo(to).set_conditions(conditions);
   trace_.Record(TraceKind::kConditions, now_ns(), from.index(), to.index(), FromInt(conditions.latency.median_ns),
                 conditions.bytes_per_second);
 }
@@ -269,8 +262,7 @@ void Network::SendCopy(const Packet& packet, int64_t arrival_ns) {
 
 void Network::Deliver(Packet& packet) {
   Link& link = LinkOf(packet);
-  if (link.blocked() || link.cut() || link.faults().partition) {
-    link.faults().partition.CountHit();
+  if (link.blocked() || link.cut() || link.IsParted()) {
     Drop(packet, DropReason::kBlockedOnArrival);
     return;
   }

@@ -12,6 +12,11 @@ namespace tandem::sim {
 namespace {
 
 constexpr int64_t kLoopbackLatencyNs = 15'000;
+constexpr LinkConditions kLoopbackConditions = [] {
+  LinkConditions conditions;
+  conditions.latency = LatencyDistribution::Fixed(kLoopbackLatencyNs);
+  return conditions;
+}();
 
 }  // namespace
 
@@ -55,16 +60,8 @@ bool NetworkHost::IsFailing(uint64_t number) const {
 void NetworkHost::OnCallAlarm() { network_.fault_source()->OnCallAlarm(*this); }
 
 Link& NetworkHost::NewLink(NetworkHost& to) {
-  const bool loopback = &to == this;
-  LinkConditions conditions;
-  if (loopback) {
-    conditions.latency = LatencyDistribution::Fixed(kLoopbackLatencyNs);
-  } else {
-    conditions = network_.default_conditions();
-  }
   if (to.index_ >= links_.size()) links_.resize(to.index_ + 1);
-  links_[to.index_] = std::make_unique<Link>(conditions);
-  if (loopback) links_[to.index_]->set_has_own_conditions();
+  links_[to.index_] = std::make_unique<Link>(&to == this ? kLoopbackConditions : network_.default_conditions());
   return *links_[to.index_];
 }
 
