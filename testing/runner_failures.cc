@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tandem/testing/runner_failures.h"
+
+#include <stdio.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "gtest/gtest.h"
+#include "tandem/testing/runner_build.h"
+#include "tandem/testing/runner_report.h"
+#include "tandem/testing/runner_scenarios.h"
+
+namespace tandem::testing {
+namespace {
+
+// The seed to look at first: one that does not do the same again, else one that fails without faults, else the
+// smallest. Of a crash nobody knows its faults.
+bool IsBefore(const SeedOutcome& a, const SeedOutcome& b) {
+  if (a.differs != b.differs) return a.differs;
+  const bool plain_a = a.ended && a.result.faults == 0;
+  const bool plain_b = b.ended && b.result.faults == 0;
+  return plain_a != plain_b ? plain_a : a.seed < b.seed;
+}
+
+// A relative name is one where the caller is, or of an output of the test.
+std::string PlaceOf(const std::string& file) {
+  if (file.front() == '/') return file;
+  for (const char* const folder : {"BUILD_WORKING_DIRECTORY", "TEST_UNDECLARED_OUTPUTS_DIR"}) {
+    if (const std::string place = Environment(folder); !place.empty()) return absl::StrCat(place, "/", file);
+  }
+  return file;
+}
+
+}  // namespace
+
+std::string Failures::TestName() const { return absl::StrCat(test_.suite, ".", test_.name); }
+
+SeedRun Failures::RunOf(const SeedOutcome& failure) const {
+  return SeedRunOf(run_, index_, failure.seed, TraceKind::kNone, /*details=*/false);
+}
+
+// Twice, if its two runs differ or the caller asks for two runs of each.
+std::string Failures::Replay(const SeedOutcome& failure) const {
+  const bool twice = failure.differs || run_.flags.check_determinism == CheckedSeeds::kAll;
+  return ReplayCommand(run_, test_, failure.seed, twice);
+}
+
+void Failures::Add(SeedOutcome outcome) {
+  std::erase_if(failures_, [&](const SeedOutcome& failure) { return failure.seed == outcome.seed; });
+  if (!run_.flags.seed.has_value()) {
+    fprintf(stderr, "[sim] %s.%s: seed %ju failed\n", test_.suite, test_.name, static_cast<uintmax_t>(outcome.seed));
+  }
+  failures_.push_back(std::move(outcome));
+  if (failures_.size() == 1) return;
+  // The one to look at stays in front, and of the others a line is kept.
+  if (IsBefore(failures_.back(), failures_.front())) std::swap(failures_.back(), failures_.front());
+  SeedOutcome& other = failures_.back();
+  other.output.clear();
+  other.message = absl::StrCat(other.message.substr(0, other.message.find('\n')), "\n");
+}
+
+void Failures::Report() {
+  if (failures_.empty()) return;
+  SeedOutcome& shown = failures_.front();
+  const ShrunkFailure shrunk = Shrink(shown);
+  const std::string pinned = Pin(shown, shrunk.scenario);
+  if (!shown.output.empty() && !run_.flags.seed.has_value()) {
+    absl::StrAppend(&shown.message, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(shown.output),
+                    "\n---\n");
+  }
+  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), pinned, Explain(shown, shrunk.scenario));
+  std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
+  std::sort(failures_.begin(), failures_.end() - 1,
+            [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
+  for (const SeedOutcome& failure : failures_) {
+    ADD_FAILURE_AT(test_.file, test_.line)
+        << "seed " << failure.seed << " failed: " << failure.message << "replay: " << Replay(failure);
+  }
+}
+
+// What is left of the scenario of `failure`.
+ShrunkFailure Failures::Shrink(const SeedOutcome& failure) const {
+  constexpr uint64_t kDefaultSeconds = 10;
+  const bool by_default = !run_.flags.seed.has_value() || !run_.flags.pin.empty();
+  const uint64_t seconds = run_.flags.shrink_s.value_or(by_default ? kDefaultSeconds : 0);
+  if (seconds == 0 || failure.differs || failure.stopped) return {};
+  SeedPool::Options options = PoolOptions(run_, -1);
+  options.slots = 1;
+  options.echo_output = false;
+  options.wall_limit_ns = std::min(options.wall_limit_ns, (kSanitized ? 20 : 2) * kNsPerSecond);
+  const absl::StatusOr<std::unique_ptr<SeedPool>> pool = SeedPool::Start(options);
+  if (!pool.ok()) return {"", absl::StrCat("not shrunk: ", pool.status().ToString(), "\n"), {}};
+  const SeedRun run = RunOf(failure);
+  return ShrinkFailure(**pool, run, failure, static_cast<int64_t>(seconds) * kNsPerSecond);
+}
+
+// Writes the file of --pin, with what failed as a remark; returns what became of it.
+std::string Failures::Pin(const SeedOutcome& failure, const std::string& scenario) const {
+  if (run_.flags.pin.empty()) return "";
+  if (scenario.empty()) return absl::StrCat("nothing is written to ", run_.flags.pin, ": there is no scenario\n");
+  if (std::exchange(run_.pinned, true)) {
+    return absl::StrCat("nothing is written to ", run_.flags.pin, ": it has the failure of another test\n");
+  }
+  const std::string place = PlaceOf(run_.flags.pin);
+  std::error_code ignored;  // Writing says it better.
+  std::filesystem::create_directories(std::filesystem::path(place).parent_path(), ignored);
+  const absl::Status written = WriteScenarioFile(place, failure.message, scenario);
+  return written.ok() ? absl::StrCat("written to ", place, "\n") : absl::StrCat(written.message(), "\n");
+}
+
+// What failed in another way while `shrunk` was looked for, a line each; where there is a folder, with a scenario of
+// it.
+std::string Failures::KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const {
+  const std::string folder = Folder(failure);
+  std::error_code ignored;  // Writing says it better.
+  if (!folder.empty() && !shrunk.others.empty()) std::filesystem::create_directories(folder, ignored);
+  std::string text;
+  size_t number = 0;
+  for (const auto& [what, scenario] : shrunk.others) {
+    const absl::string_view line = absl::string_view(what).substr(0, what.find('\n'));
+    absl::StrAppend(&text, "another failure on the way: ", line);
+    const std::string place = absl::StrCat(folder, "/other-", ++number, ".scenario");
+    if (!folder.empty() && WriteScenarioFile(place, line, scenario).ok()) absl::StrAppend(&text, ": ", place);
+    text += "\n";
+  }
+  return text;
+}
+
+// Where the files of a report go, a folder for each test and seed; empty: nowhere.
+std::string Failures::Folder(const SeedOutcome& failure) const {
+  const std::string outputs =
+      run_.flags.out.empty() ? Environment("TEST_UNDECLARED_OUTPUTS_DIR") : PlaceOf(run_.flags.out);
+  return outputs.empty() ? "" : absl::StrCat(outputs, "/", TestName(), "-seed-", failure.seed);
+}
+
+// What led to `failure`, of the run with `scenario`; empty: with its own.
+std::string Failures::Explain(const SeedOutcome& failure, const std::string& scenario) const {
+  if (!run_.flags.report || failure.differs || failure.stopped) return "";
+  FailureToExplain what;
+  what.test = TestName();
+  what.run = RunOf(failure);
+  if (!scenario.empty()) what.run.scenario = scenario;
+  what.folder = Folder(failure);
+  what.message = failure.message;
+  what.branches = run_.flags.cause;
+  what.replay = run_.flags.out.empty() ? ReplayCommand(run_, test_, failure.seed, /*twice=*/false)
+                                       : ScenarioCommand(run_, test_, absl::StrCat(what.folder, "/scenario.txt"));
+  return ExplainFailure(PoolOptions(run_, -1), what);
+}
+
+}  // namespace tandem::testing

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The failed seeds of one test: which of them is worth reading, and what is said about it.
+
+#ifndef TANDEM_TESTING_RUNNER_FAILURES_H_
+#define TANDEM_TESTING_RUNNER_FAILURES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tandem/testing/runner.h"
+#include "tandem/testing/runner_pool.h"
+#include "tandem/testing/runner_run.h"
+#include "tandem/testing/runner_shrunk_failure.h"
+
+namespace tandem::testing {
+
+class Failures {
+ public:
+  // Of the test with this index. `run` and `test` outlive this.
+  Failures(Run& run, const SimTestCase& test, uint32_t index) : run_(run), test_(test), index_(index) {}
+
+  bool empty() const { return failures_.empty(); }
+  // Notes the failure for the end, when it is known which of them is worth reading. Takes the place of another one of
+  // its seed.
+  void Add(SeedOutcome outcome);
+  // Fails the gtest by a line about each failure, and at the end by all about the one to look at: they tend to say the
+  // same. Shrinks and explains it, and writes its files.
+  void Report();
+
+ private:
+  std::string TestName() const;
+  SeedRun RunOf(const SeedOutcome& failure) const;
+  std::string Replay(const SeedOutcome& failure) const;
+  ShrunkFailure Shrink(const SeedOutcome& failure) const;
+  std::string Pin(const SeedOutcome& failure, const std::string& scenario) const;
+  std::string KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const;
+  std::string Folder(const SeedOutcome& failure) const;
+  std::string Explain(const SeedOutcome& failure, const std::string& scenario) const;
+
+  Run& run_;
+  const SimTestCase& test_;
+  const uint32_t index_;
+  std::vector<SeedOutcome> failures_;  // The one to look at first, then the others in a line each.
+};
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_FAILURES_H_
