@@ -36,7 +36,7 @@ struct Neighbour {
 
 bool IsCalm(const Scenario& scenario, sim::Choice what) {
   return std::any_of(scenario.calms.begin(), scenario.calms.end(), [what](const Calm& calm) {
-    return calm.what == what && calm.whom == "*" && calm.from == 0 && calm.to == Calm::kEnd;
+    return calm.what == what && calm.whom == "*" && calm.from == 0 && calm.to == Calm::kEnd && calm.but.empty();
   });
 }
 

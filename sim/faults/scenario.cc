@@ -148,7 +148,8 @@ std::string CalmsText(const std::vector<Calm>& calms) {
     const std::string line = first.ToString();
     const std::string rest = line.substr(absl::string_view("calm ").size() + ChoiceName(first.what).size());
     std::vector<Choice> kinds;
-    for (; i < calms.size() && calms[i].whom == first.whom && calms[i].from == first.from && calms[i].to == first.to;
+    for (; i < calms.size() && calms[i].whom == first.whom && calms[i].from == first.from && calms[i].to == first.to &&
+           calms[i].but == first.but;
          ++i) {
       kinds.push_back(calms[i].what);
     }

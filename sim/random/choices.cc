@@ -6,6 +6,7 @@
 
 #include "absl/log/check.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -74,8 +75,33 @@ bool Entity::IsName(absl::string_view name) {
   return !name.empty() && name.find_first_of(" \t\n/#\"") == absl::string_view::npos;
 }
 
+void Entity::Learn(absl::string_view name, uint64_t n, Entity part) const {
+  constexpr size_t kMost = 100'000;
+  if (learner_->made_.size() < kMost) learner_->made_.try_emplace(part.hash(), *this, std::string(name), n);
+}
+
+EntityPaths::EntityPaths() {
+  CHECK(Entity::learner_ == nullptr);
+  Entity::learner_ = this;
+}
+
+EntityPaths::~EntityPaths() { Entity::learner_ = nullptr; }
+
+std::optional<std::string> EntityPaths::Of(Entity entity) const {
+  std::string path;
+  for (; entity != Entity();) {
+    const auto made = made_.find(entity.hash());
+    if (made == made_.end()) return std::nullopt;
+    const auto& [of, name, n] = made->second;
+    path = absl::StrCat(name, n == 0 ? "" : absl::StrCat("#", n), path.empty() ? "" : "/", path);
+    entity = of;
+  }
+  return path;
+}
+
 std::string Calm::ToString() const {
   std::string text = absl::StrCat("calm ", ChoiceName(what), " ", whom);
+  if (!but.empty()) absl::StrAppend(&text, " but ", but);
   if (from != 0 || to != kEnd) absl::StrAppend(&text, " from ", from);
   if (to != kEnd) absl::StrAppend(&text, " to ", to);
   return text;
@@ -89,9 +115,20 @@ absl::StatusOr<Calm> Calm::Parse(absl::string_view line) {
   Calm calm;
   calm.what = *what;
   size_t next = 2;
-  if (next < words.size() && words[next] != "from" && words[next] != "to") calm.whom = words[next++];
+  const auto is_of_the_line = [](absl::string_view word) { return word == "from" || word == "to" || word == "but"; };
+  if (next < words.size() && !is_of_the_line(words[next])) calm.whom = words[next++];
   if (calm.whom != "*" && !Entity::Parse(calm.whom).ok())
     return Wrong(line, Entity::Parse(calm.whom).status().message());
+  if (next < words.size() && words[next] == "but") {
+    if (calm.whom != "*" || next + 1 == words.size()) return Wrong(line, "expected calm WHAT * but WHOM,...");
+    calm.but = words[next + 1];
+    for (const absl::string_view path : absl::StrSplit(calm.but, ',')) {
+      if (const absl::StatusOr<Entity> entity = Entity::Parse(path); !entity.ok()) {
+        return Wrong(line, entity.status().message());
+      }
+    }
+    next += 2;
+  }
   for (; next < words.size(); next += 2) {
     uint64_t* number = words[next] == "from" ? &calm.from : words[next] == "to" ? &calm.to : nullptr;
     if (number == nullptr) return Wrong(line, absl::StrCat("expected from or to, found \"", words[next], "\""));
@@ -121,7 +158,12 @@ void Choices::AddCalm(const Calm& calm) {
   const absl::StatusOr<Entity> whom = all ? Entity() : Entity::Parse(calm.whom);
   CHECK(whom.ok()) << whom.status();
   calms_.push_back(calm);
-  ranges_.push_back({calm.what, all, *whom, calm.from, calm.to});
+  ranges_.push_back({calm.what, all, *whom, calm.from, calm.to, {}});
+  for (const absl::string_view path : absl::StrSplit(calm.but, ',', absl::SkipEmpty())) {
+    const absl::StatusOr<Entity> but = Entity::Parse(path);
+    CHECK(but.ok()) << but.status();
+    ranges_.back().but.push_back(*but);
+  }
   special_kinds_ |= uint64_t{1} << static_cast<size_t>(calm.what);
 }
 
@@ -138,7 +180,8 @@ uint64_t Choices::DrawSpecial(Choice what, Entity whom, uint64_t n, uint64_t par
 
 bool Choices::IsCalm(Choice what, Entity whom, uint64_t n) const {
   return std::any_of(ranges_.begin(), ranges_.end(), [&](const Range& range) {
-    return range.what == what && (range.all || range.whom == whom) && range.from <= n && n < range.to;
+    return range.what == what && (range.all || range.whom == whom) && range.from <= n && n < range.to &&
+           std::find(range.but.begin(), range.but.end(), whom) == range.but.end();
   });
 }
 

@@ -13,6 +13,7 @@
 //   calm latency client/tcp/server#0              every packet of this flow takes the median time
 //   calm jitter server/accepted from 3 to 10      the decisions 3 to 9
 //   calm schedule *                               first in, first out, everywhere
+//   calm loss * but a/udp#0/b,b/udp#0/a           no packet is lost, but of these flows
 
 #ifndef TANDEM_SIM_RANDOM_CHOICES_H_
 #define TANDEM_SIM_RANDOM_CHOICES_H_
@@ -21,7 +22,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -76,6 +80,8 @@ absl::string_view ChoiceName(Choice what);
 // A table of all of them, for docs/simulation.md.
 std::string ChoicesAsMarkdown();
 
+class EntityPaths;
+
 // Whom a decision concerns, hashed from its path: "client/tcp/server#0" is the first connection that host client has
 // made to host server.
 class Entity {
@@ -87,7 +93,11 @@ class Entity {
 
   // Below this one: "/name" or "/name#n".
   constexpr Entity Part(absl::string_view name, uint64_t n = 0) const {
-    return Entity(HashCombine(HashCombine(hash_, HashName(name)), n));
+    const Entity part(HashCombine(HashCombine(hash_, HashName(name)), n));
+    if (!std::is_constant_evaluated() && learner_ != nullptr) [[unlikely]] {
+      Learn(name, n, part);
+    }
+    return part;
   }
   // The entity that `path` means. "#0" may be left out.
   //
@@ -101,9 +111,36 @@ class Entity {
   friend constexpr bool operator==(Entity, Entity) = default;
 
  private:
+  friend class EntityPaths;
+
   explicit constexpr Entity(uint64_t hash) : hash_(hash) {}
+  void Learn(absl::string_view name, uint64_t n, Entity part) const;
+
+  static inline constinit EntityPaths* learner_ = nullptr;
 
   uint64_t hash_ = 0;
+};
+
+// The paths of the entities that are made while it lives. At most one lives at a time.
+class EntityPaths {
+ public:
+  EntityPaths();
+  ~EntityPaths();
+  EntityPaths(const EntityPaths&) = delete;
+  EntityPaths& operator=(const EntityPaths&) = delete;
+
+  // "client/tcp/server#0"; none: it was made before, or after too many others.
+  std::optional<std::string> Of(Entity entity) const;
+
+ private:
+  friend class Entity;
+  struct Made {
+    Entity of;
+    std::string name;
+    uint64_t n;
+  };
+
+  std::map<uint64_t, Made> made_;  // By hash.
 };
 
 // Decisions that have their neutral value.
@@ -111,11 +148,12 @@ struct Calm {
   static constexpr uint64_t kEnd = std::numeric_limits<uint64_t>::max();
 
   Choice what = Choice::kLatency;
-  std::string whom = "*";  // The path of an entity; "*": all.
-  uint64_t from = 0;       // The first of them...
-  uint64_t to = kEnd;      // ...and the first behind them.
+  std::string whom = "*";           // The path of an entity; "*": all.
+  uint64_t from = 0;                // The first of them...
+  uint64_t to = kEnd;               // ...and the first behind them.
+  std::string but = std::string();  // Of "*": the paths of those that are left out, with commas between them.
 
-  // "calm latency client/tcp/server#0 from 3 to 10". Parses back.
+  // "calm latency client/tcp/server#0 from 3 to 10", "calm loss * but a/udp#0/b". Parses back.
   std::string ToString() const;
   // Errors: kInvalidArgument: not such a line; the message quotes it and says what is wrong.
   static absl::StatusOr<Calm> Parse(absl::string_view line);
@@ -168,6 +206,7 @@ class Choices {
     Entity whom;
     uint64_t from;
     uint64_t to;
+    std::vector<Entity> but;
   };
 
   uint64_t Hash(size_t kind, Entity whom, uint64_t n, uint64_t part) const {

@@ -4,13 +4,16 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "tandem/sim/random/decision_counts.h"
 #include "tandem/sim/testing/document.h"
 
 namespace tandem::sim {
@@ -25,6 +28,28 @@ TEST(EntityTest, APathMeansWhatItsPartsMean) {
   EXPECT_EQ(Named("client/tcp/server"), Named("client/tcp/server#0"));
   EXPECT_FALSE(Named("a/b") == Named("b/a"));
   EXPECT_FALSE(Named("a#1/b") == Named("a/b#1"));
+}
+
+TEST(EntityPathsTest, WhatIsMadeMeanwhileHasAPath) {
+  const Entity before = Entity::Of(std::string("before"));
+  const EntityPaths paths;
+  for (const char* path : {"client", "client/tcp/server#3", "a#2/b/c#1"}) {
+    EXPECT_EQ(paths.Of(*Entity::Parse(path)), path);
+  }
+  EXPECT_EQ(paths.Of(before), std::nullopt);
+}
+
+TEST(DecisionCountsTest, CountsWhatIsNotCalm) {
+  DecisionCounts counts;
+  const Entity flow = *Entity::Parse("b/udp/a");
+  counts.Note(Choice::kLoss, flow, 7, 123);
+  counts.Note(Choice::kLoss, flow, 3, 123);
+  counts.Note(Choice::kLoss, flow, 9, Choices::Neutral(Choice::kLoss));
+  counts.Note(Choice::kLoss, *Entity::Parse("a/udp/b"), 0, 1);
+  counts.Note(Choice::kLatency, flow, 1, 1);
+  std::vector<std::string> seen;
+  for (const DecisionCount& of : counts.Get()) seen.push_back(absl::StrCat(ChoiceName(of.what), of.whom, of.count));
+  EXPECT_EQ(seen, (std::vector<std::string>{"latencyb/udp/a2", "lossa/udp/b1", "lossb/udp/a8"}));
 }
 
 TEST(EntityTest, WrongPathsSayWhatIsWrong) {
@@ -115,11 +140,29 @@ TEST(CalmTest, TextParsesBack) {
   }
 }
 
+TEST(CalmTest, AllButSome) {
+  Calm calm{Choice::kLoss, "*", 3, 9, "a/udp/b,c#1"};
+  EXPECT_EQ(calm.ToString(), "calm loss * but a/udp/b,c#1 from 3 to 9");
+  EXPECT_EQ(*Calm::Parse(calm.ToString()), calm);
+  EXPECT_EQ(*Calm::Parse("calm loss but a/udp/b,c#1 from 3 to 9"), calm);
+
+  const Choices wild(7);
+  Choices calmed(7);
+  calmed.AddCalm(calm);
+  for (const auto& [whom, free] : {std::pair<const char*, bool>{"a/udp/b", true}, {"c#1", true}, {"c", false}}) {
+    const uint64_t expected = free ? wild.Draw(Choice::kLoss, Named(whom), 5) : Choices::Neutral(Choice::kLoss);
+    EXPECT_EQ(calmed.Draw(Choice::kLoss, Named(whom), 5), expected) << whom;
+  }
+}
+
 TEST(CalmTest, WrongLinesSayWhatIsWrong) {
   for (const auto& [line, why] : {std::pair<std::string, std::string>{"calm", "expected calm WHAT"},
                                   {"quiet loss", "expected calm WHAT"},
                                   {"calm lost", "there are latency, loss"},
                                   {"calm loss a//b", "names between"},
+                                  {"calm loss a but b", "calm WHAT * but"},
+                                  {"calm loss * but", "calm WHAT * but"},
+                                  {"calm loss * but a,,b", "names between"},
                                   {"calm loss a until 3", "expected from or to"},
                                   {"calm loss a from", "expected a number after from"},
                                   {"calm loss a from x", "expected a number after from"},

@@ -86,9 +86,10 @@ World::World(const WorldOptions& options)
   trace_.set_sink(options_.trace_sink());
   if (options_.trace_details()) {
     trace_.set_detailed();
-    choices_.set_observer(*this);
     tandem::internal::on_stream_draw = &World::OnStreamDraw;
   }
+  if (options_.counts_decisions()) decisions_.emplace();
+  if (decisions_.has_value() || trace_.detailed()) choices_.set_observer(*this);
   network_ = std::make_unique<Network>(queue_, trace_, choices_);
   injector_ = std::make_unique<FaultInjector>(*this);
   if (options_.scenario() == nullptr) return;
@@ -171,6 +172,8 @@ void World::RecordDetail(TraceKind kind, uint64_t a, uint64_t b, uint64_t c) {
 }
 
 void World::OnDraw(Choice what, Entity whom, uint64_t n, uint64_t part, uint64_t value) {
+  if (decisions_.has_value()) decisions_->Note(what, whom, n, value);
+  if (!trace_.detailed()) return;
   constexpr uint64_t kNumber = (uint64_t{1} << 52) - 1;  // It may be a hash.
   RecordDetail(TraceKind::kDraw, static_cast<uint64_t>(what) << 56 | part << 52 | (n & kNumber), whom.hash(), value);
 }

@@ -48,6 +48,7 @@
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/process/isolation/isolation.h"
 #include "tandem/sim/random/choices.h"
+#include "tandem/sim/random/decision_counts.h"
 #include "tandem/sim/schedule/schedule.h"
 #include "tandem/sim/schedule/step_counts.h"
 #include "tandem/sim/time/event_queue.h"
@@ -112,6 +113,12 @@ class WorldOptions {
     return *this;
   }
   // Whether the trace has details (sim/trace/trace.h).
+  // Whether World::decisions() tells what chance has decided.
+  bool counts_decisions() const { return counts_decisions_; }
+  WorldOptions& set_counts_decisions(bool counts) {
+    counts_decisions_ = counts;
+    return *this;
+  }
   bool trace_details() const { return trace_details_; }
   WorldOptions& set_trace_details(bool details) {
     trace_details_ = details;
@@ -140,6 +147,7 @@ class WorldOptions {
   const Scenario* scenario_ = nullptr;
   Isolation* isolation_ = nullptr;
   bool trace_details_ = false;
+  bool counts_decisions_ = false;
   TraceSink* trace_sink_ = nullptr;
 };
 
@@ -283,6 +291,10 @@ class World : private ChoicesObserver {
   const Faults& asked_faults() const { return asked_; }
   // All that can be taken away from this run.
   Scenario scenario() const;
+  // With WorldOptions::set_counts_decisions(): what chance has decided so far that is not calm.
+  std::vector<DecisionCount> decisions() const {
+    return decisions_.has_value() ? decisions_->Get() : std::vector<DecisionCount>();
+  }
   // A line of the options' scenario about a host that has not been added so far; empty: there is none.
   std::string LineOfUnknownHost();
 
@@ -439,6 +451,7 @@ class World : private ChoicesObserver {
 
   const WorldOptions options_;
   Choices choices_;
+  std::optional<DecisionCounts> decisions_;
   const ScheduleKind schedule_;
   const WorldHooks hooks_;
   EventQueue queue_;

@@ -87,7 +87,8 @@ std::string Numbers(uint64_t from, uint64_t to) {
 // Which decisions of its kind `calm` is about: " of a/tcp/b#0, number 3"; empty: all.
 std::string Which(const sim::Calm& calm) {
   const bool all = calm.from == 0 && calm.to == sim::Calm::kEnd;
-  return absl::StrCat(calm.whom == "*" ? "" : absl::StrCat(" of ", calm.whom),
+  const std::string but = calm.but.empty() ? "" : absl::StrCat(" of all but ", calm.but);
+  return absl::StrCat(calm.whom == "*" ? but : absl::StrCat(" of ", calm.whom),
                       all ? "" : absl::StrCat(" number ", Numbers(calm.from, calm.to)));
 }
 
@@ -99,11 +100,18 @@ std::string Chance(const std::vector<sim::Calm>& calms) {
   for (const sim::Calm& line : calms) calm.push_back(absl::StrCat(sim::ChoiceName(line.what), Which(line)));
   for (const sim::Choice fate : sim::kFates) {
     std::vector<std::string> parts;
+    std::string whom;
     for (const sim::Calm& line : calms) {
-      if (line.what == fate) parts.push_back(Which(line));
+      if (line.what != fate) continue;
+      if (!line.but.empty() && line.from == 0 && line.to == sim::Calm::kEnd) {
+        whom = absl::StrCat(" of ", line.but);
+      } else {
+        parts.push_back(Which(line));
+      }
     }
     if (absl::c_linear_search(parts, "")) continue;
-    free.push_back(absl::StrCat(sim::ChoiceName(fate), parts.empty() ? "" : " but", absl::StrJoin(parts, " and")));
+    free.push_back(
+        absl::StrCat(sim::ChoiceName(fate), whom, parts.empty() ? "" : " but", absl::StrJoin(parts, " and")));
   }
   if (free.empty()) {
     return "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n";

@@ -77,6 +77,15 @@ TEST(SentencesTest, WhereNearlyAllIsCalmTheRestIsNamed) {
   EXPECT_EQ(SentencesOf(calms), "All else that is left to chance: latency but number 3 and all behind it, loss.\n");
 }
 
+TEST(SentencesTest, WhoseChanceIsLeftIsNamed) {
+  std::string calms = "calm loss * but a/udp/b\ncalm loss a/udp/b from 0 to 7\n";
+  for (const sim::Choice fate : sim::kFates) {
+    if (fate != sim::Choice::kLoss) absl::StrAppend(&calms, "calm ", sim::ChoiceName(fate), " *\n");
+  }
+  EXPECT_EQ(SentencesOf(calms), "All else that is left to chance: loss of a/udp/b but of a/udp/b number 0 to 6.\n");
+  EXPECT_EQ(SentencesOf("calm loss * but a/udp/b"), "Not left to chance: loss of all but a/udp/b.\n");
+}
+
 // Whatever kinds there will be.
 TEST(SentencesTest, EveryKindOfFaultHasASentence) {
   for (size_t i = 0; i < sim::kFaultKindCount; ++i) {
