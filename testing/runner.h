@@ -60,6 +60,7 @@ struct SeedOptions {
   std::string test;                  // "Suite.Name".
   absl::string_view scenario;        // What happens instead of what the seed and the test say; empty: nothing instead.
   bool isolation = false;            // Whether a global variable that connects hosts is a failure.
+  bool counts_decisions = false;     // Whether SeedResult::decisions says something.
   bool all_faults = false;           // Whether a failure shows its whole plan of faults, or a screen of it.
 };
 
@@ -85,6 +86,8 @@ struct SeedResult {
   // Of a seed that failed: its scenario, without the faults that have hit nothing.
   std::string scenario;
   std::string steps;  // Of its random workloads, as a scenario may skip them: "writer/op 25", a line each.
+  // Of a seed that failed: what chance has decided, a line for each kind and whom: "loss 200 client/tcp/server".
+  std::string decisions;
   // What of the program ran after what: numbers of a table, in order (sim/world/hand_offs.h).
   std::vector<uint16_t> hand_offs;
 };

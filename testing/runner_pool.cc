@@ -97,6 +97,9 @@ void ParseReport(absl::string_view report, SeedOutcome& outcome) {
       case RecordKind::kSteps:
         outcome.steps = std::string(payload);
         break;
+      case RecordKind::kDecisions:
+        outcome.decisions = std::string(payload);
+        break;
       case RecordKind::kHandOffs:
         outcome.hand_offs.resize(payload.size() / sizeof(uint16_t));
         if (!payload.empty())
@@ -261,6 +264,7 @@ void SeedPool::Begin(const SeedRun& run) {
   slot.command.max_events = run.max_events;
   slot.command.trace = run.trace;
   slot.command.details = run.details ? 1 : 0;
+  slot.command.counts_decisions = run.counts_decisions ? 1 : 0;
   slot.command.stack_at = run.stack_at;
   slot.command.window = run.window;
   slot.command.detail = options_.detail;

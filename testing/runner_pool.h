@@ -31,9 +31,10 @@ struct SeedOutcome {
   std::string message;   // Why it failed or was skipped.
   std::string output;    // What it printed: the beginning and the end, if it was much.
   ResultRecord result{};
-  std::string place;     // Where it has failed first, and by which error; empty where nobody has said so.
-  std::string scenario;  // SeedResult::scenario, of seeds that failed and ended.
-  std::string steps;     // SeedResult::steps, likewise.
+  std::string place;      // Where it has failed first, and by which error; empty where nobody has said so.
+  std::string scenario;   // SeedResult::scenario, of seeds that failed and ended.
+  std::string steps;      // SeedResult::steps, likewise.
+  std::string decisions;  // SeedResult::decisions, likewise.
   std::vector<uint16_t> hand_offs;
   std::vector<AssertionCount> assertions;
 };
@@ -46,8 +47,9 @@ struct SeedRun {
   TraceKind trace = TraceKind::kNone;
   bool details = false;  // As SeedOptions::details.
   uint64_t stack_at = kNoStack;
-  RecordedWindow window;  // As SeedOptions::window.
-  std::string scenario;   // What happens instead of what the seed draws; empty: nothing instead.
+  RecordedWindow window;          // As SeedOptions::window.
+  bool counts_decisions = false;  // As SeedOptions::counts_decisions.
+  std::string scenario;           // What happens instead of what the seed draws; empty: nothing instead.
 };
 
 // Keeps the beginning and the end of a text of any length.

@@ -74,6 +74,7 @@ struct Command {
   uint64_t stack_at;      // As SeedOptions::stack_at; kNoStack: nowhere.
   RecordedWindow window;  // As SeedOptions::window.
   Detail detail;
+  uint32_t counts_decisions;  // As SeedOptions::counts_decisions.
 };
 
 inline constexpr uint64_t kNoStack = ~uint64_t{0};
@@ -91,14 +92,15 @@ struct Event {
 };
 
 enum class RecordKind : uint32_t {
-  kFailure,   // Text. Any number of them.
-  kPlace,     // Text: where it has failed, and by which error. The first counts.
-  kScenario,  // Text, once, of a seed that failed: SeedResult::scenario.
-  kSteps,     // Text, likewise: SeedResult::steps.
-  kSkip,      // Text.
-  kHandOffs,  // SeedResult::hand_offs, once.
-  kResult,    // A ResultRecord, once, at the end.
-  kProgress,  // A SeedProgress, in place of a result: the seed crashes or exits.
+  kFailure,    // Text. Any number of them.
+  kPlace,      // Text: where it has failed, and by which error. The first counts.
+  kScenario,   // Text, once, of a seed that failed: SeedResult::scenario.
+  kSteps,      // Text, likewise: SeedResult::steps.
+  kDecisions,  // Text, likewise: SeedResult::decisions.
+  kSkip,       // Text.
+  kHandOffs,   // SeedResult::hand_offs, once.
+  kResult,     // A ResultRecord, once, at the end.
+  kProgress,   // A SeedProgress, in place of a result: the seed crashes or exits.
 };
 
 struct RecordHeader {

@@ -232,6 +232,7 @@ void RunSeed(const Command& command) {
   options.recording = command.trace == TraceKind::kRecording;
   options.window = command.window;
   options.details = command.details != 0;
+  options.counts_decisions = command.counts_decisions != 0;
   if (command.stack_at != kNoStack) options.stack_at = command.stack_at;
   options.scenario = g_scenario;
   options.isolation = command.detail.isolation != 0;
@@ -246,6 +247,7 @@ void RunSeed(const Command& command) {
   if (!result.scenario.empty()) {
     SendRecord(RecordKind::kScenario, result.scenario);
     SendRecord(RecordKind::kSteps, result.steps);
+    SendRecord(RecordKind::kDecisions, result.decisions);
   }
   SendRecord(RecordKind::kHandOffs, absl::string_view(reinterpret_cast<const char*>(result.hand_offs.data()),
                                                       result.hand_offs.size() * sizeof(uint16_t)));

@@ -6,22 +6,26 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/random/choices.h"
+#include "tandem/sim/random/decision_counts.h"
 
 namespace tandem::testing {
 namespace {
 
 using sim::Calm;
 using sim::Choice;
+using sim::DecisionCount;
 using sim::FaultEntry;
 using sim::kFates;
 using sim::Scenario;
@@ -42,7 +46,7 @@ constexpr auto kKinds = std::to_array({Part::Kind::kFate, Part::Kind::kStart, Pa
 
 bool IsCalmed(const Scenario& scenario, Choice what) {
   return std::any_of(scenario.calms.begin(), scenario.calms.end(), [what](const Calm& calm) {
-    return calm.what == what && calm.whom == "*" && calm.from == 0 && calm.to == Calm::kEnd;
+    return calm.what == what && calm.whom == "*" && calm.from == 0 && calm.to == Calm::kEnd && calm.but.empty();
   });
 }
 
@@ -94,6 +98,23 @@ void MoveAhead(FaultEntry& entry, absl::Duration by) {
   entry.to -= by;
 }
 
+// For a fault, longer than most of what programs do, and than nearly all of it.
+constexpr absl::Duration kLong = absl::Seconds(1);
+constexpr absl::Duration kVeryLong = absl::Seconds(10);
+
+// Whether the fault may last longer and still be about what it hits: a program that is stopped does nothing.
+bool Stretches(const FaultEntry& entry) { return sim::Lasts(entry.kind) && !sim::StopsProcess(entry.kind); }
+
+FaultEntry AtTime(FaultEntry entry, absl::Duration from, absl::Duration lasts) {
+  entry.trigger = FaultEntry::Trigger::kTime;
+  entry.count = 0;
+  entry.site.clear();
+  entry.from = from;
+  entry.to = from + lasts;
+  entry.lasts = absl::ZeroDuration();
+  return entry;
+}
+
 // The same at an earlier call, visit or packet, or at a time instead.
 void AddEarlierCounts(const FaultEntry& entry, std::vector<FaultEntry>& variants) {
   constexpr uint64_t kLastOnes = 8;  // About as many as an operation takes.
@@ -104,13 +125,7 @@ void AddEarlierCounts(const FaultEntry& entry, std::vector<FaultEntry>& variants
     variants.back().count = n;
   }
   for (const absl::Duration time : kTimes) {
-    FaultEntry& variant = variants.emplace_back(entry);
-    variant.trigger = FaultEntry::Trigger::kTime;
-    variant.count = 0;
-    variant.site.clear();
-    variant.from = time;
-    variant.to = time + entry.lasts;
-    variant.lasts = absl::ZeroDuration();
+    variants.push_back(AtTime(entry, time, entry.lasts));
   }
 }
 
@@ -139,17 +154,41 @@ std::vector<FaultEntry> VariantsOf(const FaultEntry& entry) {
   return variants;
 }
 
+// What a fault may be that has to do without the others: at another time, and for long.
+std::vector<FaultEntry> WideVariantsOf(const FaultEntry& entry) {
+  constexpr int kDecades = 4;
+  const bool stretches = Stretches(entry);
+  const bool timed = entry.trigger == FaultEntry::Trigger::kTime;
+  absl::Duration lasts = timed ? entry.to - entry.from : entry.lasts;
+  if (stretches) lasts = std::max(lasts, kLong);
+  std::vector<FaultEntry> variants;
+  if (stretches) variants.push_back(AtTime(entry, absl::ZeroDuration(), kVeryLong));
+  absl::Duration decade = absl::Milliseconds(1);
+  for (int i = 0; i < kDecades; ++i, decade *= 10) {
+    for (const int times : {1, 2, 5}) {
+      if (!timed || decade * times < entry.from) variants.push_back(AtTime(entry, decade * times, lasts));
+    }
+  }
+  if (stretches && !timed) {
+    variants.push_back(entry);
+    variants.back().lasts = lasts;
+  }
+  return variants;
+}
+
 absl::Duration Rounded(absl::Duration time, absl::Duration unit) { return absl::Trunc(time, unit); }
 
 class Shrinker {
  public:
   Shrinker(Scenario scenario, const WorkloadSteps& steps, uint64_t runs_max,
-           absl::FunctionRef<Trial(const Scenario&)> run)
+           absl::FunctionRef<Trial(const Scenario&)> run,
+           absl::FunctionRef<std::vector<DecisionCount>(const Scenario&)> decisions)
       : all_(std::move(scenario)),
         parts_(PartsOf(all_, steps)),
         kept_(parts_.size(), true),
         runs_max_(runs_max),
-        run_(run) {
+        run_(run),
+        decisions_(decisions) {
     tried_.insert(Without(all_, kept_).ToString());
   }
 
@@ -168,31 +207,46 @@ class Shrinker {
   size_t KeptCount() const { return static_cast<size_t>(std::count(kept_.begin(), kept_.end(), true)); }
   void RemoveInChunks(const std::vector<size_t>& parts);
   void RemoveOneByOne();
+  // `all_` with each of these instead of the fault of `part`.
+  std::vector<Scenario> With(size_t part, const std::vector<FaultEntry>& instead) const;
   std::vector<Scenario> Variants(size_t part) const;
+  std::vector<Scenario> WideVariants(size_t part) const;
+  std::vector<Scenario> OneAmidTheOthers(size_t part) const;
+  // Only what is in `kept`, if one of the variants fails in the same way then; which one.
+  std::optional<size_t> KeepOneOf(std::vector<Scenario> variants, const Kept& kept);
   bool RemoveAndVary(size_t part);
+  bool RemoveMostAndVary();
   void RemoveWhatPassesTheTime();
   // Changes the entry of `part` by `change`; false, and it is as it was, when the failure is another then.
   template <typename Change>
   bool Simplify(size_t part, Change change);
   void SimplifyEntry(size_t part);
+  void SimplifyStrength(size_t part);
   void SimplifyTimes(size_t part);
   void SimplifyTargets(size_t part);
   void SimplifyFailure(size_t part);
   void SimplifyHostTime(size_t part);
+  void SimplifySchedule();
   // Whether it fails in the same way when these decisions are calm too; they are from then on.
   bool CalmDown(const Calm& calm);
   void NarrowChoice(Choice what);
+  void NarrowBounds(Scenario base, const Calm& of, uint64_t low, uint64_t high);
+  // Of these, about whom a decision matters. Those of other ones are calm then.
+  std::vector<DecisionCount> NarrowWhom(Choice what, std::vector<DecisionCount> whom);
+  void NarrowNumbers(const DecisionCount& decisions);
   void NarrowChance();
   void SimplifyAll();
 
   Scenario all_;  // Its numbers become smaller.
   const std::vector<Part> parts_;
   Kept kept_;
+  std::pair<size_t, size_t> went_last_;  // The part that was varied when another one could be missed, and how.
   std::set<std::string> tried_;
   const uint64_t runs_max_;
   uint64_t runs_ = 0;
   bool ended_early_ = false;
   absl::FunctionRef<Trial(const Scenario&)> run_;
+  absl::FunctionRef<std::vector<DecisionCount>(const Scenario&)> decisions_;
 };
 
 Scenario Shrinker::Without(const Scenario& all, const Kept& kept) const {
@@ -290,6 +344,17 @@ void Shrinker::RemoveOneByOne() {
   }
 }
 
+std::vector<Scenario> Shrinker::With(size_t part, const std::vector<FaultEntry>& instead) const {
+  std::vector<Scenario> variants;
+  for (const FaultEntry& variant : instead) {
+    std::vector<FaultEntry> entries = all_.faults.entries();
+    entries[parts_[part].index] = variant;
+    variants.push_back(all_);
+    variants.back().faults = sim::FaultPlan(std::move(entries));
+  }
+  return variants;
+}
+
 // `all_` where `part` waits for something else, or is drawn anew.
 std::vector<Scenario> Shrinker::Variants(size_t part) const {
   std::vector<Scenario> variants;
@@ -299,11 +364,7 @@ std::vector<Scenario> Shrinker::Variants(size_t part) const {
   };
   const size_t index = parts_[part].index;
   if (parts_[part].kind == Part::Kind::kFault) {
-    for (const FaultEntry& variant : VariantsOf(all_.faults.entries()[index])) {
-      std::vector<FaultEntry> entries = all_.faults.entries();
-      entries[index] = variant;
-      add([&](Scenario& changed) { changed.faults = sim::FaultPlan(std::move(entries)); });
-    }
+    variants = With(part, VariantsOf(all_.faults.entries()[index]));
   } else if (parts_[part].kind == Part::Kind::kFailure) {
     for (uint64_t n = 1; n <= kFirstOnes && n < all_.failures[index].number; ++n) {
       add([&](Scenario& changed) { changed.failures[index].number = n; });
@@ -319,17 +380,81 @@ std::vector<Scenario> Shrinker::Variants(size_t part) const {
   return variants;
 }
 
-// Without `part`, in case that it takes no more than a variant of another one.
+std::vector<Scenario> Shrinker::WideVariants(size_t part) const {
+  std::vector<Scenario> variants = Variants(part);
+  if (parts_[part].kind != Part::Kind::kFault) return variants;
+  for (Scenario& wide : With(part, WideVariantsOf(all_.faults.entries()[parts_[part].index]))) {
+    variants.push_back(std::move(wide));
+  }
+  return variants;
+}
+
+std::optional<size_t> Shrinker::KeepOneOf(std::vector<Scenario> variants, const Kept& kept) {
+  for (size_t i = 0; i < variants.size(); ++i) {
+    if (!Fails(Without(variants[i], kept))) continue;
+    all_ = std::move(variants[i]);
+    kept_ = kept;
+    return i;
+  }
+  return std::nullopt;
+}
+
+// Without `part`, in case that it takes no more than a variant of another one. First as it went last: what lets time
+// pass are many parts, and each takes the same.
 bool Shrinker::RemoveAndVary(size_t part) {
   Kept kept = kept_;
   kept[part] = false;
-  for (size_t i = 0; i < parts_.size(); ++i) {
-    if (!kept[i] || ended_early_) continue;
-    for (Scenario& variant : Variants(i)) {
-      if (!Fails(Without(variant, kept))) continue;
-      all_ = std::move(variant);
-      kept_ = std::move(kept);
-      return true;
+  const auto [last_part, last_variant] = went_last_;
+  if (kept[last_part]) {
+    std::vector<Scenario> variants = Variants(last_part);
+    if (last_variant < variants.size() && KeepOneOf({std::move(variants[last_variant])}, kept)) return true;
+  }
+  for (size_t i = 0; i < parts_.size() && !ended_early_; ++i) {
+    if (!kept[i]) continue;
+    const std::optional<size_t> variant = KeepOneOf(Variants(i), kept);
+    if (!variant.has_value()) continue;
+    went_last_ = {i, *variant};
+    return true;
+  }
+  return false;
+}
+
+// `all_` where all faults that last hold from the start on, but for one, which may be at any time.
+std::vector<Scenario> Shrinker::OneAmidTheOthers(size_t part) const {
+  std::vector<Scenario> variants;
+  for (const FaultEntry& variant : WideVariantsOf(all_.faults.entries()[parts_[part].index])) {
+    std::vector<FaultEntry> entries = all_.faults.entries();
+    for (FaultEntry& entry : entries) {
+      if (Stretches(entry)) entry = AtTime(entry, absl::ZeroDuration(), kVeryLong);
+    }
+    entries[parts_[part].index] = variant;
+    variants.push_back(all_);
+    variants.back().faults = sim::FaultPlan(std::move(entries));
+  }
+  return variants;
+}
+
+// Where much is left: one fault without the others, and one step without the others, in case that a fault takes no more
+// than to be at another time, and for longer. One part less at a time may be no way there.
+bool Shrinker::RemoveMostAndVary() {
+  constexpr size_t kMuch = 4;  // Steps.
+  std::vector<size_t> faults = KeptOf(Part::Kind::kFault);
+  const std::vector<size_t> failures = KeptOf(Part::Kind::kFailure);
+  faults.insert(faults.end(), failures.begin(), failures.end());
+  for (size_t i = 0; faults.size() > 1 && i < faults.size(); ++i) {
+    Kept kept = kept_;
+    for (const size_t fault : faults) kept[fault] = fault == faults[i];
+    if (KeepOneOf(WideVariants(faults[i]), kept).has_value()) return true;
+  }
+  const std::vector<size_t> steps = KeptOf(Part::Kind::kStep);
+  if (steps.size() < kMuch) return false;
+  for (const size_t step : {steps.front(), steps.back()}) {
+    Kept kept = kept_;
+    for (const size_t other : steps) kept[other] = other == step;
+    for (const size_t fault : faults) {
+      if (KeepOneOf(WideVariants(fault), kept).has_value()) return true;
+      const bool amid = faults.size() > 1 && parts_[fault].kind == Part::Kind::kFault;
+      if (amid && KeepOneOf(OneAmidTheOthers(fault), kept).has_value()) return true;
     }
   }
   return false;
@@ -337,6 +462,7 @@ bool Shrinker::RemoveAndVary(size_t part) {
 
 // What lets time pass, or calls be made, until others have their turn.
 void Shrinker::RemoveWhatPassesTheTime() {
+  if (RemoveMostAndVary()) return;
   for (size_t i = parts_.size(); i-- > 0 && !ended_early_;) {
     if (kept_[i]) RemoveAndVary(i);
   }
@@ -361,7 +487,13 @@ void Shrinker::SimplifyTimes(size_t part) {
   const auto entry = [this, part]() -> const FaultEntry& { return all_.faults.entries()[parts_[part].index]; };
   if (entry().trigger != FaultEntry::Trigger::kTime) {
     Simplify(part, [](FaultEntry& e) { e.to = absl::InfiniteDuration(); });
-    Simplify(part, [](FaultEntry& e) { e.count = 1; });
+    if (!Simplify(part, [](FaultEntry& e) { e.count = 1; }) && Stretches(entry())) {
+      // What it has to meet may come later.
+      Simplify(part, [](FaultEntry& e) {
+        e.count = 1;
+        e.lasts = std::max(e.lasts, kLong);
+      });
+    }
     for (int i = 0; i < kHalvings && Simplify(part, [](FaultEntry& e) { e.count -= e.count / 2; }); ++i) {
     }
     // What a program does comes round again: what happened late may happen early, but seldom at half of it.
@@ -412,12 +544,15 @@ void Shrinker::SimplifyEntry(size_t part) {
   const sim::FaultKind kind = all_.faults.entries()[parts_[part].index].kind;
   // The order of hosts is the shape of these.
   if (!sim::ShapeOf(kind).has_value() && !sim::IsSwizzle(kind)) SimplifyTargets(part);
+  SimplifyStrength(part);  // Before the times, which then may be early.
   SimplifyTimes(part);
-  const uint64_t most = sim::StrengthMax(kind);
-  if (most == 0) return;
-  // All or nothing is simpler than a chance.
-  if (sim::StrengthUnit(kind) != "millionths" || all_.faults.entries()[parts_[part].index].strength == most) return;
-  // So that it hits what comes first.
+}
+
+// All or nothing is simpler than a chance, and hits what comes first.
+void Shrinker::SimplifyStrength(size_t part) {
+  const FaultEntry entry = all_.faults.entries()[parts_[part].index];
+  const uint64_t most = sim::StrengthMax(entry.kind);
+  if (sim::StrengthUnit(entry.kind) != "millionths" || entry.strength == most) return;
   if (!Simplify(part, [most](FaultEntry& e) { e.strength = most; })) {
     Simplify(part, [most](FaultEntry& e) { e.strength = std::max(e.strength, most / 2); });
   }
@@ -448,6 +583,19 @@ void Shrinker::SimplifyHostTime(size_t part) {
   }
 }
 
+// One that draws for each step by itself: of it single decisions can be left.
+void Shrinker::SimplifySchedule() {
+  if (all_.schedule != "pct" && all_.schedule != "delay") return;
+  for (const char* kind : {"pos", "random"}) {
+    Scenario changed = all_;
+    changed.schedule = kind;
+    changed.steps.reset();
+    if (!Fails(Without(changed, kept_))) continue;
+    all_ = std::move(changed);
+    return;
+  }
+}
+
 bool Shrinker::CalmDown(const Calm& calm) {
   Scenario changed = all_;
   changed.calms.push_back(calm);
@@ -464,26 +612,118 @@ void Shrinker::NarrowChoice(Choice what) {
   uint64_t to = 1;
   while (to <= kMost && !CalmDown({what, "*", to, Calm::kEnd})) to *= 4;
   if (to > kMost) return;
-  const auto halve = [this](const Scenario& base, uint64_t low, uint64_t high, auto calm) {
-    while (high - low > 1) {
-      const uint64_t middle = low + (high - low) / 2;
+  NarrowBounds(before, {what}, to / 4, to);
+}
+
+// Of the decisions `of`, beside `base`: one from `low` on matters, and none from `high` on.
+void Shrinker::NarrowBounds(Scenario base, const Calm& of, uint64_t low, uint64_t high) {
+  const auto between = [&of](uint64_t from, uint64_t to) {
+    Calm calm = of;
+    calm.from = from;
+    calm.to = to;
+    return calm;
+  };
+  const auto halve = [&](uint64_t least, uint64_t most, auto calm) {
+    while (most - least > 1) {
+      const uint64_t middle = least + (most - least) / 2;
       const Scenario found = std::exchange(all_, base);
       const bool fails = CalmDown(calm(middle));
       if (!fails) all_ = found;
-      (fails == (calm(middle).to == Calm::kEnd) ? high : low) = middle;
+      (fails == (calm(middle).to == Calm::kEnd) ? most : least) = middle;
     }
-    return high;
+    return most;
   };
-  to = halve(before, to / 4, to, [what](uint64_t from) { return Calm{what, "*", from, Calm::kEnd}; });
-  const Scenario suffix = all_;
-  halve(suffix, 0, to, [what](uint64_t end) { return Calm{what, "*", 0, end}; });
+  const uint64_t to = halve(low, high, [&](uint64_t from) { return between(from, Calm::kEnd); });
+  base = all_;
+  halve(0, to, [&](uint64_t end) { return between(0, end); });
+}
+
+// Half of them, then quarters, as with parts.
+std::vector<DecisionCount> Shrinker::NarrowWhom(Choice what, std::vector<DecisionCount> whom) {
+  const Scenario before = all_;
+  const auto without = [](const std::vector<DecisionCount>& all, size_t from, size_t to) {
+    std::vector<DecisionCount> rest = all;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(from), rest.begin() + static_cast<std::ptrdiff_t>(to));
+    return rest;
+  };
+  const auto matter = [&](const std::vector<DecisionCount>& rest) {
+    const auto add_path = [](std::string* out, const DecisionCount& decision) { out->append(decision.whom); };
+    const Scenario found = std::exchange(all_, before);
+    const bool fails = CalmDown({what, "*", 0, Calm::kEnd, absl::StrJoin(rest, ",", add_path)});
+    if (!fails) all_ = found;
+    return fails;
+  };
+  for (size_t size = (whom.size() + 1) / 2; size >= 1; size /= 2) {
+    for (size_t from = 0; from < whom.size() && whom.size() > 1;) {
+      const size_t to = std::min(from + size, whom.size());
+      std::vector<DecisionCount> rest = without(whom, from, to);
+      if (!rest.empty() && matter(rest)) {
+        whom = std::move(rest);
+      } else {
+        from = to;
+      }
+    }
+  }
+  return whom;
+}
+
+// The first and the last decision about one that matter, and then in between, half of them, quarters...
+void Shrinker::NarrowNumbers(const DecisionCount& decisions) {
+  constexpr uint64_t kMost = 1024;
+  const auto is_calm = [&](uint64_t n) {
+    return std::any_of(all_.calms.begin(), all_.calms.end(), [&](const Calm& calm) {
+      return calm.what == decisions.what && calm.from <= n && n < calm.to &&
+             (calm.whom == decisions.whom || (calm.whom == "*" && calm.but.empty()));
+    });
+  };
+  const auto free_ones = [&] {
+    std::vector<uint64_t> free;
+    for (uint64_t n = 0; n < decisions.count && free.size() < kMost; ++n) {
+      if (!is_calm(n)) free.push_back(n);
+    }
+    return free;
+  };
+  std::vector<uint64_t> free = free_ones();
+  if (free.size() > 1) {
+    NarrowBounds(all_, {decisions.what, decisions.whom}, free.front(), free.back() + 1);
+    free = free_ones();
+  }
+  for (size_t size = free.size() / 2; size >= 1; size /= 2) {
+    for (size_t from = 0; from < free.size() && free.size() > 1;) {
+      const size_t to = std::min(from + size, free.size());
+      if (CalmDown({decisions.what, decisions.whom, free[from], free[to - 1] + 1})) {
+        free.erase(free.begin() + static_cast<std::ptrdiff_t>(from), free.begin() + static_cast<std::ptrdiff_t>(to));
+      } else {
+        from = to;
+      }
+    }
+  }
 }
 
 void Shrinker::NarrowChance() {
+  constexpr size_t kFew = 4;
+  std::vector<Choice> kinds;
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (!kept_[i]) continue;
-    if (parts_[i].kind == Part::Kind::kFate) NarrowChoice(kFates[parts_[i].index]);
-    if (parts_[i].kind == Part::Kind::kSchedule) NarrowChoice(Choice::kSchedule);
+    if (parts_[i].kind == Part::Kind::kFate) kinds.push_back(kFates[parts_[i].index]);
+    if (parts_[i].kind != Part::Kind::kSchedule) continue;
+    SimplifySchedule();
+    kinds.push_back(Choice::kSchedule);
+  }
+  for (const Choice kind : kinds) NarrowChoice(kind);
+  for (const Choice kind : kinds) {
+    if (ended_early_ || runs_ == runs_max_) return;
+    ++runs_;
+    std::vector<DecisionCount> whom = decisions_(Without(all_, kept_));
+    std::erase_if(whom, [kind](const DecisionCount& of) { return of.what != kind || absl::StrContains(of.whom, ','); });
+    whom = NarrowWhom(kind, std::move(whom));
+    for (size_t i = 0; whom.size() <= kFew && i < whom.size(); ++i) NarrowNumbers(whom[i]);
+  }
+  // What else its fault might hit is calm now: it need not be by chance that it hits the rest.
+  for (const size_t part : KeptOf(Part::Kind::kFault)) {
+    const sim::FaultKind kind = all_.faults.entries()[parts_[part].index].kind;
+    if (kinds.empty() || sim::StrengthUnit(kind) != "millionths") continue;
+    Simplify(part, [&](FaultEntry& e) { e.strength = std::max(e.strength, sim::StrengthMax(kind) - 1); });
   }
 }
 
@@ -523,8 +763,9 @@ Shrunk Shrinker::Execute() {
 }  // namespace
 
 Shrunk Shrink(const Scenario& scenario, const WorkloadSteps& steps, uint64_t runs_max,
-              absl::FunctionRef<Trial(const Scenario&)> run) {
-  return Shrinker(scenario, steps, runs_max, run).Execute();
+              absl::FunctionRef<Trial(const Scenario&)> run,
+              absl::FunctionRef<std::vector<DecisionCount>(const Scenario&)> decisions) {
+  return Shrinker(scenario, steps, runs_max, run, decisions).Execute();
 }
 
 }  // namespace tandem::testing

@@ -9,6 +9,10 @@
 //
 // Some parts do no more than let time pass, or calls be made, until a fault has its turn. In the end each is left out
 // while another part is varied: a fault comes a little earlier or has another chance, the schedule is of another kind.
+// Where much is left, most of it is left out at once.
+//
+// Of what is left to chance then, a kind at a time, all is made calm that can be: what is decided behind the failure
+// and long before it, about other flows and tasks, and in between. A packet that has to be lost is left, a hand-off.
 
 #ifndef TANDEM_TESTING_RUNNER_SHRINK_H_
 #define TANDEM_TESTING_RUNNER_SHRINK_H_
@@ -16,9 +20,11 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "tandem/sim/faults/scenario.h"
+#include "tandem/sim/random/decision_counts.h"
 
 namespace tandem::testing {
 
@@ -40,8 +46,10 @@ using WorkloadSteps = std::map<std::string, uint64_t>;
 
 // Returns the smallest scenario that was found, `scenario` itself if there is none. `run` is called for candidates,
 // none of them twice, at most `runs_max` times, and has the same result for the same candidate.
+// `decisions` says what chance decides in a scenario, or nothing; it is a run as well.
 Shrunk Shrink(const sim::Scenario& scenario, const WorkloadSteps& steps, uint64_t runs_max,
-              absl::FunctionRef<Trial(const sim::Scenario&)> run);
+              absl::FunctionRef<Trial(const sim::Scenario&)> run,
+              absl::FunctionRef<std::vector<sim::DecisionCount>(const sim::Scenario&)> decisions);
 
 }  // namespace tandem::testing
 

@@ -6,21 +6,35 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/random/choices.h"
+#include "tandem/sim/random/decision_counts.h"
 
 namespace tandem::testing {
 namespace {
 
 using sim::Choice;
+using sim::DecisionCount;
 using sim::FaultEntry;
 using sim::FaultKind;
 using sim::Scenario;
+
+using Runs = absl::FunctionRef<Trial(const Scenario&)>;
+
+// Where nobody says what chance decides.
+Shrunk Shrink(const Scenario& scenario, const WorkloadSteps& steps, uint64_t runs_max, Runs run) {
+  return testing::Shrink(scenario, steps, runs_max, run, [](const Scenario&) { return std::vector<DecisionCount>(); });
+}
 
 // A scenario with some of everything, as a seed draws it.
 Scenario ScenarioOf(uint64_t seed) {
@@ -94,7 +108,7 @@ std::vector<Planted> PlantedBugs() {
       {"a partition", 36, kind(FaultKind::kPartition), 1},
       {"a crash and a partition", 62, both(kind(FaultKind::kCrash), kind(FaultKind::kPartition)), 2},
       {"three kinds", 78, both(kind(FaultKind::kKill), both(kind(FaultKind::kClog), kind(FaultKind::kPause))), 3},
-      {"five kinds", 137,
+      {"five kinds", 145,
        both(both(kind(FaultKind::kKill), kind(FaultKind::kLoss)),
             both(kind(FaultKind::kReset), both(kind(FaultKind::kClog), kind(FaultKind::kPause)))),
        5},
@@ -106,14 +120,14 @@ std::vector<Planted> PlantedBugs() {
       {"two steps and two kinds", 93,
        both(both(step("reader", 3), step("writer", 30)), both(kind(FaultKind::kCrash), kind(FaultKind::kLatency))), 2,
        2},
-      {"a schedule", 10, scheduled, 0, 0, 1},
-      {"a schedule and two steps", 44, both(scheduled, both(step("reader", 1), step("reader", 28))), 0, 2, 1},
+      {"a schedule", 12, scheduled, 0, 0, 1},
+      {"a schedule and two steps", 47, both(scheduled, both(step("reader", 1), step("reader", 28))), 0, 2, 1},
       {"a knob", 9, knob, 0, 0, 1},
       {"a clock and a pause", 30, both(clock, kind(FaultKind::kPause)), 1, 0, 1},
       {"a start", 9, start, 0, 0, 1},
       {"a start, a knob and a step", 26, both(start, both(knob, step("writer", 11))), 0, 1, 2},
-      {"random latency", 25, [](const Scenario& s) { return IsRandom(s, Choice::kLatency); }},
-      {"all at once", 86,
+      {"random latency", 26, [](const Scenario& s) { return IsRandom(s, Choice::kLatency); }},
+      {"all at once", 89,
        both(both(scheduled, knob), both(both(step("writer", 1), kind(FaultKind::kKill)), kind(FaultKind::kCrash))), 2,
        1, 2},
   };
@@ -226,6 +240,107 @@ TEST(ShrinkTest, ChanceIsNarrowedToWhatMatters) {
   }
 }
 
+// What `fails` says of a scenario with these faults and 30 steps of a writer, made as small as it can be.
+Scenario ShrunkOf(Scenario scenario, const char* faults, const std::function<bool(const Scenario&)>& fails) {
+  scenario.faults = *sim::FaultPlan::Parse(faults);
+  EXPECT_TRUE(fails(scenario));
+  const Shrunk shrunk = Shrink(scenario, {{"writer", 30}}, 500, [&fails](const Scenario& candidate) {
+    return fails(candidate) ? Trial::kSame : Trial::kOther;
+  });
+  EXPECT_TRUE(shrunk.finished);
+  EXPECT_LE(shrunk.runs, 300u);
+  return shrunk.scenario;
+}
+
+int64_t WriterSteps(const Scenario& scenario) {
+  int64_t steps = 0;
+  for (uint64_t n = 0; n < 30; ++n) steps += HasStep(scenario, "writer", n) ? 1 : 0;
+  return steps;
+}
+
+bool IsCalmed(const Scenario& scenario, const std::string& whom, uint64_t number) {
+  return std::any_of(scenario.calms.begin(), scenario.calms.end(), [&](const sim::Calm& calm) {
+    const std::vector<std::string> but = absl::StrSplit(calm.but, ',');
+    const bool about = calm.whom == whom || (calm.whom == "*" && std::find(but.begin(), but.end(), whom) == but.end());
+    return calm.what == Choice::kLoss && about && calm.from <= number && number < calm.to;
+  });
+}
+
+// Two packets of one flow of forty, and one of another one, have to be lost: these are found, and nothing else is.
+TEST(ShrinkTest, ChanceIsNarrowedToTheFlowsAndPacketsThatMatter) {
+  std::vector<DecisionCount> decisions;
+  for (int flow = 0; flow < 40; ++flow) decisions.push_back({Choice::kLoss, absl::StrCat("a/udp/b#", flow + 1), 200});
+  const std::vector<std::pair<std::string, uint64_t>> needed = {
+      {"a/udp/b#7", 30}, {"a/udp/b#7", 90}, {"a/udp/b#31", 57}};
+  uint64_t asked = 0;
+  const Shrunk shrunk = testing::Shrink(
+      ScenarioOf(6), kSteps, 500,
+      [&](const Scenario& candidate) {
+        const bool calm = std::any_of(needed.begin(), needed.end(),
+                                      [&](const auto& of) { return IsCalmed(candidate, of.first, of.second); });
+        return calm ? Trial::kOther : Trial::kSame;
+      },
+      [&](const Scenario&) {
+        ++asked;
+        return decisions;
+      });
+  EXPECT_TRUE(shrunk.finished);
+  EXPECT_LE(shrunk.runs, 120u);
+  EXPECT_EQ(asked, 1u);
+  std::vector<std::pair<std::string, uint64_t>> left;
+  for (const DecisionCount& of : decisions) {
+    for (uint64_t n = 0; n < of.count; ++n) {
+      if (!IsCalmed(shrunk.scenario, of.whom, n)) left.emplace_back(of.whom, n);
+    }
+  }
+  EXPECT_EQ(left, needed) << shrunk.scenario.ToString();
+}
+
+// With its one decision left, it need not be by chance that the packet is lost: any seed does.
+TEST(ShrinkTest, ASinglePacketIsLostForSure) {
+  const Scenario shrunk = ShrunkOf({}, "loss a b from 0s to 1s strength 50000\n", [](const Scenario& s) {
+    if (s.faults.entries().size() != 1) return false;
+    return !IsCalmed(s, "a/udp/b", 7) && (s.faults.entries()[0].strength < 400'000 || IsCalmed(s, "a/udp/b", 8)) &&
+           s.faults.entries()[0].strength < 1'000'000;
+  });
+  EXPECT_EQ(shrunk.faults.entries()[0].strength, 999'999u);
+}
+
+// Of a schedule with few points in the lives of tasks no single steps can be left.
+TEST(ShrinkTest, AScheduleThatDrawsForEachStepIsTakenInstead) {
+  Scenario scenario;
+  scenario.schedule = "pct";
+  const auto scheduled = [](const Scenario& s) { return s.schedule == "pct" || s.schedule == "random"; };
+  EXPECT_EQ(ShrunkOf(scenario, "", scheduled).schedule, "random");
+  EXPECT_EQ(ShrunkOf(scenario, "", [](const Scenario& s) { return s.schedule == "pct"; }).schedule, "pct");
+}
+
+// Neither one step less at a time nor one fault less makes it smaller, when the others stay where they are.
+TEST(ShrinkTest, WhereMuchIsLeftOneFaultIsPutAmidTheOthers) {
+  const Scenario shrunk =
+      ShrunkOf({}, "partition a b from 2.3s to 2.4s\nkill b at call 247 for 1s\n", [](const Scenario& s) {
+        if (s.faults.entries().size() != 2) return false;
+        const FaultEntry& cut = s.faults.entries()[0];
+        const FaultEntry& kill = s.faults.entries()[1];
+        const bool at_call = kill.trigger == FaultEntry::Trigger::kCall;
+        if (at_call) return kill.count == 247 && WriterSteps(s) >= 24 && cut.from == absl::Seconds(2.3);
+        return WriterSteps(s) >= 1 && cut.from < absl::Seconds(1) && absl::Seconds(1) < kill.from && kill.from < cut.to;
+      });
+  EXPECT_EQ(WriterSteps(shrunk), 1);
+}
+
+// The second one does for the first, if it lasts.
+TEST(ShrinkTest, OneFaultThatLastsDoesForTwo) {
+  const Scenario shrunk = ShrunkOf({}, "partition a b at packet 14 for 0.001s\npartition a c at packet 31 for 0.001s\n",
+                                   [](const Scenario& s) {
+                                     const std::vector<FaultEntry>& entries = s.faults.entries();
+                                     if (entries.size() == 2) return entries[0].count == 14 && entries[1].count == 31;
+                                     return entries.size() == 1 && entries[0].trigger == FaultEntry::Trigger::kTime &&
+                                            entries[0].to - entries[0].from >= absl::Milliseconds(500);
+                                   });
+  EXPECT_EQ(shrunk.faults.entries().size(), 1u);
+}
+
 // "partition a b from 1.234567s to 9.87s" becomes one from the start on with a rounder end, as long as it fails.
 TEST(ShrinkTest, NumbersBecomeSmallAndRound) {
   Scenario scenario;
@@ -242,7 +357,7 @@ TEST(ShrinkTest, NumbersBecomeSmallAndRound) {
   };
   const Shrunk shrunk = Shrink(scenario, {}, 500, fails);
   EXPECT_TRUE(shrunk.finished);
-  EXPECT_LT(shrunk.runs, 80u);
+  EXPECT_LT(shrunk.runs, 90u);
   const std::vector<FaultEntry>& entries = shrunk.scenario.faults.entries();
   ASSERT_EQ(entries.size(), 3u);
   EXPECT_EQ(entries[0].from, absl::ZeroDuration());
@@ -252,24 +367,6 @@ TEST(ShrinkTest, NumbersBecomeSmallAndRound) {
   EXPECT_GT(entries[2].count, 5u);
   EXPECT_LE(entries[2].count, 12u);
   EXPECT_EQ(entries[2].to, absl::InfiniteDuration());
-}
-
-// What `fails` says of a scenario with these faults and 30 steps of a writer, made as small as it can be.
-Scenario ShrunkOf(Scenario scenario, const char* faults, const std::function<bool(const Scenario&)>& fails) {
-  scenario.faults = *sim::FaultPlan::Parse(faults);
-  EXPECT_TRUE(fails(scenario));
-  const Shrunk shrunk = Shrink(scenario, {{"writer", 30}}, 500, [&fails](const Scenario& candidate) {
-    return fails(candidate) ? Trial::kSame : Trial::kOther;
-  });
-  EXPECT_TRUE(shrunk.finished);
-  EXPECT_LE(shrunk.runs, 250u);
-  return shrunk.scenario;
-}
-
-int64_t WriterSteps(const Scenario& scenario) {
-  int64_t steps = 0;
-  for (uint64_t n = 0; n < 30; ++n) steps += HasStep(scenario, "writer", n) ? 1 : 0;
-  return steps;
 }
 
 // Each step takes seven calls, and it is the fourth of them.

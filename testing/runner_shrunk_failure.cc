@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
@@ -15,6 +16,8 @@
 #include "absl/strings/string_view.h"
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/process/interpose/interpose.h"
+#include "tandem/sim/random/choices.h"
+#include "tandem/sim/random/decision_counts.h"
 #include "tandem/testing/runner_flags.h"
 #include "tandem/testing/runner_identity.h"
 #include "tandem/testing/runner_pool.h"
@@ -39,6 +42,18 @@ WorkloadSteps ParseSteps(absl::string_view text) {
   return steps;
 }
 
+std::vector<sim::DecisionCount> ParseDecisions(absl::string_view text) {
+  std::vector<sim::DecisionCount> decisions;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> words = absl::StrSplit(line, absl::MaxSplits(' ', 2));
+    uint64_t count = 0;
+    if (words.size() != 3 || !absl::SimpleAtoi(words[1], &count)) continue;
+    const absl::StatusOr<sim::Calm> calm = sim::Calm::Parse(absl::StrCat("calm ", words[0], " ", words[2]));
+    if (calm.ok()) decisions.push_back({calm->what, calm->whom, count});
+  }
+  return decisions;
+}
+
 // A seed that crashes says nothing of its scenario: it is asked right before.
 SeedOutcome WithScenario(SeedPool& pool, SeedRun run, SeedOutcome failure) {
   const uint64_t events = failure.result.progress.events;
@@ -47,6 +62,7 @@ SeedOutcome WithScenario(SeedPool& pool, SeedRun run, SeedOutcome failure) {
     SeedOutcome cut = pool.RunAlone(run);
     failure.scenario = std::move(cut.scenario);
     failure.steps = std::move(cut.steps);
+    failure.decisions = std::move(cut.decisions);
   }
   return failure;
 }
@@ -85,7 +101,14 @@ ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcom
     case Trial::kNoMore:
       return {};
   }
-  const Shrunk shrunk = Shrink(*scenario, ParseSteps(failure.steps), kRunsMax, try_out);
+  const auto decisions = [&](const sim::Scenario& candidate) {
+    SeedRun again = run;
+    again.scenario = candidate.ToString();
+    again.seed = candidate.seed.value_or(run.seed);
+    again.counts_decisions = true;
+    return ParseDecisions(WithScenario(pool, again, pool.RunAlone(again)).decisions);
+  };
+  const Shrunk shrunk = Shrink(*scenario, ParseSteps(failure.steps), kRunsMax, try_out, decisions);
   result.scenario =
       shrunk.finished ? WithRemarks(shrunk.scenario, kRunsMax - shrunk.runs, try_out) : shrunk.scenario.ToString();
   result.text = absl::StrCat("--- this much of its scenario fails in the same way, after ", shrunk.runs,

@@ -37,6 +37,8 @@
 #include "tandem/sim/network/network.h"
 #include "tandem/sim/process/isolation/globals.h"
 #include "tandem/sim/process/isolation/isolation.h"
+#include "tandem/sim/random/choices.h"
+#include "tandem/sim/random/decision_counts.h"
 #include "tandem/sim/report/log_lines.h"
 #include "tandem/sim/report/recorder.h"
 #include "tandem/sim/report/trace_text.h"
@@ -272,6 +274,14 @@ std::string WorkloadSteps(const sim::World& world) {
   return text;
 }
 
+std::string Decisions(const sim::World& world) {
+  std::string text;
+  for (const sim::DecisionCount& decision : world.decisions()) {
+    absl::StrAppend(&text, sim::ChoiceName(decision.what), " ", decision.count, " ", decision.whom, "\n");
+  }
+  return text;
+}
+
 // Returns how many entries of the plan have hit something, and prints them with the rest of the scenario when `print`
 // is set: without the others the run is the same.
 uint64_t CountFaults(const sim::World& world, const SeedOptions& options, bool print) {
@@ -364,7 +374,7 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   } else if (options.trace_fd >= 0) {
     world_options.set_trace_sink(&trace);
   }
-  world_options.set_trace_details(options.details);
+  world_options.set_trace_details(options.details).set_counts_decisions(options.counts_decisions);
   std::optional<sim::Isolation> isolation;
   if (options.isolation) {
     absl::StatusOr<std::vector<sim::GlobalVariable>> variables = sim::ProgramGlobals();
@@ -427,6 +437,7 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   if (failed) {
     result.scenario = EffectiveScenario(world, options);
     result.steps = WorkloadSteps(world);
+    result.decisions = Decisions(world);
   }
   if (options.recording) {
     for (size_t i = 0; i < world.fault_plan().entries().size(); ++i) {

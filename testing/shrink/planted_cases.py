@@ -35,6 +35,7 @@ RUNS = 500
 # More operations than needed that may be left, and more often that a task is held back.
 SPARE_OPERATIONS = 3
 SPARE_HOLDS = 10
+SPARE_DECISIONS = 3
 # The decisions that can be calm: what else IsFate() of sim/random/choices.h says.
 FATES = 25
 OTHER_LINES = ("seed", "test", "schedule", "start", "clock", "knob", "fail", "calm", "skip")
@@ -47,7 +48,7 @@ class Case:
     """A planted bug and the least that it needs."""
 
     def __init__(self, name, needs, runs, faults=(), operations=None, schedule=False, starts=0, clocks=0, knobs=0, fails=0,
-                 fates=0, holds=None):
+                 fates=0, holds=None, decisions=None):
         self.name = name
         self.needs = needs  # In words.
         self.runs = runs  # At most, from the first seeds of shrink_test.
@@ -56,6 +57,7 @@ class Case:
         self.schedule = schedule
         self.starts, self.clocks, self.knobs, self.fails, self.fates = starts, clocks, knobs, fails, fates
         self.holds = holds  # How often a task must be held back; None: it does not say.
+        self.decisions = decisions  # The kind of which single decisions may be left to chance, and how many; None: any.
 
 
 CASES = (
@@ -70,7 +72,7 @@ CASES = (
     Case("StartsTheOtherWayRound", "two starts", 20, starts=2),
     Case("TakesAGapForNothing", "a lost datagram and one behind it", 120, faults=("", ), operations=(30, 2)),
     Case("TakesANumberTwice", "a datagram that comes twice", 120, faults=("(?:segment-)?duplicate ", ), operations=(30, 1)),
-    Case("BelievesInOrder", "a datagram and one that overtakes it", 190, faults=("", ), operations=(30, 2), fates=1),
+    Case("BelievesInOrder", "a datagram and one that overtakes it", 200, faults=("", ), operations=(30, 2), fates=1),
     Case("SendsHalfOfItAgain", "a reset during a large write", 150, faults=("(?:reset|half-open|accept-aborted) ", ), operations=(30, 1)),
     Case("ReadsAPart", "a short read or write, an operation", 150, faults=("short-(?:reads|writes) ", ), operations=(30, 1),
          fates=1),
@@ -83,6 +85,9 @@ CASES = (
     Case("FailsAfterThreeStages", "three operations in this order", 40, operations=(30, 3)),
     Case("ForgetsWhatIsOpen", "two operations and a crash between them", 220, faults=(STOP, ), operations=(30, 2)),
     Case("WritesAfterItsLease", "a pause", 60, faults=("pause ", )),
+    Case("MissesOneOfManyAtOnce", "a lost datagram among 200 that are sent at once", 100, faults=("loss ", ), fates=1,
+         decisions=("loss", 1)),
+    Case("LosesAnAddition", "a hand-off among 1,000", 100, schedule=True, holds=1, decisions=("schedule", 1)),
     Case("CountsWhatFailed", "a fault and two operations; with less, another bug shows", 80, faults=("", ),
          operations=(30, 2)),
 )
@@ -103,6 +108,22 @@ class Shrunk:
         # Those of which some are calm and others not are left.
         calmed = {kind for line in self.of("calm") for kind in line.split()[1].split(",") if line.endswith(" *")}
         self.fates = 0 if "*" in calmed else FATES - len(calmed)
+
+    def decisions(self, kind):
+        """How many decisions of this kind are left to chance, about each flow or task; None: nobody knows."""
+        first, last, calm = 0, None, 0
+        for line in self.of("calm"):
+            numbers = re.fullmatch(r"calm (\S+) \S+(?: from (\d+))?(?: to (\d+))?", line)
+            if numbers is None or numbers.group(1) != kind:
+                continue
+            begin, end = int(numbers.group(2) or 0), numbers.group(3)
+            if end is None:
+                last = begin
+            elif begin == 0:
+                first = int(end)
+            else:
+                calm += int(end) - begin
+        return None if last is None else last - first - calm
 
     def steps(self, count):
         """How many of `count` operations are left."""
@@ -164,6 +185,10 @@ class Attempt:
         for word, count in (("start", case.starts), ("clock", case.clocks), ("knob", case.knobs), ("fail", case.fails)):
             self.expect(len(shrunk.of(word)) == count, "%d lines `%s`, not %d" % (len(shrunk.of(word)), word, count))
         self.expect(shrunk.fates <= case.fates, "%d kinds of chance, at most %d" % (shrunk.fates, case.fates))
+        if case.decisions is not None:
+            kind, count = case.decisions
+            self.expect(shrunk.decisions(kind) in range(1, count + SPARE_DECISIONS + 1),
+                        "%s decisions of %s, not %d" % (shrunk.decisions(kind), kind, count))
         self.operations = 0
         if case.operations is not None:
             count, least = case.operations

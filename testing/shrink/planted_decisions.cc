@@ -45,9 +45,9 @@ Task<void> SetLater(Flag* flag) {
   flag->set = true;
 }
 
-Task<void> PassOften(Turns* turns, int task) {
+Task<void> PassOften(Turns* turns, int task, int times) {
   turns->GoesOn(task);
-  for (int i = 0; i < 20; ++i) co_await turns->Pass(task);
+  for (int i = 0; i < times; ++i) co_await turns->Pass(task);
 }
 
 // Waits for the flag for a while, and not longer.
@@ -62,7 +62,7 @@ Task<void> WaitOnce(Flag* flag) {
 Task<absl::Status> RunFlag(Flag* flag) {
   for (int task = kOthers; task < kOthers + 5; ++task) {
     flag->turns.Waits(task);
-    Spawn(&PassOften, &flag->turns, task);
+    Spawn(&PassOften, &flag->turns, task, 20);
   }
   co_await WaitOnce(flag);
   co_return absl::OkStatus();
@@ -75,6 +75,59 @@ SIM_TEST(Planted, LosesAWakeUpInACrowd) {
   world.Inject(sim::Faults::All().Spare("host"));
   EXPECT_EQ(world.RunUntilDone(host, kEnd), absl::OkStatus());
   EXPECT_FALSE(flag.missed) << "bug: nobody woke it; held back: " << flag.turns.held_back();
+}
+
+// --- One hand-off among a thousand: an addition is lost when another one comes between its read and its write ---
+
+struct Sum {
+  int64_t value = 0;
+  Turns turns;
+};
+
+constexpr int kAdder = 1;
+constexpr int kOther = 2;
+constexpr int kPasses = 100;
+constexpr int kAddsAt = 50;
+
+Task<void> AddAtOnce(Sum* sum) {
+  sum->turns.GoesOn(kOther);
+  for (int i = 0; i < kPasses; ++i) {
+    if (i == kAddsAt) ++sum->value;
+    co_await sum->turns.Pass(kOther);
+  }
+}
+
+Task<void> AddSlowly(Sum* sum) {
+  sum->turns.GoesOn(kAdder);
+  int64_t value = 0;
+  for (int i = 0; i < kPasses; ++i) {
+    if (i == kAddsAt) value = sum->value;
+    co_await sum->turns.Pass(kAdder);
+  }
+  static_cast<void>(co_await Sleep(absl::Milliseconds(1)));
+  sum->value = value + 1;
+}
+
+// Whoever adds at once is the first of all, and whoever does it slowly the last.
+Task<absl::Status> RunSum(Sum* sum) {
+  sum->turns.Waits(kOther);
+  Spawn(&AddAtOnce, sum);
+  for (int task = kOthers; task < kOthers + 8; ++task) {
+    sum->turns.Waits(task);
+    Spawn(&PassOften, &sum->turns, task, kPasses);
+  }
+  sum->turns.Waits(kAdder);
+  Spawn(&AddSlowly, sum);
+  co_return co_await Sleep(absl::Seconds(1));
+}
+
+SIM_TEST(Planted, LosesAnAddition) {
+  Sum sum;
+  AddBystanders(world);
+  sim::Host& host = world.AddHost("host", [&] { return RunSum(&sum); });
+  world.Inject(sim::Faults::All().Spare("host"));
+  EXPECT_EQ(world.RunUntilDone(host, kEnd), absl::OkStatus());
+  EXPECT_EQ(sum.value, 2) << "bug: an addition is lost; held back: " << sum.turns.held_back();
 }
 
 // --- A schedule and a fault: the same, where only a failure is waited for ---

@@ -105,6 +105,35 @@ SIM_TEST(Planted, BelievesInOrder) {
   EXPECT_FALSE(overtaken) << "bug: a datagram overtook another one";
 }
 
+// --- One datagram of two hundred, which are sent at once: those behind it are taken for those before ---
+
+constexpr int kManyDatagrams = 200;
+constexpr int kMarkEvery = 17;
+
+Task<absl::Status> SendManyAtOnce(SocketAddress to) {
+  absl::StatusOr<UdpSocket> socket = UdpSocket::Bind(SocketAddress::AnyIpv4(0));
+  if (!socket.ok()) co_return socket.status();
+  for (int next = 0; next < kManyDatagrams;) co_await SendNext(&*socket, to, &next);
+  co_return absl::OkStatus();
+}
+
+// No time and no count keeps a fault to one of them: it is chance that says which are lost.
+SIM_TEST(Planted, MissesOneOfManyAtOnce) {
+  std::vector<int> arrived;
+  AddBystanders(world);
+  sim::Host& receiver = world.AddHost("receiver", [&] { return ReceiveNumbers(&arrived); });
+  world.AddClient("sender", [&] { return SendManyAtOnce(receiver.address(kPort)); });
+  world.Inject(sim::Faults::None().With(sim::FaultKind::kLoss).Always().During(absl::ZeroDuration(), kFaultsEnd));
+  static_cast<void>(world.RunClients(kEnd));
+  static_cast<void>(world.RunFor(absl::Minutes(1)));
+  const std::set<int> numbers(arrived.begin(), arrived.end());
+  bool bug = false;
+  for (int mark = kMarkEvery; mark + 1 < kManyDatagrams; mark += kMarkEvery) {
+    bug = bug || (numbers.contains(mark - 1) && !numbers.contains(mark) && numbers.contains(mark + 1));
+  }
+  EXPECT_FALSE(bug) << "bug: a mark is lost, and its neighbours are not";
+}
+
 // --- A reset during a large write: a part was sent, and is sent again ---
 
 constexpr size_t kLarge = 300'000;
