@@ -60,7 +60,8 @@ struct Skip {
   friend bool operator==(const Skip&, const Skip&) = default;
 };
 
-// From an event of the world on (World::events()) everything is decided anew: "branch at event 812 salt 7".
+// From an event of the world on (World::events()) everything is decided anew, and faults that have not begun by then do
+// not come: "branch at event 812 salt 7".
 struct Branch {
   uint64_t event = 0;
   uint64_t salt = 0;  // Another one is another future.

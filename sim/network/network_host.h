@@ -97,6 +97,10 @@ class NetworkHost {
   }
   void AddFailingOperations(FailingOperations failing) { failing_.push_back(failing); }
   void ForgetFailingOperations() { failing_.clear(); }
+  // The same, but for what fails already: with all that come after it.
+  void ForgetOperationsThatWouldFail() {
+    std::erase_if(failing_, [this](const FailingOperations& failing) { return failing.number > counts_.operations; });
+  }
   // With which call, from 1, the network's FaultSource is to be told.
   void set_call_alarm(uint64_t count) { call_alarm_ = count; }
 

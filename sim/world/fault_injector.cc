@@ -104,6 +104,19 @@ void FaultInjector::EndAll() {
   }
 }
 
+void FaultInjector::ForgetWaiting() {
+  for (const std::unique_ptr<Fault>& fault : faults_) {
+    if (!fault->waits()) continue;
+    fault->Cancel();
+    fault->set_done();
+  }
+  world_.network().FaultsChanged();
+  for (const std::unique_ptr<Host>& host : world_.hosts()) {
+    host->stack().ForgetOperationsThatWouldFail();
+    SetCallAlarm(host->stack());
+  }
+}
+
 void FaultInjector::Begin(Fault& fault) {
   fault.SetHolds(true);
   fault.set_done();

@@ -42,6 +42,8 @@ class FaultInjector final : private FaultSource {
   // Ends what holds, and begins nothing more of what was injected. What is held up on links comes now, and work that is
   // stuck ends. Hosts that are stopped stay so: see Host::EndStops().
   void EndAll();
+  // What has not begun of what was injected never does, operations that would fail included.
+  void ForgetWaiting();
   // The machine of `host` starts.
   void OnBoot(Host& host);
   // Everything that was injected.

@@ -91,6 +91,7 @@ absl::Duration World::DrawClock(const Host& host) {
 void World::Branch() {
   branch_event_ = std::numeric_limits<uint64_t>::max();
   choices_.Branch(drawn_.branch->salt);
+  injector_->ForgetWaiting();
 }
 
 int64_t World::Knob(absl::string_view name, int64_t low, int64_t high) {

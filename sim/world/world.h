@@ -400,8 +400,10 @@ class World : private ChoicesObserver {
   bool watches_steps() const {
     return counts_steps_ || options_.keeps_hand_offs() || trace_.has_sink() || trace_.detailed();
   }
-  // Whether the test looks at the world after each single turn.
-  bool looks_after_turns() const { return asks_after_turns_ || !checks_.empty(); }
+  // Whether the test looks at the world after each single turn, or a branch may begin there.
+  bool looks_after_turns() const {
+    return asks_after_turns_ || !checks_.empty() || branch_event_ != std::numeric_limits<uint64_t>::max();
+  }
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
   void Run(int64_t until_ns, absl::FunctionRef<bool()> done);
   // Runs until `done()`; `what` says what has not happened where the result is an error.

@@ -13,12 +13,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tandem/core/async/sleep.h"
 #include "tandem/core/async/spawn.h"
 #include "tandem/core/async/task.h"
 #include "tandem/core/base/instant.h"
+#include "tandem/core/io/address.h"
+#include "tandem/core/net/udp_socket.h"
 #include "tandem/core/runtime/shard.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/faults/scenario.h"
@@ -229,6 +232,51 @@ TEST(BranchTest, WhatWasCalmIsSoNoLonger) {
   EXPECT_EQ(std::set<uint64_t>(quiet.begin(), quiet.end()).size(), 1u);
   EXPECT_GT(common, 3u);
   EXPECT_EQ(std::set<uint64_t>(branch.begin() + static_cast<ptrdiff_t>(common), branch.end()).size(), 20 - common);
+}
+
+// How often each of two hosts starts, and how often a socket of the second cannot be made, in 60 ms.
+struct Counts {
+  int a = 0;
+  int b = 0;
+  int failed = 0;
+  friend bool operator==(const Counts&, const Counts&) = default;
+};
+
+Task<absl::Status> MakeSockets(int* starts, int* failed) {
+  ++*starts;
+  for (;;) {
+    if (!tandem::UdpSocket::Bind(SocketAddress::AnyIpv4(0)).ok()) ++*failed;
+    if (absl::Status slept = co_await Sleep(absl::Milliseconds(1)); !slept.ok()) co_return slept;
+  }
+}
+
+Counts CountsOf(uint64_t branch, uint64_t* events = nullptr) {
+  const Scenario scenario = Parsed(
+      "schedule fifo\nkill a from 0.0105s to 0.0106s\nkill a from 0.0305s to 0.0306s\nkill b at call 70 for 0.0001s\n"
+      "fail b from operation 80\nfail b at operation 20\n" +
+      (branch == 0 ? "" : absl::StrCat("branch at event ", branch, " salt 1")));
+  Counts counts;
+  int failed_of_a = 0;
+  World world(WorldOptions().set_scenario(&scenario));
+  world.AddHost("a", [&] { return MakeSockets(&counts.a, &failed_of_a); });
+  world.AddHost("b", [&] { return MakeSockets(&counts.b, &counts.failed); });
+  EXPECT_TRUE(world.RunFor(absl::Milliseconds(20)).ok());
+  if (events != nullptr) *events = world.events();
+  EXPECT_TRUE(world.RunFor(absl::Milliseconds(40)).ok());
+  EXPECT_EQ(failed_of_a, 0);
+  EXPECT_EQ(world.scenario().faults.entries().size(), 3u) << "it can be run again";
+  return counts;
+}
+
+TEST(BranchTest, FaultsThatHaveNotBegunDoNotCome) {
+  uint64_t middle = 0;
+  const Counts all = CountsOf(0, &middle);
+  EXPECT_EQ(all.a, 3);
+  EXPECT_EQ(all.b, 2);
+  EXPECT_GT(all.failed, 1);
+  EXPECT_EQ(CountsOf(1), (Counts{1, 1, 0}));
+  EXPECT_EQ(CountsOf(middle), (Counts{2, 1, 1}));
+  EXPECT_EQ(CountsOf(1'000'000), all);
 }
 
 // --- Skips ---
