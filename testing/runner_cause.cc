@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,25 +40,143 @@ std::vector<RecordedLikelihood> Moments(const Report& report) {
   return moments;
 }
 
-// Runs `branches` branches behind `step`; false when time is up before the end.
-bool RunBranches(SeedPool& pool, const SeedRun& run, const sim::Scenario& scenario, uint64_t step,
-                 const std::string& what, int64_t deadline_ns, uint64_t branches, RecordedLikelihood& likelihood) {
-  uint64_t begun = 0;
-  const auto in_time = [deadline_ns] { return sim::RealNow() < deadline_ns; };
-  while (likelihood.branches < begun || (begun < branches && in_time())) {
-    while (pool.HasFreeSlot() && begun < branches && in_time()) {
-      sim::Scenario branch = scenario;
-      branch.branch = sim::Branch{step, ++begun};
-      SeedRun again = run;
-      again.scenario = branch.ToString();
-      pool.Begin(again);
+// The steps behind that of the event `from`, or from the first one on, and before that of the event `to`; of each what
+// a table shows, if there is anything.
+std::vector<RecordedLikelihood> StepsBetween(const Recording& recording, std::optional<uint64_t> from, uint64_t to) {
+  const std::vector<RecordedEvent>& events = recording.events;
+  std::vector<RecordedLikelihood> steps;
+  bool is_told = false;
+  for (uint64_t i = from.has_value() ? *from + 1 : 0; i < to; ++i) {
+    if (events[i].step == events[to].step || (from.has_value() && events[i].step == events[*from].step)) continue;
+    const bool begins = steps.empty() || events[steps.back().last].step != events[i].step;
+    if (begins) {
+      steps.push_back({i, i, 0, 0});
+      is_told = false;
     }
-    const std::optional<SeedOutcome> outcome = pool.Next(kNsPerSecond);
-    if (!outcome.has_value()) continue;
-    ++likelihood.branches;
-    likelihood.failed += outcome->failed && WhatFailed(*outcome) == what ? 1 : 0;
+    if (IsTold(events[i])) {
+      if (!is_told) steps.back().first = i;
+      steps.back().last = i;
+      is_told = true;
+    } else if (!is_told) {
+      steps.back().last = i;
+    }
   }
-  return begun == branches;
+  return steps;
+}
+
+// All of the step of `at` that a table shows: what the slice has of it may be the least.
+void Widen(const Recording& recording, RecordedLikelihood& at) {
+  const std::vector<RecordedEvent>& events = recording.events;
+  const uint64_t step = events[at.first].step;
+  for (uint64_t i = at.first; i > 0 && events[i - 1].step == step; --i) {
+    if (IsTold(events[i - 1])) at.first = i - 1;
+  }
+  for (uint64_t i = at.last; i + 1 < events.size() && events[i + 1].step == step; ++i) {
+    if (IsTold(events[i + 1])) at.last = i + 1;
+  }
+}
+
+// Nine of ten fail. Those that fail in another way do not count, unless they are most.
+bool IsInevitable(const RecordedLikelihood& at) {
+  return at.failed * 10 >= (at.branches - at.otherwise) * 9 && at.failed * 5 >= at.branches;
+}
+
+// Runs branches of one failure.
+class Branches {
+ public:
+  Branches(SeedPool& pool, const SeedRun& run, const SeedOutcome& failure, const Report& report,
+           const sim::Scenario& scenario, uint64_t branches, int64_t limit_ns)
+      : pool_(pool),
+        run_(run),
+        report_(report),
+        scenario_(scenario),
+        what_(WhatFailed(failure)),
+        branches_(branches),
+        deadline_ns_(sim::RealNow() + limit_ns) {
+    // What takes much longer than the failure is something else.
+    const uint64_t enough = 4 * failure.result.progress.events + 10'000;
+    run_.max_events = run.max_events == kDefaultMaxEvents ? enough : std::min(run.max_events, enough);
+  }
+
+  bool in_time() const { return sim::RealNow() < deadline_ns_; }
+
+  // Runs them all behind `at`, or, if only that matters, as many as show whether the failure is inevitable there. Fewer
+  // where time is up.
+  const RecordedLikelihood& Run(RecordedLikelihood& at, bool all) {
+    const uint64_t step = report_.recording.events[at.last].step;
+    uint64_t begun = at.branches;
+    const auto goes_on = [&] { return begun < branches_ && in_time() && (all || !IsDecided(at)); };
+    uint64_t running = 0;
+    while (running > 0 || goes_on()) {
+      while (pool_.HasFreeSlot() && goes_on()) {
+        sim::Scenario branch = scenario_;
+        branch.branch = sim::Branch{step, ++begun};
+        SeedRun again = run_;
+        again.scenario = branch.ToString();
+        pool_.Begin(again);
+        ++running;
+      }
+      const std::optional<SeedOutcome> outcome = pool_.Next(kNsPerSecond);
+      if (!outcome.has_value()) continue;
+      --running;
+      ++at.branches;
+      if (!outcome->failed) continue;
+      ++(WhatFailed(*outcome) == what_ ? at.failed : at.otherwise);
+    }
+    return at;
+  }
+
+  bool AreAll(const RecordedLikelihood& at) const { return at.branches == branches_; }
+
+ private:
+  // Whether more branches change nothing: too many have passed, or enough have failed.
+  bool IsDecided(const RecordedLikelihood& at) const {
+    const uint64_t passed = at.branches - at.failed - at.otherwise;
+    RecordedLikelihood at_worst = at;
+    at_worst.branches = branches_;
+    return passed * 10 > branches_ || IsInevitable(at_worst);
+  }
+
+  SeedPool& pool_;
+  SeedRun run_;
+  const Report& report_;
+  const sim::Scenario& scenario_;
+  const std::string what_;
+  const uint64_t branches_;
+  const int64_t deadline_ns_;
+};
+
+// Looks by halves for the first of `steps` at which the failure was inevitable, since it was so behind the last one.
+// Returns the one before it and that one, as far as there are such; nothing when time is up.
+std::vector<RecordedLikelihood> FindMoment(Branches& runs, std::vector<RecordedLikelihood> steps) {
+  size_t before = 0;
+  size_t at = steps.size();
+  while (before < at) {
+    const size_t middle = before + (at - before) / 2;
+    if (IsInevitable(runs.Run(steps[middle], false))) {
+      at = middle;
+    } else {
+      before = middle + 1;
+    }
+    if (!runs.in_time()) return {};
+  }
+  std::vector<RecordedLikelihood> found;
+  for (size_t i = at > 0 ? at - 1 : 0; i < std::min(at + 1, steps.size()); ++i) {
+    if (runs.AreAll(runs.Run(steps[i], true))) found.push_back(steps[i]);
+  }
+  return found;
+}
+
+// Adds `at` to `likelihood`, in order, unless that has its step.
+void Add(const Branches& runs, const Recording& recording, std::vector<RecordedLikelihood>& likelihood,
+         const RecordedLikelihood& at) {
+  if (!runs.AreAll(at)) return;
+  const auto step_of = [&](const RecordedLikelihood& one) { return recording.events[one.first].step; };
+  const auto behind = std::find_if(likelihood.begin(), likelihood.end(),
+                                   [&](const RecordedLikelihood& one) { return one.last >= at.first; });
+  if (behind != likelihood.end() && step_of(*behind) == step_of(at)) return;
+  if (behind != likelihood.begin() && step_of(*std::prev(behind)) == step_of(at)) return;
+  likelihood.insert(behind, at);
 }
 
 }  // namespace
@@ -66,25 +185,38 @@ std::vector<RecordedLikelihood> MeasureLikelihood(SeedPool& pool, const SeedRun&
                                                   const Report& report, uint64_t branches, int64_t limit_ns) {
   const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(report.scenario);
   if (!scenario.ok() || scenario->branch.has_value()) return {};  // It is a branch itself, with a past of its own.
-  const std::string what = WhatFailed(failure);
-  const int64_t deadline_ns = sim::RealNow() + limit_ns;
-  SeedRun again = run;
-  // What takes much longer than the failure is something else.
-  const uint64_t enough = 4 * failure.result.progress.events + 10'000;
-  again.max_events = run.max_events == kDefaultMaxEvents ? enough : std::min(run.max_events, enough);
-  std::vector<RecordedLikelihood> likelihood;
-  for (RecordedLikelihood& at : Moments(report)) {
-    const uint64_t step = report.recording.events[at.last].step;
-    const bool done = RunBranches(pool, again, *scenario, step, what, deadline_ns, branches, at);
-    if (at.branches > 0) likelihood.push_back(at);
-    if (!done) break;
+  Branches runs(pool, run, failure, report, *scenario, branches, limit_ns);
+  uint64_t failed = 0;
+  if (!report.slice.empty()) failed = report.slice.back();
+  std::vector<RecordedLikelihood> likelihood = FindMoment(runs, StepsBetween(report.recording, std::nullopt, failed));
+  // The next ones to it first: they matter more when time is up.
+  const uint64_t moment = likelihood.empty() ? failed : likelihood.back().first;
+  std::vector<RecordedLikelihood> moments = Moments(report);
+  const auto at =
+      std::find_if(moments.begin(), moments.end(), [moment](const auto& row) { return row.last >= moment; });
+  auto before = std::make_reverse_iterator(at);
+  for (auto next = at; (next != moments.end() || before != moments.rend()) && runs.in_time();) {
+    if (next != moments.end()) Add(runs, report.recording, likelihood, runs.Run(*next++, true));
+    if (before != moments.rend()) Add(runs, report.recording, likelihood, runs.Run(*before++, true));
   }
+
+  // Where it is not as simple as that, and what seemed inevitable was not, it is so later.
+  size_t inevitable = InevitableFrom(likelihood);
+  if (inevitable > 0 && inevitable < likelihood.size() && likelihood[inevitable].first > moment) {
+    const RecordedLikelihood& last = likelihood[inevitable - 1];
+    for (const RecordedLikelihood& found :
+         FindMoment(runs, StepsBetween(report.recording, last.last, likelihood[inevitable].first))) {
+      Add(runs, report.recording, likelihood, found);
+    }
+    inevitable = InevitableFrom(likelihood);
+  }
+  if (inevitable < likelihood.size()) Widen(report.recording, likelihood[inevitable]);
   return likelihood;
 }
 
 size_t InevitableFrom(const std::vector<RecordedLikelihood>& likelihood) {
   size_t from = likelihood.size();
-  while (from > 0 && likelihood[from - 1].failed * 10 >= likelihood[from - 1].branches * 9) --from;
+  while (from > 0 && IsInevitable(likelihood[from - 1])) --from;
   return from;
 }
 
@@ -98,8 +230,10 @@ std::string LikelihoodText(const Report& report) {
     const RecordedEvent& event = report.recording.events[at.last];
     const std::string events =
         at.first == at.last ? EventName(at.last) : absl::StrCat(EventName(at.first), "-", EventName(at.last));
-    absl::StrAppendFormat(&text, "%-15s %s  %3u %%%s\n", events, TimeName(event.time_ns), at.failed * 100 / at.branches,
+    absl::StrAppendFormat(&text, "%-15s %s  %3u %%%s", events, TimeName(event.time_ns), at.failed * 100 / at.branches,
                           i == inevitable ? "  from here on inevitable" : "");
+    if (at.otherwise > 0) absl::StrAppendFormat(&text, "  (%u %% in another way)", at.otherwise * 100 / at.branches);
+    text += '\n';
   }
   return text;
 }

@@ -16,12 +16,15 @@
 namespace tandem::testing {
 
 // How likely the failure of `run`, which ended as `failure` and is recorded in `report`, was at each event that led to
-// it: `branches` runs at each, less where time is up.
+// it: `branches` runs at each; the first ones are missing where time is up. Where the failure became inevitable between
+// two of them, or before the first one, the moment is looked for by halves, and is there as well, with the one before
+// it.
 std::vector<RecordedLikelihood> MeasureLikelihood(SeedPool& pool, const SeedRun& run, const SeedOutcome& failure,
                                                   const Report& report, uint64_t branches, int64_t limit_ns);
 
 // The index of the moment from which on the failure was all but inevitable: nine branches of ten fail there, and at
-// each later one. The size of `likelihood` where there is none.
+// each later one. A branch that fails in another way says nothing of this one and does not count, unless four of five
+// do. The size of `likelihood` where there is none.
 size_t InevitableFrom(const std::vector<RecordedLikelihood>& likelihood);
 
 // Lines for the terminal, the moment marked.

@@ -23,6 +23,13 @@ TEST(RunnerCauseTest, InevitableIsWhatFailsInNineOfTenFromThenOn) {
   EXPECT_EQ(InevitableFrom({}), 0u);
 }
 
+TEST(RunnerCauseTest, WhatFailsInAnotherWaySaysNothing) {
+  EXPECT_EQ(InevitableFrom({{1, 1, 0, 50, 10}, {2, 2, 10, 50, 39}, {3, 3, 44, 50, 2}}), 1u);
+  EXPECT_EQ(InevitableFrom({{1, 1, 9, 50, 41}, {2, 2, 50, 50}}), 1u) << "too few are left";
+  EXPECT_EQ(InevitableFrom({{1, 1, 10, 50, 38}, {2, 2, 50, 50}}), 1u) << "of those that are left, too few";
+  EXPECT_EQ(InevitableFrom({{1, 1, 0, 50, 50}}), 1u);
+}
+
 TEST(RunnerCauseTest, TheTextMarksTheMoment) {
   Report report;
   report.recording.events.resize(3);
@@ -34,6 +41,9 @@ TEST(RunnerCauseTest, TheTextMarksTheMoment) {
             "--- how likely it was, had all been decided anew from then on (of 50 runs each):\n"
             "e0              0.000000000    4 %\n"
             "e1-e2           2.000000000   98 %  from here on inevitable\n");
+  report.likelihood = {{0, 2, 25, 50, 25}};
+  EXPECT_NE(LikelihoodText(report).find("2.000000000   50 %  from here on inevitable  (50 % in another way)\n"),
+            std::string::npos);
   report.likelihood.clear();
   EXPECT_EQ(LikelihoodText(report), "");
 }

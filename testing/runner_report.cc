@@ -20,6 +20,7 @@
 #include "absl/strings/str_format.h"
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/testing/report/causes.h"
+#include "tandem/testing/report/event_words.h"
 #include "tandem/testing/report/folder.h"
 #include "tandem/testing/report/passing.h"
 #include "tandem/testing/report/recording.h"
@@ -69,6 +70,7 @@ void AddFailure(Recording& recording, const SeedOutcome& outcome) {
   failure.number = recording.events.size();
   failure.source = RecordedEvent::Source::kFailure;
   failure.time_ns = recording.end_ns;
+  if (!recording.events.empty()) failure.step = recording.events.back().step;
   failure.text = outcome.message.substr(0, outcome.message.find('\n'));
   if (!outcome.ended && !recording.events.empty()) {
     const RecordedEvent& last = recording.events.back();
@@ -89,6 +91,16 @@ void AddLikelihood(const SeedPool::Options& options, const FailureToExplain& fai
   const absl::StatusOr<std::unique_ptr<SeedPool>> pool = SeedPool::Start(options);
   if (!pool.ok()) return;
   report.likelihood = MeasureLikelihood(**pool, failure.run, outcome, report, failure.branches, kLimitNs);
+  const size_t inevitable = InevitableFrom(report.likelihood);
+  if (inevitable == report.likelihood.size()) return;
+  // The way back from the failure need not lead there: nobody sees a program forget something.
+  const RecordedLikelihood& cause = report.likelihood[inevitable];
+  report.cause = cause.first;
+  std::vector<uint64_t> events = FaultsOf(report.recording);
+  for (uint64_t i = cause.first; i <= cause.last; ++i) {
+    if (IsTold(report.recording.events[i])) events.push_back(i);
+  }
+  report.slice = SliceOf(report.recording, kSliceMax, events);
 }
 
 // The nearest run that passes, of a failure whose scenario is known.
@@ -146,7 +158,7 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   report.replay = failure.replay;
   report.digest = absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
   report.recording = *std::move(recording);
-  report.slice = SliceOf(report.recording, kSliceMax);
+  report.slice = SliceOf(report.recording, kSliceMax, FaultsOf(report.recording));
   AddPassing(**recorder, run, window, report);
   AddLikelihood(branch_options, failure, outcome, report);
   const std::string table = SliceTable(report);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tandem/sim/trace/trace.h"
 
@@ -223,7 +224,7 @@ std::set<uint64_t> EventsOfOperations(const Recording& recording) {
 
 }  // namespace
 
-std::vector<uint64_t> SliceOf(const Recording& recording, size_t most) {
+std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std::vector<uint64_t>& also) {
   const std::vector<RecordedEvent>& events = recording.events;
   if (events.empty()) return {};
   uint64_t failure = events.size() - 1;
@@ -245,6 +246,7 @@ std::vector<uint64_t> SliceOf(const Recording& recording, size_t most) {
   todo = EventsOfOperations(recording);
   if (todo.empty() && events[failure].host < 0) todo = LastOfEach(recording, failure);
   todo.insert(failure);
+  todo.insert(also.begin(), also.end());
   follow(most, nullptr);
   // A short story has room for what its tasks did before.
   constexpr size_t kShort = 100;
@@ -253,7 +255,21 @@ std::vector<uint64_t> SliceOf(const Recording& recording, size_t most) {
     const std::vector<uint64_t> before = EventsBefore(events);
     follow(std::min(most, kShort), &before);
   }
+  slice.insert(also.begin(), also.end());  // Also where there was no room left.
   return std::vector<uint64_t>(slice.begin(), slice.end());
+}
+
+std::vector<uint64_t> FaultsOf(const Recording& recording) {
+  constexpr size_t kFew = 16;
+  std::vector<uint64_t> found;
+  for (const RecordedEvent& event : recording.events) {
+    if (event.source == RecordedEvent::Source::kFailure) break;
+    if (event.source == RecordedEvent::Source::kNote && absl::StartsWith(event.text, "fault begins: ")) {
+      found.push_back(event.number);
+    }
+  }
+  if (found.size() > kFew) found.clear();
+  return found;
 }
 
 }  // namespace tandem::testing

@@ -31,8 +31,14 @@ void FindCauses(Recording& recording);
 // The numbers of the events that led to the failure, in order, the failure last: back from it along the causes.
 // One of a history follows from what the clients did in the operations that cannot be right. Another
 // failure that is no host's doing follows from what each host and its tasks did last. Where that is a short story, what
-// the tasks in it did before is part of it. At most `most` events, those that came last.
-std::vector<uint64_t> SliceOf(const Recording& recording, size_t most);
+// the tasks in it did before is part of it. At most `most` events, those that came last. What is known besides to
+// belong to it are the events `also`.
+std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std::vector<uint64_t>& also = {});
+
+// The remarks that a fault begins, before the failure, where they are so few that each is needed or may be: those of a
+// scenario that was shrunk. The way back from the failure need not lead to them: what a program would have done without
+// a fault is nowhere recorded.
+std::vector<uint64_t> FaultsOf(const Recording& recording);
 
 }  // namespace tandem::testing
 

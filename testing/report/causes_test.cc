@@ -92,5 +92,22 @@ TEST(SliceTest, OperationsThatAreNotThereAreNoRoots) {
   EXPECT_EQ(SliceOf(story.recording(), 1000), (std::vector<uint64_t>{begins, last, failure}));
 }
 
+// And what led to that; itself also where there is no room.
+TEST(SliceTest, WhatIsKnownToBelongToItIsThere) {
+  Story story;
+  const uint64_t before = story.Does(5 * kMs, 1);
+  const uint64_t known = story.Does(6 * kMs, 1, before);
+  story.Does(7 * kMs, 1);
+  uint64_t last = kNoEvent;
+  for (int i = 0; i < 200; ++i) last = story.Does((50 + i) * kMs, 0, last);
+  story.Fails(1000 * kMs);
+  const std::vector<uint64_t> without = SliceOf(story.recording(), 1000);
+  EXPECT_FALSE(std::binary_search(without.begin(), without.end(), known));
+  const std::vector<uint64_t> with = SliceOf(story.recording(), 1000, {known});
+  EXPECT_TRUE(std::binary_search(with.begin(), with.end(), known));
+  EXPECT_TRUE(std::binary_search(with.begin(), with.end(), before));
+  EXPECT_EQ(SliceOf(story.recording(), 2, {known}).front(), known);
+}
+
 }  // namespace
 }  // namespace tandem::testing

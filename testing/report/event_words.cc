@@ -101,4 +101,9 @@ bool IsHousekeeping(const RecordedEvent& event) {
   }
 }
 
+bool IsTold(const RecordedEvent& event) {
+  const bool is_silent = event.source == RecordedEvent::Source::kTrace && event.verb.empty();
+  return !event.detail && !is_silent && !IsHousekeeping(event);
+}
+
 }  // namespace tandem::testing

@@ -31,6 +31,9 @@ std::string InBrief(const Recording& recording, const RecordedEvent& event);
 // What nobody asks for, who looks for what went wrong.
 bool IsHousekeeping(const RecordedEvent& event);
 
+// Whether a table has a row for it, if it belongs there: it is no detail, no housekeeping, and there are words for it.
+bool IsTold(const RecordedEvent& event);
+
 }  // namespace tandem::testing
 
 #endif  // TANDEM_TESTING_REPORT_EVENT_WORDS_H_

@@ -300,6 +300,34 @@ TEST(RecordedRunTest, TheSliceLeadsFromTheQuestionToTheFailure) {
   EXPECT_EQ(std::count(cut.begin(), cut.end(), '\n'), 4) << cut;
 }
 
+TEST(RecordedRunTest, ATableShowsWhereTheFailureBecameInevitable) {
+  Report report;
+  report.recording.hosts.push_back("host");
+  for (uint64_t i = 0; i < 100; ++i) {
+    RecordedEvent event;
+    event.number = i;
+    event.kind = TraceKind::kHostCrash;
+    event.host = 0;
+    event.verb = "crashes";
+    report.recording.events.push_back(event);
+    report.slice.push_back(i);
+  }
+  const auto rows = [&report](uint64_t cause) {
+    report.cause = cause;
+    return SliceRows(report, {.rows = 12});
+  };
+  EXPECT_EQ(rows(kNoEvent), (std::vector<uint64_t>{88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99}));
+  EXPECT_EQ(rows(95), rows(kNoEvent));
+  EXPECT_EQ(rows(50), (std::vector<uint64_t>{46, 47, 48, 49, 50, 51, 94, 95, 96, 97, 98, 99}));
+  EXPECT_EQ(rows(2), (std::vector<uint64_t>{0, 1, 2, 3, 4, 5, 94, 95, 96, 97, 98, 99}));
+  EXPECT_EQ(rows(91), (std::vector<uint64_t>{87, 88, 89, 90, 91, 92, 94, 95, 96, 97, 98, 99}));
+
+  report.cause = 50;
+  const std::string table = SliceTable(report, {.rows = 12});
+  EXPECT_TRUE(absl::StartsWith(table, "... 46 events before\n")) << table;
+  EXPECT_TRUE(absl::StrContains(table, "crashes\n... 42 events between\ne94 ")) << table;
+}
+
 TEST(RecordedRunTest, ATableOfManyHostsIsWide) {
   constexpr uint64_t kHosts = 200;
   Report report;

@@ -121,6 +121,8 @@ struct RecordedLikelihood {
   uint64_t last = 0;
   uint64_t failed = 0;
   uint64_t branches = 0;
+  uint64_t otherwise =
+      0;  // Of these have failed in another way, before it could be seen whether they fail in this one.
 };
 
 // The run nearest to the one that failed which passes: the same but for one thing, and of those the one that goes the
@@ -147,6 +149,8 @@ struct Report {
   std::vector<uint64_t> slice;
   // At some of these events, in order; empty: nobody has asked.
   std::vector<RecordedLikelihood> likelihood;
+  // The first event of the moment from which on the failure was all but inevitable; kNoEvent where that is not known.
+  uint64_t cause = kNoEvent;
   std::optional<PassingRun> passing;  // None: nobody has found one.
 };
 

@@ -89,7 +89,8 @@ std::string ReportJson(const Report& report, absl::Span<const std::string> files
   json.Key("likelihood").BeginArray();
   for (const RecordedLikelihood& at : report.likelihood) {
     json.BeginObject().Key("first").Number(at.first).Key("last").Number(at.last);
-    json.Key("failed").Number(at.failed).Key("branches").Number(at.branches).EndObject();
+    json.Key("failed").Number(at.failed).Key("branches").Number(at.branches);
+    json.Key("otherwise").Number(at.otherwise).EndObject();
   }
   json.EndArray();
   if (report.passing.has_value()) {

@@ -31,7 +31,7 @@ TEST(ReportJson, HasAllButTheEventsAndOperations) {
   report.replay = "bazel run //a -- --seed=1";
   report.scenario = "seed 1\n";
   report.sentences = "Seed 1.\n";
-  report.likelihood = {{0, 2, 3, 50}};
+  report.likelihood = {{0, 2, 3, 50, 7}};
   report.recording.operations.resize(3);
   report.recording.operations[1].end_ns = 8;
   report.recording.operations[2].bad = true;
@@ -43,7 +43,7 @@ TEST(ReportJson, HasAllButTheEventsAndOperations) {
       R"("digest":"0123456789abcdef0123456789abcdef","message":"Expected: \"1\"\n","place":"a_test.cc:1",)"
       R"("replay":"bazel run //a -- --seed=1","scenario":"seed 1\n","sentences":"Seed 1.\n","end_ns":9,)"
       R"("hosts":["a","b"],"faults":[{"text":"partition a | b","begin_ns":3,"end_ns":9,"hits":4,)"
-      R"("hosts":["a","b"]}],"slice":[0,2],"likelihood":[{"first":0,"last":2,"failed":3,"branches":50}],"events":{"all":3,"trace":2,"log":0,"note":1,"failure":0,)"
+      R"("hosts":["a","b"]}],"slice":[0,2],"likelihood":[{"first":0,"last":2,"failed":3,"branches":50,"otherwise":7}],"events":{"all":3,"trace":2,"log":0,"note":1,"failure":0,)"
       R"("left_out":[{"first":1,"last":1}]},"packets":{"sent":1,"arrived":1},)"
       R"("operations":{"all":3,"open":2,"bad":1},"files":["log.txt"]})"
       "\n");

@@ -67,9 +67,38 @@ bool IsPlumbing(const RecordedEvent& event) {
   }
 }
 
+// What has no row: so many of the slice before the first one, and so many before the one of event `gap`.
+struct LeftOut {
+  size_t before = 0;
+  size_t between = 0;
+  uint64_t gap = kNoEvent;
+};
+
+// Leaves of `rows` the last `rows_max`, and if `cause` is not among them, those around it and fewer of the last.
+LeftOut CutRows(std::vector<const RecordedEvent*>& rows, size_t rows_max, uint64_t cause) {
+  constexpr size_t kBeforeCause = 4;
+  LeftOut left_out;
+  if (rows.size() <= rows_max) return left_out;
+  left_out.before = rows.size() - rows_max;
+  const auto has_happened = [cause](const RecordedEvent* row) { return row->number < cause; };
+  const auto at = static_cast<size_t>(std::partition_point(rows.begin(), rows.end(), has_happened) - rows.begin());
+  const size_t around = rows_max / 2;
+  if (cause != kNoEvent && at < left_out.before + std::min(around, kBeforeCause)) {
+    const size_t first = at - std::min(at, kBeforeCause);
+    const size_t next = rows.size() - (rows_max - around);
+    left_out.before = first;
+    left_out.between = next - (first + around);
+    left_out.gap = rows[next]->number;
+    rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(first + around),
+               rows.begin() + static_cast<std::ptrdiff_t>(next));
+  }
+  rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(left_out.before));
+  return left_out;
+}
+
 // The rows, in order: of the slice what is no detail, and while there is room the steps of tasks, first those of the
 // slice, then those of others.
-std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, size_t* left_out) {
+std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, LeftOut* left_out) {
   const Recording& recording = report.recording;
   std::vector<const RecordedEvent*> rows;
   std::vector<const RecordedEvent*> steps;
@@ -77,8 +106,7 @@ std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, 
   for (const uint64_t number : report.slice) {
     const RecordedEvent& event = recording.events[number];
     if (event.kind == sim::TraceKind::kTaskResume) steps.push_back(&event);
-    const bool silent = event.source == RecordedEvent::Source::kTrace && event.verb.empty();
-    if (event.detail || silent || IsHousekeeping(event)) continue;
+    if (!IsTold(event)) continue;
     rows.push_back(&event);
     if (event.host >= 0 && event.kind != sim::TraceKind::kHostStart) {
       does_something[static_cast<size_t>(event.host)] = true;
@@ -92,8 +120,7 @@ std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, 
   std::erase_if(rows, is_idle);
   std::erase_if(steps, is_idle);
   if (rows.size() > rows_max) std::erase_if(rows, [](const RecordedEvent* row) { return IsPlumbing(*row); });
-  *left_out = rows.size() > rows_max ? rows.size() - rows_max : 0;
-  rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(*left_out));
+  *left_out = CutRows(rows, rows_max, report.cause);
   if (rows.empty()) return rows;
   // Who only runs in a circle has nothing but steps.
   constexpr size_t kStepsOfACircle = 10;
@@ -127,7 +154,7 @@ std::string Shorten(std::string text, size_t width) {
 }  // namespace
 
 std::vector<uint64_t> SliceRows(const Report& report, const TableSize& size) {
-  size_t left_out = 0;
+  LeftOut left_out;
   std::vector<uint64_t> events;
   for (const RecordedEvent* const row : RowsOf(report, size.rows, &left_out)) events.push_back(row->number);
   return events;
@@ -135,7 +162,7 @@ std::vector<uint64_t> SliceRows(const Report& report, const TableSize& size) {
 
 std::string SliceTable(const Report& report, const TableSize& size) {
   const Recording& recording = report.recording;
-  size_t left_out = 0;
+  LeftOut left_out;
   const std::vector<const RecordedEvent*> rows = RowsOf(report, size.rows, &left_out);
   if (rows.empty()) return "";
 
@@ -164,7 +191,10 @@ std::string SliceTable(const Report& report, const TableSize& size) {
   const size_t place_column = next;
 
   std::string text;
-  if (left_out > 0) absl::StrAppend(&text, "... ", left_out, left_out == 1 ? " event" : " events", " before\n");
+  const auto leave_out = [&text](size_t events, absl::string_view where) {
+    if (events > 0) absl::StrAppend(&text, "... ", events, events == 1 ? " event " : " events ", where, "\n");
+  };
+  leave_out(left_out.before, "before");
   std::string head;
   PadTo(head, number_width + kGap);
   head += "seconds";
@@ -176,6 +206,7 @@ std::string SliceTable(const Report& report, const TableSize& size) {
   PadTo(head, place_column);
   absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(head + "at"), "\n");
   for (const RecordedEvent* const row : rows) {
+    if (row->number == left_out.gap) leave_out(left_out.between, "between");
     std::string line = absl::StrCat("e", row->number);
     PadTo(line, number_width + kGap);
     line += sim::VirtualTimeText(row->time_ns).view();
