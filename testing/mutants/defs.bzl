@@ -46,6 +46,7 @@ def mutants(name, srcs, broken, deps, seeds, tags = [], **kwargs):
             name = mutant,
             srcs = [src for src in srcs if src != source] + [copy],
             tags = ["manual"],
+            visibility = ["//testing/mutants:__pkg__"],
             deps = deps,
             **kwargs
         )
