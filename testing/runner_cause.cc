@@ -147,7 +147,7 @@ class Branches {
 };
 
 // Looks by halves for the first of `steps` at which the failure was inevitable, since it was so behind the last one.
-// Returns the one before it and that one, as far as there are such; nothing when time is up.
+// Returns the one before it and that one, as far as there are such; when time is up, those that are measured.
 std::vector<RecordedLikelihood> FindMoment(Branches& runs, std::vector<RecordedLikelihood> steps) {
   size_t before = 0;
   size_t at = steps.size();
@@ -158,9 +158,14 @@ std::vector<RecordedLikelihood> FindMoment(Branches& runs, std::vector<RecordedL
     } else {
       before = middle + 1;
     }
-    if (!runs.in_time()) return {};
+    if (!runs.in_time()) break;
   }
   std::vector<RecordedLikelihood> found;
+  if (!runs.in_time()) {
+    std::copy_if(steps.begin(), steps.end(), std::back_inserter(found),
+                 [&](const RecordedLikelihood& step) { return runs.AreAll(step); });
+    return found;
+  }
   for (size_t i = at > 0 ? at - 1 : 0; i < std::min(at + 1, steps.size()); ++i) {
     if (runs.AreAll(runs.Run(steps[i], true))) found.push_back(steps[i]);
   }

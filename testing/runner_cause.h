@@ -15,10 +15,10 @@
 
 namespace tandem::testing {
 
-// How likely the failure of `run`, which ended as `failure` and is recorded in `report`, was at each event that led to
-// it: `branches` runs at each; the first ones are missing where time is up. Where the failure became inevitable between
-// two of them, or before the first one, the moment is looked for by halves, and is there as well, with the one before
-// it.
+// How likely the failure of `run`, which ended as `failure` and is recorded in `report`, was: `branches` runs behind
+// each of some moments. The one from which on it was inevitable is looked for by halves among all that are recorded,
+// and is there with the one before it; the others are those of the rows of the report's table, of which the farthest
+// are missing where time is up.
 std::vector<RecordedLikelihood> MeasureLikelihood(SeedPool& pool, const SeedRun& run, const SeedOutcome& failure,
                                                   const Report& report, uint64_t branches, int64_t limit_ns);
 

@@ -35,9 +35,8 @@ struct Neighbour {
 };
 
 bool IsCalm(const Scenario& scenario, sim::Choice what) {
-  return std::any_of(scenario.calms.begin(), scenario.calms.end(), [what](const Calm& calm) {
-    return calm.what == what && calm.whom == "*" && calm.from == 0 && calm.to == Calm::kEnd && calm.but.empty();
-  });
+  return std::any_of(scenario.calms.begin(), scenario.calms.end(),
+                     [what](const Calm& calm) { return calm.what == what && calm.IsOfAll(); });
 }
 
 // All of them, the most telling first.

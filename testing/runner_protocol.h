@@ -33,6 +33,9 @@ constexpr int AssertionDescriptor(uint32_t slot) { return ReportDescriptor(slot)
 inline constexpr int kChildReportDescriptor = ReportDescriptor(kMaxSlots);
 inline constexpr int kChildTraceDescriptor = kChildReportDescriptor + 1;
 
+// What the place of a failed CHECK or a LOG(FATAL) ends with; that of an expectation does not.
+inline constexpr char kFatalPlace[] = ": a fatal message";
+
 // The configuration of a zygote whose seeds are disturbed (sim::CleanProcessOptions); that of others is empty.
 inline constexpr char kDisturbedConfiguration[] = "disturbed";
 

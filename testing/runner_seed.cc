@@ -142,7 +142,7 @@ class FatalLogSink final : public absl::LogSink {
     // It comes a second time, with a stack.
     if (entry.log_severity() != absl::LogSeverity::kFatal || !entry.stacktrace().empty()) return;
     const std::string place = absl::StrCat(ProjectPath(entry.source_filename()), ":", entry.source_line());
-    SendRecord(RecordKind::kPlace, place);
+    SendRecord(RecordKind::kPlace, absl::StrCat(place, kFatalPlace));
     TellFailureWitness(place, entry.text_message());
     SendRecord(RecordKind::kFailure, absl::StrCat(place, ": ", entry.text_message()));
   }

@@ -45,9 +45,8 @@ constexpr auto kKinds = std::to_array({Part::Kind::kFate, Part::Kind::kStart, Pa
                                        Part::Kind::kFailure, Part::Kind::kFault, Part::Kind::kStep, Part::Kind::kKnob});
 
 bool IsCalmed(const Scenario& scenario, Choice what) {
-  return std::any_of(scenario.calms.begin(), scenario.calms.end(), [what](const Calm& calm) {
-    return calm.what == what && calm.whom == "*" && calm.from == 0 && calm.to == Calm::kEnd && calm.but.empty();
-  });
+  return std::any_of(scenario.calms.begin(), scenario.calms.end(),
+                     [what](const Calm& calm) { return calm.what == what && calm.IsOfAll(); });
 }
 
 bool IsLeftOut(const Scenario& scenario, const std::string& workload, uint64_t from, uint64_t to) {
@@ -55,6 +54,7 @@ bool IsLeftOut(const Scenario& scenario, const std::string& workload, uint64_t f
     return skip.what == workload && skip.from <= from && to <= skip.to;
   });
 }
+
 // So many calls, visits, packets and operations are tried one by one.
 constexpr uint64_t kFirstOnes = 16;
 
@@ -670,6 +670,8 @@ std::vector<DecisionCount> Shrinker::NarrowWhom(Choice what, std::vector<Decisio
 // The first and the last decision about one that matter, and then in between, half of them, quarters...
 void Shrinker::NarrowNumbers(const DecisionCount& decisions) {
   constexpr uint64_t kMost = 1024;
+  constexpr uint64_t kNumbersMax = 1'000'000;
+  if (decisions.count > kNumbersMax) return;  // Such decisions are numbered by hashes.
   const auto is_calm = [&](uint64_t n) {
     return std::any_of(all_.calms.begin(), all_.calms.end(), [&](const Calm& calm) {
       return calm.what == decisions.what && calm.from <= n && n < calm.to &&
@@ -702,6 +704,7 @@ void Shrinker::NarrowNumbers(const DecisionCount& decisions) {
 
 void Shrinker::NarrowChance() {
   constexpr size_t kFew = 4;
+  constexpr size_t kMany = 1000;
   std::vector<Choice> kinds;
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (!kept_[i]) continue;
@@ -716,6 +719,7 @@ void Shrinker::NarrowChance() {
     ++runs_;
     std::vector<DecisionCount> whom = decisions_(Without(all_, kept_));
     std::erase_if(whom, [kind](const DecisionCount& of) { return of.what != kind || absl::StrContains(of.whom, ','); });
+    if (whom.size() > kMany) continue;  // So long a line costs more than it tells.
     whom = NarrowWhom(kind, std::move(whom));
     for (size_t i = 0; whom.size() <= kFew && i < whom.size(); ++i) NarrowNumbers(whom[i]);
   }

@@ -101,7 +101,8 @@ ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcom
     case Trial::kNoMore:
       return {};
   }
-  const auto decisions = [&](const sim::Scenario& candidate) {
+  const auto decisions = [&](const sim::Scenario& candidate) -> std::vector<sim::DecisionCount> {
+    if (sim::RealNow() - start_ns > limit_ns) return {};
     SeedRun again = run;
     again.scenario = candidate.ToString();
     again.seed = candidate.seed.value_or(run.seed);

@@ -45,6 +45,8 @@ absl::StatusOr<Choice> ParseChoice(absl::string_view name) {
       absl::StrCat("nothing that is decided is called \"", name, "\"; there are ", names));
 }
 
+bool IsBefore(Entity a, Entity b) { return a.hash() < b.hash(); }
+
 }  // namespace
 
 absl::string_view ChoiceName(Choice what) { return kTraits[static_cast<size_t>(what)].name; }
@@ -109,7 +111,8 @@ std::string Calm::ToString() const {
 
 absl::StatusOr<Calm> Calm::Parse(absl::string_view line) {
   const std::vector<absl::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
-  if (words.size() < 2 || words[0] != "calm") return Wrong(line, "expected calm WHAT [WHOM] [from N] [to N]");
+  if (words.size() < 2 || words[0] != "calm")
+    return Wrong(line, "expected calm WHAT [WHOM] [but WHOM,...] [from N] [to N]");
   const absl::StatusOr<Choice> what = ParseChoice(words[1]);
   if (!what.ok()) return Wrong(line, what.status().message());
   Calm calm;
@@ -164,6 +167,7 @@ void Choices::AddCalm(const Calm& calm) {
     CHECK(but.ok()) << but.status();
     ranges_.back().but.push_back(*but);
   }
+  std::sort(ranges_.back().but.begin(), ranges_.back().but.end(), IsBefore);
   special_kinds_ |= uint64_t{1} << static_cast<size_t>(calm.what);
 }
 
@@ -181,7 +185,7 @@ uint64_t Choices::DrawSpecial(Choice what, Entity whom, uint64_t n, uint64_t par
 bool Choices::IsCalm(Choice what, Entity whom, uint64_t n) const {
   return std::any_of(ranges_.begin(), ranges_.end(), [&](const Range& range) {
     return range.what == what && (range.all || range.whom == whom) && range.from <= n && n < range.to &&
-           std::find(range.but.begin(), range.but.end(), whom) == range.but.end();
+           !std::binary_search(range.but.begin(), range.but.end(), whom, IsBefore);
   });
 }
 

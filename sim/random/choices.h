@@ -129,7 +129,7 @@ class EntityPaths {
   EntityPaths(const EntityPaths&) = delete;
   EntityPaths& operator=(const EntityPaths&) = delete;
 
-  // "client/tcp/server#0"; none: it was made before, or after too many others.
+  // "client/tcp/server#1", without "#0"; none: it was made before, or after too many others.
   std::optional<std::string> Of(Entity entity) const;
 
  private:
@@ -152,6 +152,9 @@ struct Calm {
   uint64_t from = 0;                // The first of them...
   uint64_t to = kEnd;               // ...and the first behind them.
   std::string but = std::string();  // Of "*": the paths of those that are left out, with commas between them.
+
+  // Whether it is of every decision of its kind.
+  bool IsOfAll() const { return whom == "*" && from == 0 && to == kEnd && but.empty(); }
 
   // "calm latency client/tcp/server#0 from 3 to 10", "calm loss * but a/udp#0/b". Parses back.
   std::string ToString() const;
@@ -189,7 +192,7 @@ class Choices {
   // The value that a decision has when it is calm.
   static uint64_t Neutral(Choice what);
 
-  // Decisions that were taken before keep their values. CHECKs that `calm.whom` is a path.
+  // Decisions that were taken before keep their values. CHECKs that `calm.whom` and `calm.but` are paths.
   void AddCalm(const Calm& calm);
   const std::vector<Calm>& calms() const { return calms_; }
 
@@ -206,7 +209,7 @@ class Choices {
     Entity whom;
     uint64_t from;
     uint64_t to;
-    std::vector<Entity> but;
+    std::vector<Entity> but;  // By hash.
   };
 
   uint64_t Hash(size_t kind, Entity whom, uint64_t n, uint64_t part) const {

@@ -18,7 +18,7 @@ namespace tandem::sim {
 struct DecisionCount {
   Choice what = Choice::kLatency;
   std::string whom;    // A path.
-  uint64_t count = 0;  // No decision about it has a higher number than this, less one.
+  uint64_t count = 0;  // One more than the highest number of such a decision about it.
 };
 
 // From its construction on.

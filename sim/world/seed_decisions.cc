@@ -90,6 +90,7 @@ absl::Duration World::DrawClock(const Host& host) {
 
 void World::Branch() {
   branch_event_ = std::numeric_limits<uint64_t>::max();
+  has_branched_ = true;
   choices_.Branch(drawn_.branch->salt);
   injector_->ForgetWaiting();
 }

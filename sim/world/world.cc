@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "tandem/core/base/buggify.h"
 #include "tandem/core/base/site.h"
 #include "tandem/core/crash/crash_report.h"
@@ -201,10 +202,10 @@ Host& World::Add(absl::string_view name, HostMain main, Role role) {
   if (role == Role::kClient) ++clients_;
   Host& host = *hosts_.back();
   for (const OperationFailure& failure : drawn_.failures) {
-    if (failure.host == name) host.stack().AddFailingOperations({failure.number, failure.and_after});
+    if (failure.host == name && !has_branched_) host.stack().AddFailingOperations({failure.number, failure.and_after});
   }
   injector_->OnHostAdded(host);
-  if (!waiting_faults_.empty()) InjectWaitingFaults();
+  if (!waiting_faults_.empty() && !has_branched_) InjectWaitingFaults();
   return host;
 }
 
@@ -359,9 +360,13 @@ std::vector<std::string> World::LinesWithoutEffect() {
     if (fault_hits(i) == 0) lines.push_back(fault_plan().entries()[i].ToString());
   }
   for (const Calm& calm : scenario.calms) {
-    const std::string host = calm.whom.substr(0, calm.whom.find('/'));
-    const bool of_host = IsFate(calm.what) && calm.what != Choice::kBuggify && host != "*";
-    if (of_host && FindHost(host) == nullptr) lines.push_back(calm.ToString());
+    if (!IsFate(calm.what) || calm.what == Choice::kBuggify) continue;
+    const std::string& paths = calm.whom == "*" ? calm.but : calm.whom;
+    for (const absl::string_view path : absl::StrSplit(paths, ',', absl::SkipEmpty())) {
+      if (FindHost(path.substr(0, path.find('/'))) != nullptr) continue;
+      lines.push_back(calm.ToString());
+      break;
+    }
   }
   for (const sim::Skip& skip : scenario.skips) {
     const auto steps = workload_steps_.find(skip.what);

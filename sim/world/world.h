@@ -112,13 +112,13 @@ class WorldOptions {
     scenario_ = scenario;
     return *this;
   }
-  // Whether the trace has details (sim/trace/trace.h).
   // Whether World::decisions() tells what chance has decided.
   bool counts_decisions() const { return counts_decisions_; }
   WorldOptions& set_counts_decisions(bool counts) {
     counts_decisions_ = counts;
     return *this;
   }
+  // Whether the trace has details (sim/trace/trace.h).
   bool trace_details() const { return trace_details_; }
   WorldOptions& set_trace_details(bool details) {
     trace_details_ = details;
@@ -401,9 +401,7 @@ class World : private ChoicesObserver {
     return counts_steps_ || options_.keeps_hand_offs() || trace_.has_sink() || trace_.detailed();
   }
   // Whether the test looks at the world after each single turn, or a branch may begin there.
-  bool looks_after_turns() const {
-    return asks_after_turns_ || !checks_.empty() || branch_event_ != std::numeric_limits<uint64_t>::max();
-  }
+  bool looks_after_turns() const { return asks_after_turns_ || !checks_.empty() || events() >= branch_event_; }
   // Runs until `done()`, a failure, or until nothing is left before or at `until_ns`.
   void Run(int64_t until_ns, absl::FunctionRef<bool()> done);
   // Runs until `done()`; `what` says what has not happened where the result is an error.
@@ -463,6 +461,7 @@ class World : private ChoicesObserver {
   std::vector<std::unique_ptr<Host>> hosts_;
   std::unique_ptr<FaultInjector> injector_;
   uint64_t branch_event_ = std::numeric_limits<uint64_t>::max();
+  bool has_branched_ = false;
   std::optional<Rehearsal> rehearsal_;
   Instant rehearsal_end_;  // In the copy.
   Faults asked_ = Faults::None();

@@ -5,7 +5,7 @@
 From several first seeds on it looks for a failing seed of each, has the harness shrink it and measure from where on the
 failure was inevitable (50 branches a step), and prints a table. Ends with 1 when
   no seed of 20000 fails;
-  what is left of the scenario fails in another way than the seed, or has more faults than the mutant is known to need;
+  what is left of the scenario fails in another way than the seed, or has more faults than were ever left of it;
   --cause names no step;
   of more than a fifth of the mutants it names, from most first seeds, one that is more than two steps from the planted one.
 

@@ -28,11 +28,11 @@ std::string ConnectionName(const SocketAddress& local, const SocketAddress& remo
 // Sets RecordedEvent::cause of all events.
 void FindCauses(Recording& recording);
 
-// The numbers of the events that led to the failure, in order, the failure last: back from it along the causes.
-// One of a history follows from what the clients did in the operations that cannot be right. Another
-// failure that is no host's doing follows from what each host and its tasks did last. Where that is a short story, what
-// the tasks in it did before is part of it. At most `most` events, those that came last. What is known besides to
-// belong to it are the events `also`.
+// The numbers of the events that led to the failure, in order, the failure last: back from it along the causes. One of
+// a history follows from what the clients did in the operations that cannot be right. Another failure that is no host's
+// doing follows from what each host and its tasks did last. Where that is a short story, what the tasks in it did
+// before is part of it. At most `most` events, those that came last; and the events `also`, which are known to belong
+// to it.
 std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std::vector<uint64_t>& also = {});
 
 // The remarks that a fault begins, before the failure, where they are so few that each is needed or may be: those of a

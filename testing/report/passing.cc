@@ -30,16 +30,11 @@ bool IsSame(const Recording& a, const RecordedEvent& x, const Recording& b, cons
 
 bool IsStep(const RecordedEvent& event) { return event.kind == sim::TraceKind::kTaskResume; }
 
-bool HasRow(const RecordedEvent& event) {
-  const bool silent = event.source == Source::kTrace && event.verb.empty();
-  return !event.detail && !silent && !IsHousekeeping(event);
-}
-
 // The events that count, in order: what happened, and which task did it.
 std::vector<const RecordedEvent*> EventsOf(const Recording& recording) {
   std::vector<const RecordedEvent*> events;
   for (const RecordedEvent& event : recording.events) {
-    if (event.source != Source::kNote && (HasRow(event) || IsStep(event))) events.push_back(&event);
+    if (event.source != Source::kNote && (IsTold(event) || IsStep(event))) events.push_back(&event);
   }
   return events;
 }

@@ -121,8 +121,7 @@ struct RecordedLikelihood {
   uint64_t last = 0;
   uint64_t failed = 0;
   uint64_t branches = 0;
-  uint64_t otherwise =
-      0;  // Of these have failed in another way, before it could be seen whether they fail in this one.
+  uint64_t otherwise = 0;  // So many failed in another way: nobody knows whether they would have failed in this one.
 };
 
 // The run nearest to the one that failed which passes: the same but for one thing, and of those the one that goes the

@@ -115,11 +115,13 @@ std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, 
   // A host that has only started has nothing to do with it.
   const bool any = std::find(does_something.begin(), does_something.end(), true) != does_something.end();
   const auto is_idle = [&](const RecordedEvent* row) {
-    return any && row->host >= 0 && !does_something[static_cast<size_t>(row->host)];
+    return any && row->number != report.cause && row->host >= 0 && !does_something[static_cast<size_t>(row->host)];
   };
   std::erase_if(rows, is_idle);
   std::erase_if(steps, is_idle);
-  if (rows.size() > rows_max) std::erase_if(rows, [](const RecordedEvent* row) { return IsPlumbing(*row); });
+  if (rows.size() > rows_max) {
+    std::erase_if(rows, [&](const RecordedEvent* row) { return row->number != report.cause && IsPlumbing(*row); });
+  }
   *left_out = CutRows(rows, rows_max, report.cause);
   if (rows.empty()) return rows;
   // Who only runs in a circle has nothing but steps.

@@ -110,20 +110,32 @@ class Shrunk:
         self.fates = 0 if "*" in calmed else FATES - len(calmed)
 
     def decisions(self, kind):
-        """How many decisions of this kind are left to chance, about each flow or task; None: nobody knows."""
-        first, last, calm = 0, None, 0
+        """How many decisions of this kind are left to chance, of all flows or tasks; None: nobody knows."""
+        calm = {}
+        free = set()
         for line in self.of("calm"):
-            numbers = re.fullmatch(r"calm (\S+) \S+(?: from (\d+))?(?: to (\d+))?", line)
-            if numbers is None or numbers.group(1) != kind:
+            words = re.fullmatch(r"calm (\S+) (\S+)(?: but (\S+))?(?: from (\d+))?(?: to (\d+))?", line)
+            if words is None or words.group(1) != kind:
                 continue
-            begin, end = int(numbers.group(2) or 0), numbers.group(3)
-            if end is None:
-                last = begin
-            elif begin == 0:
-                first = int(end)
+            _, whom, but, begin, end = words.groups()
+            if but is None:
+                calm.setdefault(whom, []).append((int(begin or 0), None if end is None else int(end)))
             else:
-                calm += int(end) - begin
-        return None if last is None else last - first - calm
+                free = set(but.split(","))
+        # Without a word about the others there are none, or they are free.
+        free = free or set(calm)
+        if len(free) != 1 and "*" in free:
+            return None
+        counts = [self._left(calm.get(whom, []) + (calm.get("*", []) if whom != "*" else [])) for whom in free]
+        return None if not counts or None in counts else sum(counts)
+
+    @staticmethod
+    def _left(ranges):
+        """How many numbers are in none of `ranges`; None: no end."""
+        end = min((begin for begin, to in ranges if to is None), default=None)
+        if end is None:
+            return None
+        return sum(1 for n in range(end) if not any(begin <= n < to for begin, to in ranges if to is not None))
 
     def steps(self, count):
         """How many of `count` operations are left."""

@@ -118,8 +118,10 @@ long AnswerForHost(long number, const long (&arguments)[6]) {
       }
       return 0;
     case SYS_getrlimit:
+      if (arguments[1] == 0) return -EFAULT;
       return LimitOfHost(static_cast<int>(arguments[0]), nullptr, At<void>(arguments[1]));
     case SYS_setrlimit:
+      if (arguments[1] == 0) return -EFAULT;
       return LimitOfHost(static_cast<int>(arguments[0]), At<void>(arguments[1]), nullptr);
     case SYS_prlimit64:
       return LimitOfHost(static_cast<int>(arguments[1]), At<void>(arguments[2]), At<void>(arguments[3]));
@@ -131,6 +133,7 @@ long AnswerForHost(long number, const long (&arguments)[6]) {
       return OpenForHost(number, arguments, static_cast<int>(arguments[0]), At<char>(arguments[1]),
                          static_cast<uint64_t>(arguments[2]));
     case SYS_openat2:
+      if (arguments[2] == 0) return -EFAULT;
       return OpenForHost(number, arguments, static_cast<int>(arguments[0]), At<char>(arguments[1]),
                          At<open_how>(arguments[2])->flags);
     default:

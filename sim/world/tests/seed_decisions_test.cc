@@ -279,6 +279,41 @@ TEST(BranchTest, FaultsThatHaveNotBegunDoNotCome) {
   EXPECT_EQ(CountsOf(1'000'000), all);
 }
 
+// How many events there are until a host that yields often is done, beside another one.
+uint64_t EventsUntilDone(const std::string& lines) {
+  const Scenario scenario = Parsed("schedule fifo\n" + lines);
+  const auto yields = []() -> Task<absl::Status> {
+    for (int i = 0; i < 300; ++i) {
+      if (absl::Status yielded = co_await Yield(); !yielded.ok()) co_return yielded;
+    }
+    co_return absl::OkStatus();
+  };
+  World world(WorldOptions().set_scenario(&scenario));
+  world.AddHost("other", yields);
+  Host& host = world.AddHost("host", yields);
+  EXPECT_TRUE(world.RunUntilDone(host, absl::Seconds(1)).ok());
+  return world.events();
+}
+
+TEST(BranchTest, WhatComesBeforeItIsAsWithoutIt) {
+  EXPECT_EQ(EventsUntilDone("branch at event 100000 salt 1"), EventsUntilDone(""));
+}
+
+TEST(BranchTest, AHostThatComesBehindItHasNoFaultsEither) {
+  for (const bool branches : {false, true}) {
+    const Scenario scenario =
+        Parsed(absl::StrCat("schedule fifo\nkill late at call 5 for 0.001s\nfail late from operation 3\n",
+                            branches ? "branch at event 1 salt 1" : ""));
+    Counts counts;
+    World world(WorldOptions().set_scenario(&scenario));
+    world.AddHost("a", [&] { return MakeSockets(&counts.b, &counts.failed); });
+    EXPECT_TRUE(world.RunFor(absl::Milliseconds(10)).ok());
+    world.AddHost("late", [&] { return MakeSockets(&counts.a, &counts.failed); });
+    EXPECT_TRUE(world.RunFor(absl::Milliseconds(20)).ok());
+    EXPECT_EQ(counts.a == 1 && counts.failed == 0, branches) << counts.a << ", " << counts.failed;
+  }
+}
+
 // --- Skips ---
 
 TEST(SkipTest, OnlyWhatALineSaysIsSkipped) {
