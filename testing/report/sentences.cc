@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tandem/sim/faults/faults.h"
@@ -92,26 +94,37 @@ std::string Which(const sim::Calm& calm) {
                       all ? "" : absl::StrCat(" number ", Numbers(calm.from, calm.to)));
 }
 
+// What is left to chance of the decisions of the kind `fate`: "latency but number 3"; nothing: none.
+std::optional<std::string> LeftOf(sim::Choice fate, const std::vector<sim::Calm>& calms) {
+  std::vector<std::string> parts;
+  std::optional<std::vector<std::string>> whom;  // Of whom alone; nothing: of all.
+  for (const sim::Calm& line : calms) {
+    if (line.what != fate) continue;
+    if (line.but.empty() || line.from != 0 || line.to != sim::Calm::kEnd) {
+      parts.push_back(Which(line));
+      continue;
+    }
+    const std::vector<std::string> named = absl::StrSplit(line.but, ',');
+    if (!whom.has_value()) {
+      whom = named;
+    } else {  // What one line leaves out, another takes in.
+      std::erase_if(*whom, [&](const std::string& one) { return !absl::c_linear_search(named, one); });
+    }
+  }
+  if (absl::c_linear_search(parts, "") || (whom.has_value() && whom->empty())) return std::nullopt;
+  return absl::StrCat(sim::ChoiceName(fate), whom.has_value() ? " of " : "",
+                      absl::StrJoin(whom.value_or(std::vector<std::string>()), ","), parts.empty() ? "" : " but",
+                      absl::StrJoin(parts, " and"));
+}
+
 // What is left to chance and what is not, whichever is less to read.
 std::string Chance(const std::vector<sim::Calm>& calms) {
   std::vector<std::string> calm;
   calm.reserve(calms.size());
-  std::vector<std::string> free;
   for (const sim::Calm& line : calms) calm.push_back(absl::StrCat(sim::ChoiceName(line.what), Which(line)));
+  std::vector<std::string> free;
   for (const sim::Choice fate : sim::kFates) {
-    std::vector<std::string> parts;
-    std::string whom;
-    for (const sim::Calm& line : calms) {
-      if (line.what != fate) continue;
-      if (!line.but.empty() && line.from == 0 && line.to == sim::Calm::kEnd) {
-        whom = absl::StrCat(" of ", line.but);
-      } else {
-        parts.push_back(Which(line));
-      }
-    }
-    if (absl::c_linear_search(parts, "")) continue;
-    free.push_back(
-        absl::StrCat(sim::ChoiceName(fate), whom, parts.empty() ? "" : " but", absl::StrJoin(parts, " and")));
+    if (const std::optional<std::string> left = LeftOf(fate, calms)) free.push_back(*left);
   }
   if (free.empty()) {
     return "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n";

@@ -86,6 +86,17 @@ TEST(SentencesTest, WhoseChanceIsLeftIsNamed) {
   EXPECT_EQ(SentencesOf("calm loss * but a/udp/b"), "Not left to chance: loss of all but a/udp/b.\n");
 }
 
+TEST(SentencesTest, OfTwoLinesThatLeaveSomeOutOnlyWhatBothLeaveOutIsLeft) {
+  std::string others;
+  for (const sim::Choice fate : sim::kFates) {
+    if (fate != sim::Choice::kLoss) absl::StrAppend(&others, "calm ", sim::ChoiceName(fate), " *\n");
+  }
+  const absl::string_view both = "calm loss * but a/udp/b,b/udp/a\ncalm loss * but b/udp/a,c/udp/a\n";
+  EXPECT_EQ(SentencesOf(absl::StrCat(both, others)), "All else that is left to chance: loss of b/udp/a.\n");
+  EXPECT_EQ(SentencesOf(absl::StrCat("calm loss * but a/udp/b\ncalm loss * but b/udp/a\n", others)),
+            "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n");
+}
+
 // Whatever kinds there will be.
 TEST(SentencesTest, EveryKindOfFaultHasASentence) {
   for (size_t i = 0; i < sim::kFaultKindCount; ++i) {
