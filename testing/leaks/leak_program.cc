@@ -4,6 +4,7 @@
 // host goes on. leaks.py runs them, each seed twice, and says what became of each.
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <poll.h>
@@ -251,6 +252,16 @@ LEAK(Interfaces, {
   return Number(getifaddrs(&list));
 });
 LEAK(Socket, { return Number(socket(AF_INET, SOCK_STREAM, 0)); });
+LEAK(FileByInstruction, {
+  const std::string file = std::string(getenv("TEST_TMPDIR")) + "/by_instruction";
+  const auto open = [](const char* path, int flags) {
+    return InlineSystemCall(SYS_open, reinterpret_cast<long>(path), flags, 0600);
+  };
+  const long allowed = open(file.c_str(), O_WRONLY | O_CREAT);
+  EXPECT_GE(allowed, 0);
+  close(static_cast<int>(allowed));
+  return Number(open("/proc/meminfo", O_RDONLY));
+});
 LEAK(SocketByInstruction, { return Number(InlineSystemCall(SYS_socket, AF_INET, SOCK_STREAM, 0)); });
 LEAK(Poll, { return Number(poll(nullptr, 0, 1)); });
 LEAK(Epoll, { return Number(epoll_create1(0)); });
