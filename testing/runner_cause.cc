@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/testing/report/event_words.h"
@@ -228,6 +229,9 @@ size_t InevitableFrom(const std::vector<RecordedLikelihood>& likelihood) {
 std::string LikelihoodText(const Report& report) {
   if (report.likelihood.empty()) return "";
   const size_t inevitable = InevitableFrom(report.likelihood);
+  const absl::string_view mark = inevitable == 0 && !report.recording.is_whole
+                                     ? "  inevitable by then: what came before is not recorded"
+                                     : "  from here on inevitable";
   std::string text = absl::StrCat("--- how likely it was, had all been decided anew from then on (of ",
                                   report.likelihood.front().branches, " runs each):\n");
   for (size_t i = 0; i < report.likelihood.size(); ++i) {
@@ -236,7 +240,7 @@ std::string LikelihoodText(const Report& report) {
     const std::string events =
         at.first == at.last ? EventName(at.last) : absl::StrCat(EventName(at.first), "-", EventName(at.last));
     absl::StrAppendFormat(&text, "%-15s %s  %3u %%%s", events, TimeName(event.time_ns), at.failed * 100 / at.branches,
-                          i == inevitable ? "  from here on inevitable" : "");
+                          i == inevitable ? mark : "");
     if (at.otherwise > 0) absl::StrAppendFormat(&text, "  (%u %% in another way)", at.otherwise * 100 / at.branches);
     text += '\n';
   }

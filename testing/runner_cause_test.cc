@@ -44,6 +44,11 @@ TEST(RunnerCauseTest, TheTextMarksTheMoment) {
   report.likelihood = {{0, 2, 25, 50, 25}};
   EXPECT_NE(LikelihoodText(report).find("2.000000000   50 %  from here on inevitable  (50 % in another way)\n"),
             std::string::npos);
+  report.likelihood = {{0, 0, 50, 50}, {1, 2, 50, 50}};
+  EXPECT_NE(LikelihoodText(report).find("0.000000000  100 %  from here on inevitable\n"), std::string::npos);
+  report.recording.is_whole = false;
+  EXPECT_NE(LikelihoodText(report).find("0.000000000  100 %  inevitable by then: what came before is not recorded\n"),
+            std::string::npos);
   report.likelihood.clear();
   EXPECT_EQ(LikelihoodText(report), "");
 }

@@ -55,6 +55,7 @@ absl::StatusOr<Recording> RunRecorder::Record(SeedRun run, const RecordedWindow&
   if (memory == MAP_FAILED) return absl::ErrnoToStatus(errno, "the recording");
   absl::StatusOr<Recording> recording = ReadRecording(absl::string_view(static_cast<const char*>(memory), size));
   munmap(memory, size);
+  if (recording.ok()) recording->is_whole = window.IsWhole();
   return recording;
 }
 

@@ -92,7 +92,7 @@ void AddLikelihood(const SeedPool::Options& options, const FailureToExplain& fai
   if (!pool.ok()) return;
   report.likelihood = MeasureLikelihood(**pool, failure.run, outcome, report, failure.branches, kLimitNs);
   const size_t inevitable = InevitableFrom(report.likelihood);
-  if (inevitable == report.likelihood.size()) return;
+  if (inevitable == report.likelihood.size() || (inevitable == 0 && !report.recording.is_whole)) return;
   // The way back from the failure need not lead there: nobody sees a program forget something.
   const RecordedLikelihood& cause = report.likelihood[inevitable];
   report.cause = cause.first;

@@ -112,6 +112,7 @@ struct Recording {
   std::vector<RecordedOperation> operations;  // In the order of their beginnings.
   std::vector<RecordedBand> bands;
   int64_t end_ns = 0;
+  bool is_whole = true;  // Else the run was long, and what came first is not there.
 };
 
 // How often a run fails in the same way when everything is decided anew from a moment on.
