@@ -157,6 +157,13 @@ def identity(run):
     return failure.message
 
 
+def nothing_to_look_at(run, seeds):
+    """Why `run`, of so many seeds, tells nothing; None: one has failed and was shrunk."""
+    if run.exit_code != 1 or len(run.failures) != 1:
+        return "no seed of %d fails" % seeds
+    return "nothing was shrunk" if SHRUNK.search(run.output) is None else None
+
+
 class Attempt:
     """A failing seed of a case, from a first seed on, what is left of its scenario, and what is wrong about that."""
 
@@ -171,11 +178,9 @@ class Attempt:
         self.run = program.run(only, "--fail_fast", "--jobs=1", "--check_determinism=none", "--report=false",
                                "--seed_start=%d" % (start * START_DISTANCE + 1), "--seeds=%d" % SEEDS, TIME, *flags)
         self.seconds = time.monotonic() - begin
-        if self.run.exit_code != 1 or len(self.run.failures) != 1:
-            self.problems.append("no seed of %d fails" % SEEDS)
-            return
-        if SHRUNK.search(self.run.output) is None:
-            self.problems.append("nothing was shrunk")
+        nothing = nothing_to_look_at(self.run, SEEDS)
+        if nothing is not None:
+            self.problems.append(nothing)
             return
         self.shrunk = Shrunk(self.run)
         with tempfile.NamedTemporaryFile("w", suffix=".scenario") as file:
