@@ -34,7 +34,7 @@ Says of each FILE whether its history is linearizable, and of one that is not, w
   --model=counter    add, get, add_and_get: history.jsonl
   --model=queue      enqueue, dequeue: history.jsonl
   --model=lock       acquire, try_acquire, release: history.jsonl
-  --steps_max=N      gives up on an object after so many steps; default 10000000
+  --steps_max=N      gives up on an object after so many steps; default 2000000
 
 Exits with 0 when all are linearizable, with 1 when one is not, and with 2 when it is not known: a file cannot be read, or
 the search gave up.

@@ -65,7 +65,7 @@ concept SequentialModel = std::totally_ordered<typename M::State> &&
 // histories need about as many steps as they have operations; what takes many is a long time in which many orders are
 // possible, as appends of which nobody reads.
 struct LinearizabilityLimits {
-  uint64_t steps_max = 10'000'000;    // Attempts to let an operation take effect, and comparisons of situations.
+  uint64_t steps_max = 2'000'000;     // Attempts to let an operation take effect, and comparisons of situations.
   uint64_t situations_max = 500'000;  // That are remembered: some 200 bytes each, and the states.
 };
 

@@ -28,6 +28,7 @@
 #include "tandem/sim/process/reexec.h"
 #include "tandem/testing/runner_flags.h"
 #include "tandem/testing/runner_output.h"
+#include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_protocol.h"
 #include "tandem/testing/runner_registry.h"
 #include "tandem/testing/runner_run.h"
@@ -176,6 +177,9 @@ int RunTests(int argc, char** argv) {
   const bool help = std::find(all_arguments.begin(), all_arguments.end(), "--help") != all_arguments.end();
   if (help) printf("The flags of a simulation test:\n%s\nThose of gtest:\n", RunnerFlagsHelp().c_str());
   ::testing::InitGoogleTest(&argc, argv);
+  if (::testing::UnitTest::GetInstance()->total_test_count() == 0) {
+    return UsageError(absl::FailedPreconditionError("this binary has no test: write a SIM_TEST in one of its srcs"));
+  }
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   absl::StatusOr<RunnerFlags> flags = ParseRunnerFlags(arguments, Environment("TANDEM_SEEDS"));
   if (!flags.ok()) return UsageError(flags.status());

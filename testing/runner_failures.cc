@@ -20,7 +20,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
+#include "tandem/testing/report/gist.h"
 #include "tandem/testing/runner_build.h"
+#include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_report.h"
 #include "tandem/testing/runner_scenarios.h"
 
@@ -34,15 +36,6 @@ bool IsBefore(const SeedOutcome& a, const SeedOutcome& b) {
   const bool plain_a = a.ended && a.result.faults == 0;
   const bool plain_b = b.ended && b.result.faults == 0;
   return plain_a != plain_b ? plain_a : a.seed < b.seed;
-}
-
-// A relative name is one where the caller is, or of an output of the test.
-std::string PlaceOf(const std::string& file) {
-  if (file.front() == '/') return file;
-  for (const char* const folder : {"BUILD_WORKING_DIRECTORY", "TEST_UNDECLARED_OUTPUTS_DIR"}) {
-    if (const std::string place = Environment(folder); !place.empty()) return absl::StrCat(place, "/", file);
-  }
-  return file;
 }
 
 }  // namespace
@@ -70,7 +63,7 @@ void Failures::Add(SeedOutcome outcome) {
   if (IsBefore(failures_.back(), failures_.front())) std::swap(failures_.back(), failures_.front());
   SeedOutcome& other = failures_.back();
   other.output.clear();
-  other.message = absl::StrCat(other.message.substr(0, other.message.find('\n')), "\n");
+  other.message = absl::StrCat(FailureGist(other.message), "\n");
 }
 
 void Failures::Report() {
@@ -78,11 +71,13 @@ void Failures::Report() {
   SeedOutcome& shown = failures_.front();
   const ShrunkFailure shrunk = Shrink(shown);
   const std::string pinned = Pin(shown, shrunk.scenario);
-  if (!shown.output.empty() && !run_.flags.seed.has_value()) {
+  // What is shown of a run that was shrunk is the shorter one's.
+  const bool says_itself = !shrunk.scenario.empty() && run_.flags.report;
+  if (!shown.output.empty() && !run_.flags.seed.has_value() && !says_itself) {
     absl::StrAppend(&shown.message, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(shown.output),
                     "\n---\n");
   }
-  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), pinned, Explain(shown, shrunk.scenario));
+  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), pinned, Explain(shown, WhatToExplain(shown, shrunk.scenario)));
   std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
   std::sort(failures_.begin(), failures_.end() - 1,
             [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
@@ -119,47 +114,70 @@ std::string Failures::Pin(const SeedOutcome& failure, const std::string& scenari
   std::error_code ignored;  // Writing says it better.
   std::filesystem::create_directories(std::filesystem::path(place).parent_path(), ignored);
   const absl::Status written = WriteScenarioFile(place, failure.message, scenario);
-  return written.ok() ? absl::StrCat("written to ", place, "\n") : absl::StrCat(written.message(), "\n");
+  return written.ok() ? absl::StrCat("written to ", ShownPlace(place), "\n") : absl::StrCat(written.message(), "\n");
 }
 
 // What failed in another way while `shrunk` was looked for, a line each; where there is a folder, with a scenario of
 // it.
 std::string Failures::KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const {
-  const std::string folder = Folder(failure);
+  const std::string folder = FolderOf(failure);
   std::error_code ignored;  // Writing says it better.
   if (!folder.empty() && !shrunk.others.empty()) std::filesystem::create_directories(folder, ignored);
   std::string text;
   size_t number = 0;
   for (const auto& [what, scenario] : shrunk.others) {
-    const absl::string_view line = absl::string_view(what).substr(0, what.find('\n'));
+    const std::string line = FailureGist(what);
     absl::StrAppend(&text, "another failure on the way: ", line);
     const std::string place = absl::StrCat(folder, "/other-", ++number, ".scenario");
-    if (!folder.empty() && WriteScenarioFile(place, line, scenario).ok()) absl::StrAppend(&text, ": ", place);
+    if (!folder.empty() && WriteScenarioFile(place, line, scenario).ok()) absl::StrAppend(&text, ": ", ShownPlace(place));
     text += "\n";
   }
   return text;
 }
 
-// Where the files of a report go, a folder for each test and seed; empty: nowhere.
-std::string Failures::Folder(const SeedOutcome& failure) const {
+// Where the files of a report go, a folder for each test and what `of` says; empty: nowhere.
+std::string Failures::Folder(absl::string_view of) const {
   const std::string outputs =
       run_.flags.out.empty() ? Environment("TEST_UNDECLARED_OUTPUTS_DIR") : PlaceOf(run_.flags.out);
-  return outputs.empty() ? "" : absl::StrCat(outputs, "/", TestName(), "-seed-", failure.seed);
+  return outputs.empty() ? "" : absl::StrCat(outputs, "/", TestName(), "-", of);
 }
 
-// What led to `failure`, of the run with `scenario`; empty: with its own.
-std::string Failures::Explain(const SeedOutcome& failure, const std::string& scenario) const {
-  if (!run_.flags.report || failure.differs || failure.stopped) return "";
+// A failing seed, or what is left of its scenario.
+FailureToExplain Failures::WhatToExplain(const SeedOutcome& failure, const std::string& scenario) const {
   FailureToExplain what;
-  what.test = TestName();
   what.run = RunOf(failure);
-  if (!scenario.empty()) what.run.scenario = scenario;
-  what.folder = Folder(failure);
-  what.message = failure.message;
-  what.branches = run_.flags.cause;
+  if (!scenario.empty()) {
+    what.run.scenario = scenario;
+    what.is_shrunk = true;
+  }
+  what.folder = FolderOf(failure);
   what.replay = run_.flags.out.empty() ? ReplayCommand(run_, test_, failure.seed, /*twice=*/false)
                                        : ScenarioCommand(run_, test_, absl::StrCat(what.folder, "/scenario.txt"));
+  return what;
+}
+
+// What led to `failure`; empty: there is nothing to say.
+std::string Failures::Explain(const SeedOutcome& failure, FailureToExplain what) const {
+  if (!run_.flags.report || failure.differs || failure.stopped) return "";
+  what.test = TestName();
+  what.message = failure.message;
+  what.branches = run_.flags.cause;
   return ExplainFailure(PoolOptions(run_, -1), what);
+}
+
+void Failures::ReportRegression(const ScenarioFile& regression, const SeedOutcome& failure) {
+  FailureToExplain what;
+  what.run = RunOf(failure);
+  what.run.scenario = regression.text;
+  what.folder = Folder(std::filesystem::path(regression.name).stem().string());
+  what.replay = ScenarioCommand(run_, test_, regression.name);
+  const std::string replay = what.replay;
+  const std::string story = std::exchange(regression_explained_, true) ? "" : Explain(failure, std::move(what));
+  ADD_FAILURE_AT(test_.file, test_.line)
+      << "the regression " << regression.name << " (seed " << *regression.seed << ") failed: " << failure.message
+      << "--- what it printed:\n"
+      << failure.output << "---\n"
+      << story << "replay: " << replay;
 }
 
 }  // namespace tandem::testing

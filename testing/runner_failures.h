@@ -9,9 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_pool.h"
+#include "tandem/testing/runner_report.h"
 #include "tandem/testing/runner_run.h"
+#include "tandem/testing/runner_scenarios.h"
 #include "tandem/testing/runner_shrunk_failure.h"
 
 namespace tandem::testing {
@@ -25,6 +29,8 @@ class Failures {
   // Notes the failure for the end, when it is known which of them is worth reading. Takes the place of another one of
   // its seed.
   void Add(SeedOutcome outcome);
+  // Fails the gtest by the failure of `regression`, which is not shrunk, and explains the first of them.
+  void ReportRegression(const ScenarioFile& regression, const SeedOutcome& failure);
   // Fails the gtest by a line about each failure, and at the end by all about the one to look at: they tend to say the
   // same. Shrinks and explains it, and writes its files.
   void Report();
@@ -36,12 +42,15 @@ class Failures {
   ShrunkFailure Shrink(const SeedOutcome& failure) const;
   std::string Pin(const SeedOutcome& failure, const std::string& scenario) const;
   std::string KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const;
-  std::string Folder(const SeedOutcome& failure) const;
-  std::string Explain(const SeedOutcome& failure, const std::string& scenario) const;
+  std::string Folder(absl::string_view of) const;
+  std::string FolderOf(const SeedOutcome& failure) const { return Folder(absl::StrCat("seed-", failure.seed)); }
+  FailureToExplain WhatToExplain(const SeedOutcome& failure, const std::string& scenario) const;
+  std::string Explain(const SeedOutcome& failure, FailureToExplain what) const;
 
   Run& run_;
   const SimTestCase& test_;
   const uint32_t index_;
+  bool regression_explained_ = false;
   std::vector<SeedOutcome> failures_;  // The one to look at first, then the others in a line each.
 };
 

@@ -2,10 +2,15 @@
 
 #include "tandem/testing/runner_faults.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "tandem/sim/faults/faults.h"
 
 namespace tandem::testing {
@@ -26,12 +31,18 @@ void FaultTable::Add(const FaultCounts& seed) {
 }
 
 std::string FaultTable::ToString() const {
-  std::string text;
+  std::vector<std::pair<absl::string_view, const Row*>> shown;
+  size_t width = 18;  // Most names fit.
   for (size_t kind = 0; kind < sim::kFaultKindCount; ++kind) {
     const Row& row = rows_[kind];
     if (row.asked == 0 && row.entries == 0) continue;
-    absl::StrAppendFormat(&text, "[sim]   %-18s %7u entries, hit in %u of %u seeds\n",
-                          sim::FaultKindName(static_cast<sim::FaultKind>(kind)), row.entries, row.seeds_hit, seeds_);
+    shown.emplace_back(sim::FaultKindName(static_cast<sim::FaultKind>(kind)), &row);
+    width = std::max(width, shown.back().first.size());
+  }
+  std::string text;
+  for (const auto& [name, row] : shown) {
+    absl::StrAppendFormat(&text, "[sim]   %-*s %7u entries, hit in %u of %u seeds\n", static_cast<int>(width), name,
+                          row->entries, row->seeds_hit, seeds_);
   }
   return text.empty() ? "" : absl::StrCat("[sim] faults:\n", text);
 }

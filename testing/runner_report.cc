@@ -29,6 +29,7 @@
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_cause.h"
 #include "tandem/testing/runner_passing.h"
+#include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_recorded_run.h"
 
 namespace tandem::testing {
@@ -96,7 +97,7 @@ void AddLikelihood(const SeedPool::Options& options, const FailureToExplain& fai
   // The way back from the failure need not lead there: nobody sees a program forget something.
   const RecordedLikelihood& cause = report.likelihood[inevitable];
   report.cause = cause.first;
-  std::vector<uint64_t> events = FaultsOf(report.recording);
+  std::vector<uint64_t> events = Milestones(report.recording);
   for (uint64_t i = cause.first; i <= cause.last; ++i) {
     if (IsTold(report.recording.events[i])) events.push_back(i);
   }
@@ -158,7 +159,7 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   report.replay = failure.replay;
   report.digest = absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
   report.recording = *std::move(recording);
-  report.slice = SliceOf(report.recording, kSliceMax, FaultsOf(report.recording));
+  report.slice = SliceOf(report.recording, kSliceMax, Milestones(report.recording));
   AddPassing(**recorder, run, window, report);
   AddLikelihood(branch_options, failure, outcome, report);
   const std::string table = SliceTable(report);
@@ -169,14 +170,17 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   }
   // What was shrunk fails at the same place, and may say something shorter there.
   if (!said) absl::StrAppend(&text, "--- it says:\n", absl::StripTrailingAsciiWhitespace(report.message), "\n");
+  if (failure.is_shrunk && !outcome.output.empty()) {
+    absl::StrAppend(&text, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(outcome.output), "\n");
+  }
   absl::StrAppend(&text, "--- what led to it:\n", table, PassingText(report), LikelihoodText(report), "---\n");
   if (failure.folder.empty()) return text;
   std::error_code ignored;  // WriteFolder() says it better.
   std::filesystem::create_directories(failure.folder, ignored);
   const absl::Status written = WriteFolder(report, failure.folder);
   absl::StrAppend(&text, written.ok()
-                             ? absl::StrCat("the whole of it: ", failure.folder, "/timeline.html, and beside it ",
-                                            "files for programs, Wireshark and Perfetto\n")
+                             ? absl::StrCat("the whole of it: ", ShownPlace(absl::StrCat(failure.folder, "/timeline.html")),
+                                            ", and beside it files for programs, Wireshark and Perfetto\n")
                              : absl::StrCat("not written: ", written.message(), "\n"));
   return text;
 }

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tandem/testing/runner_build.h"
+#include "tandem/testing/runner_place.h"
 
 namespace tandem::testing {
 namespace {
@@ -38,11 +38,6 @@ int64_t WallLimitNs(const RunnerFlags& flags) {
 }
 
 }  // namespace
-
-std::string Environment(const char* name) {
-  const char* value = getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 Detail DetailOf(const RunnerFlags& flags) {
   return {flags.seed.has_value() ? 1u : 0u, flags.check_isolation ? 1u : 0u, flags.stderr_threshold,

@@ -39,9 +39,6 @@ struct Run {
   std::unique_ptr<Twins> twins;  // Of --check_determinism, where a seed runs twice.
 };
 
-// The value of a variable of the environment; empty: there is none.
-std::string Environment(const char* name);
-
 Detail DetailOf(const RunnerFlags& flags);
 SeedPool::Options PoolOptions(const Run& run, int trace_fd);
 

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tandem/sim/faults/scenario.h"
+#include "tandem/testing/report/gist.h"
 #include "tandem/testing/runner_registry.h"
 
 namespace tandem::testing {
@@ -67,7 +68,7 @@ absl::StatusOr<std::vector<ScenarioFile>> ReadRegressions(const std::vector<std:
 }
 
 absl::Status WriteScenarioFile(const std::string& place, absl::string_view remark, absl::string_view text) {
-  std::string line(remark.substr(0, remark.find('\n')));
+  std::string line = FailureGist(remark);
   std::replace_if(line.begin(), line.end(), absl::ascii_iscntrl, '?');  // A scenario is a text.
   std::ofstream file(place);
   file << "# " << line << "\n" << text;

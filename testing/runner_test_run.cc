@@ -100,6 +100,7 @@ class TestRun {
   NewHandOffs hand_offs_;
   uint64_t operations_ = 0;  // Of a sweep, the most.
   uint64_t regressions_ = 0;
+  uint64_t failed_regressions_ = 0;
   std::vector<SeedOutcome> differing_;  // The second runs that were not as the first.
   int64_t start_ns_ = sim::RealNow();
   int64_t next_progress_ns_ = start_ns_;
@@ -193,10 +194,8 @@ void TestRun::RunRegressions() {
       }
       continue;
     }
-    ADD_FAILURE_AT(test_.file, test_.line)
-        << "the regression " << regression.name << " (seed " << *regression.seed << ") failed: " << outcome.message
-        << "--- what it printed:\n"
-        << outcome.output << "---\nreplay: " << ScenarioCommand(run_, test_, regression.name);
+    ++failed_regressions_;
+    failures_.ReportRegression(regression, outcome);
   }
 }
 
@@ -324,6 +323,7 @@ void TestRun::PrintSummary() {
   if (ran_twice_ > 0) absl::StrAppend(&line, ", ", ran_twice_, " run twice");
   if (operations_ > 0) absl::StrAppend(&line, ", each of ", operations_, " operations failed in turn");
   if (regressions_ > 0) absl::StrAppend(&line, "; ", regressions_, regressions_ == 1 ? " regression" : " regressions");
+  if (failed_regressions_ > 0) absl::StrAppend(&line, ", of which ", failed_regressions_, " failed");
   if (ran < seeds_.size()) {
     absl::StrAppend(&line, "; ", seeds_.size() - ran, " not run after ", failed_,
                     failed_ == 1 ? " failure" : " failures", run_.flags.fail_fast ? "" : " (--keep_going runs all)");

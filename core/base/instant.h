@@ -11,6 +11,7 @@
 #include <compare>
 #include <cstdint>
 #include <limits>
+#include <ostream>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -59,6 +60,8 @@ class Instant {
   friend void AbslStringify(Sink& sink, Instant instant) {
     sink.Append(absl::FormatDuration(instant - Instant()));
   }
+  // The same; GoogleTest prints by it.
+  friend std::ostream& operator<<(std::ostream& out, Instant instant) { return out << instant - Instant(); }
 
  private:
   explicit constexpr Instant(int64_t ns) : ns_(ns) {}

@@ -79,6 +79,7 @@ TEST(InstantTest, TextIsTheTimeSinceTheStartOfTheClock) {
   EXPECT_EQ(absl::StrCat(Instant()), "0");
   EXPECT_EQ(absl::StrCat(Instant::InfiniteFuture()), "inf");
   EXPECT_EQ(absl::StrCat(Instant::InfinitePast()), "-inf");
+  EXPECT_EQ(::testing::PrintToString(Instant::FromNanoseconds(3'723'004'000'000)), "1h2m3.004s");
 }
 
 }  // namespace

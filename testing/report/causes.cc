@@ -244,9 +244,13 @@ std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std
     }
   };
   todo = EventsOfOperations(recording);
+  // What comes behind it did not lead to it, be it of the same instant.
+  todo.erase(todo.upper_bound(failure), todo.end());
   if (todo.empty() && events[failure].host < 0) todo = LastOfEach(recording, failure);
+  std::set<uint64_t> known(also.begin(), also.end());
+  known.erase(known.upper_bound(failure), known.end());
   todo.insert(failure);
-  todo.insert(also.begin(), also.end());
+  todo.insert(known.begin(), known.end());
   follow(most, nullptr);
   // A short story has room for what its tasks did before.
   constexpr size_t kShort = 100;
@@ -255,20 +259,25 @@ std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std
     const std::vector<uint64_t> before = EventsBefore(events);
     follow(std::min(most, kShort), &before);
   }
-  slice.insert(also.begin(), also.end());  // Also where there was no room left.
+  slice.insert(known.begin(), known.end());  // Also where there was no room left.
   return std::vector<uint64_t>(slice.begin(), slice.end());
 }
 
-std::vector<uint64_t> FaultsOf(const Recording& recording) {
+std::vector<uint64_t> Milestones(const Recording& recording) {
   constexpr size_t kFew = 16;
-  std::vector<uint64_t> found;
+  std::vector<uint64_t> faults;
+  std::vector<uint64_t> logs;
   for (const RecordedEvent& event : recording.events) {
     if (event.source == RecordedEvent::Source::kFailure) break;
     if (event.source == RecordedEvent::Source::kNote && absl::StartsWith(event.text, "fault begins: ")) {
-      found.push_back(event.number);
+      faults.push_back(event.number);
     }
+    if (event.source == RecordedEvent::Source::kLog && event.host >= 0) logs.push_back(event.number);
   }
-  if (found.size() > kFew) found.clear();
+  std::vector<uint64_t> found;
+  for (const std::vector<uint64_t>* const few : {&faults, &logs}) {
+    if (few->size() <= kFew) found.insert(found.end(), few->begin(), few->end());
+  }
   return found;
 }
 

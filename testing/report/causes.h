@@ -35,10 +35,11 @@ void FindCauses(Recording& recording);
 // to it.
 std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std::vector<uint64_t>& also = {});
 
-// The remarks that a fault begins, before the failure, where they are so few that each is needed or may be: those of a
-// scenario that was shrunk. The way back from the failure need not lead to them: what a program would have done without
-// a fault is nowhere recorded.
-std::vector<uint64_t> FaultsOf(const Recording& recording);
+// What belongs to the story of a failure although the way back from it need not lead there: what a program would have
+// done otherwise is nowhere recorded. That each fault begins, before the failure, where they are so few that each is
+// needed or may be: those of a scenario that was shrunk. And likewise what the hosts have logged, which is what those
+// who wrote the program found worth telling.
+std::vector<uint64_t> Milestones(const Recording& recording);
 
 }  // namespace tandem::testing
 

@@ -92,6 +92,18 @@ TEST(SliceTest, OperationsThatAreNotThereAreNoRoots) {
   EXPECT_EQ(SliceOf(story.recording(), 1000), (std::vector<uint64_t>{begins, last, failure}));
 }
 
+// A check of the client's may fail as it is told, and it goes on.
+TEST(SliceTest, TheFailureIsLastWhateverComesBehindIt) {
+  Story story;
+  const uint64_t told = story.Does(5 * kMs, 0);
+  const uint64_t failure = story.Fails(5 * kMs);
+  const uint64_t goes_on = story.Does(5 * kMs, 0);
+  story.Operation("client 7", 5 * kMs, 5 * kMs, true);
+  EXPECT_EQ(SliceOf(story.recording(), 1000, {goes_on}), (std::vector<uint64_t>{told, failure}));
+  story.recording().operations[0].client = "ann";
+  EXPECT_EQ(SliceOf(story.recording(), 1000), (std::vector<uint64_t>{told, failure}));
+}
+
 // And what led to that; itself also where there is no room.
 TEST(SliceTest, WhatIsKnownToBelongToItIsThere) {
   Story story;

@@ -10,6 +10,7 @@
 #include "tandem/core/io/address.h"
 #include "tandem/sim/time/virtual_time.h"
 #include "tandem/sim/trace/trace.h"
+#include "tandem/testing/report/gist.h"
 #include "tandem/testing/report/recording.h"
 
 namespace tandem::testing {
@@ -71,7 +72,7 @@ std::string InBrief(const Recording& recording, const RecordedEvent& event) {
     case RecordedEvent::Source::kLog:
       return absl::StrCat("logs ", event.text);
     case RecordedEvent::Source::kFailure:
-      return absl::StrCat("FAILS: ", event.text);
+      return absl::StrCat("FAILS: ", FailureGist(event.text));
     case RecordedEvent::Source::kNote:
       return event.text;
     case RecordedEvent::Source::kTrace:

@@ -246,6 +246,21 @@ TEST(TimedWaitTest, WaitsByNumberTakeVirtualTimeToo) {
   EXPECT_EQ(world.slept_ns(), 2 * kNsPerSecond);
 }
 
+TEST(WaitDeathTest, WithoutATimeoutItEndsTheSeed) {
+  uint32_t word = 1;
+  {
+    const HostWorld world;
+    EXPECT_EQ(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, nullptr, nullptr, 0), -1);
+    EXPECT_EQ(errno, EAGAIN);
+  }
+  EXPECT_DEATH(
+      {
+        const HostWorld world;
+        syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 1, nullptr, nullptr, 0);
+      },
+      "a wait for another thread .system call futex. was called in a simulated world: there is none");
+}
+
 TEST(TimedWaitDeathTest, OutsideOfBlockingWorkItEndsTheSeed) {
   EXPECT_DEATH(
       {

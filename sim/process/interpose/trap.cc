@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -50,6 +51,11 @@ constinit bool g_trapped = false;
 
 // --- Answers ---------------------------------------------------------------------------------------------------------
 
+bool IsWait(long operation) {
+  const long command = operation & FUTEX_CMD_MASK;
+  return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+}
+
 bool IsTimedWait(long operation, long timeout) {
   const long command = operation & FUTEX_CMD_MASK;
   return timeout != 0 && (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
@@ -75,6 +81,12 @@ long WaitForFutex(const long (&arguments)[6]) {
                "deadline instead");
   }
   return -ETIMEDOUT;
+}
+
+// A wait without a timeout, as of std::mutex. Where there is no other thread nothing can end it.
+bool IsHopelessWait(const long (&arguments)[6]) {
+  return IsWait(arguments[1]) && __libc_single_threaded != 0 &&
+         *reinterpret_cast<const uint32_t*>(arguments[0]) == static_cast<uint32_t>(arguments[2]);
 }
 
 long Pass(long number, const long (&arguments)[6]) {
@@ -196,7 +208,6 @@ bool IsOfThreads(absl::string_view name) {
 std::vector<sock_filter> MakeFilter(TrapScope scope) {
   const auto passed = reinterpret_cast<uintptr_t>(tandem_system_call_passed);
   constexpr size_t kHigh = 4;  // Behind the low half of a number of 64 bits.
-  constexpr size_t kTimeout = offsetof(seccomp_data, args) + 3 * sizeof(uint64_t);
   std::vector<sock_filter> filter = {
       Load(offsetof(seccomp_data, arch)),
       IfNot(AUDIT_ARCH_X86_64, 4),
@@ -214,15 +225,11 @@ std::vector<sock_filter> MakeFilter(TrapScope scope) {
     filter.push_back(Return(SECCOMP_RET_TRAP));
   }
   filter.insert(filter.end(), {
-                                  IfNot(SYS_futex, 8),
+                                  IfNot(SYS_futex, 4),
                                   Load(offsetof(seccomp_data, args) + sizeof(uint64_t)),
                                   BPF_STMT(BPF_ALU | BPF_AND | BPF_K, static_cast<uint32_t>(FUTEX_CMD_MASK)),
-                                  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_WAIT, 1, 0),
-                                  IfNot(FUTEX_WAIT_BITSET, 4),
-                                  Load(kTimeout),
-                                  IfNot(0, 3),
-                                  Load(kTimeout + kHigh),
-                                  IfNot(0, 1),
+                                  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_WAIT, 2, 0),
+                                  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_WAIT_BITSET, 1, 0),
                                   Return(SECCOMP_RET_ALLOW),
                                   Return(SECCOMP_RET_TRAP),
                               });
@@ -252,6 +259,11 @@ bool IsTrapped() { return g_trapped; }
 long SystemCall(long number, const long (&arguments)[6]) {
   if (!IsInWorld()) return Pass(number, arguments);
   if (number == SYS_futex) {
+    if (IsHopelessWait(arguments)) {
+      FailByName("a wait for another thread (system call futex)",
+                 "there is none, so a lock of the machine that is held, as a std::mutex over an await, is never given "
+                 "back: use a Tandem lock, event or channel");
+    }
     return IsTimedWait(arguments[1], arguments[3]) ? WaitForFutex(arguments) : Pass(number, arguments);
   }
   const CallEntry* const entry = FindSystemCall(number);

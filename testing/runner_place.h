@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where the files of a run go, and where people find them.
+
+#ifndef TANDEM_TESTING_RUNNER_PLACE_H_
+#define TANDEM_TESTING_RUNNER_PLACE_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace tandem::testing {
+
+// The value of a variable of the environment; empty: there is none.
+std::string Environment(const char* name);
+
+// The path of a file that the command line names: a relative name is one where the caller is, or of an output of the
+// test. REQUIRES that it is not empty.
+std::string PlaceOf(const std::string& file);
+
+// How people are told about the file `place`. An output of a test that Bazel runs is somewhere else once the test has
+// ended: "bazel-testlogs/a/b_test/test.outputs/Suite.Name-seed-1", or "Suite.Name-seed-1 in bazel-testlogs/...zip".
+std::string ShownPlace(absl::string_view place);
+
+}  // namespace tandem::testing
+
+#endif  // TANDEM_TESTING_RUNNER_PLACE_H_
