@@ -85,7 +85,7 @@ long WaitForFutex(const long (&arguments)[6]) {
 
 // A wait without a timeout, as of std::mutex. Where there is no other thread nothing can end it.
 bool IsHopelessWait(const long (&arguments)[6]) {
-  return IsWait(arguments[1]) && __libc_single_threaded != 0 &&
+  return IsWait(arguments[1]) && arguments[3] == 0 && __libc_single_threaded != 0 &&
          *reinterpret_cast<const uint32_t*>(arguments[0]) == static_cast<uint32_t>(arguments[2]);
 }
 
