@@ -77,7 +77,8 @@ void Failures::Report() {
     absl::StrAppend(&shown.message, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(shown.output),
                     "\n---\n");
   }
-  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), pinned, Explain(shown, WhatToExplain(shown, shrunk.scenario)));
+  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), pinned,
+                  Explain(shown, WhatToExplain(shown, shrunk.scenario)));
   std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
   std::sort(failures_.begin(), failures_.end() - 1,
             [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
@@ -129,7 +130,8 @@ std::string Failures::KeepOthers(const SeedOutcome& failure, const ShrunkFailure
     const std::string line = FailureGist(what);
     absl::StrAppend(&text, "another failure on the way: ", line);
     const std::string place = absl::StrCat(folder, "/other-", ++number, ".scenario");
-    if (!folder.empty() && WriteScenarioFile(place, line, scenario).ok()) absl::StrAppend(&text, ": ", ShownPlace(place));
+    if (!folder.empty() && WriteScenarioFile(place, line, scenario).ok())
+      absl::StrAppend(&text, ": ", ShownPlace(place));
     text += "\n";
   }
   return text;
@@ -173,11 +175,10 @@ void Failures::ReportRegression(const ScenarioFile& regression, const SeedOutcom
   what.replay = ScenarioCommand(run_, test_, regression.name);
   const std::string replay = what.replay;
   const std::string story = std::exchange(regression_explained_, true) ? "" : Explain(failure, std::move(what));
-  ADD_FAILURE_AT(test_.file, test_.line)
-      << "the regression " << regression.name << " (seed " << *regression.seed << ") failed: " << failure.message
-      << "--- what it printed:\n"
-      << failure.output << "---\n"
-      << story << "replay: " << replay;
+  ADD_FAILURE_AT(test_.file, test_.line) << "the regression " << regression.name << " (seed " << *regression.seed
+                                         << ") failed: " << failure.message << "--- what it printed:\n"
+                                         << failure.output << "---\n"
+                                         << story << "replay: " << replay;
 }
 
 }  // namespace tandem::testing

@@ -178,10 +178,11 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   std::error_code ignored;  // WriteFolder() says it better.
   std::filesystem::create_directories(failure.folder, ignored);
   const absl::Status written = WriteFolder(report, failure.folder);
-  absl::StrAppend(&text, written.ok()
-                             ? absl::StrCat("the whole of it: ", ShownPlace(absl::StrCat(failure.folder, "/timeline.html")),
-                                            ", and beside it files for programs, Wireshark and Perfetto\n")
-                             : absl::StrCat("not written: ", written.message(), "\n"));
+  absl::StrAppend(&text,
+                  written.ok()
+                      ? absl::StrCat("the whole of it: ", ShownPlace(absl::StrCat(failure.folder, "/timeline.html")),
+                                     ", and beside it files for programs, Wireshark and Perfetto\n")
+                      : absl::StrCat("not written: ", written.message(), "\n"));
   return text;
 }
 

@@ -14,13 +14,13 @@ namespace tandem::testing {
 
 // What is known of a failure before it is run again.
 struct FailureToExplain {
-  std::string test;       // "Suite.Name".
-  SeedRun run;            // With the scenario that it is shown with.
-  bool is_shrunk = false; // That is not the scenario that failed: what it prints is not known yet.
-  std::string replay;     // The command that runs it again.
-  std::string message;    // Why it failed, as it has been said.
-  std::string folder;     // Where the files of the report go; empty: nowhere.
-  uint64_t branches = 0;  // How many to run behind each event that led to it, to see how likely it was.
+  std::string test;        // "Suite.Name".
+  SeedRun run;             // With the scenario that it is shown with.
+  bool is_shrunk = false;  // That is not the scenario that failed: what it prints is not known yet.
+  std::string replay;      // The command that runs it again.
+  std::string message;     // Why it failed, as it has been said.
+  std::string folder;      // Where the files of the report go; empty: nowhere.
+  uint64_t branches = 0;   // How many to run behind each event that led to it, to see how likely it was.
 };
 
 // Returns the text for the terminal, in whole lines. `options` are those of the pool that it failed in.

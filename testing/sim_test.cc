@@ -100,7 +100,9 @@ class Breakpoint final : public sim::Recorder {
   explicit Breakpoint(uint64_t at) : at_(at) {}
 
   void OnAbout(const sim::TraceAbout& /*about*/) override {}
-  void OnRecord(const sim::TraceRecord& /*record*/, const sim::TraceDigest& /*digest*/) override { Count(); }
+  void OnRecord(const sim::TraceRecord& record, const sim::TraceDigest& /*digest*/) override {
+    if (IsEvent(record)) Count();
+  }
   void OnNote(int64_t /*time_ns*/, absl::string_view /*text*/) override { Count(); }
   void OnLog(const sim::LoggedLine& /*line*/) override { Count(); }
   void OnFailure(int64_t /*time_ns*/, uint32_t /*host*/, absl::string_view /*place*/,

@@ -77,6 +77,7 @@ std::pair<absl::string_view, absl::string_view> VerbAndRest(absl::string_view li
 
 void Recorder::OnRecord(const TraceRecord& record, const TraceDigest& /*digest*/) {
   const TraceAbout about = std::exchange(about_, TraceAbout());
+  if (!IsEvent(record)) return;
   WriteHosts();
   RecordedFrame frame = NewFrame(RecordedFrame::What::kTrace, record.time_ns, record.host);
   frame.kind = static_cast<uint16_t>(record.kind);

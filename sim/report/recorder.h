@@ -50,6 +50,10 @@ class Recorder : public TraceSink {
  protected:
   ~Recorder() = default;
 
+  // Whether it is an event: the same program in another process has the same. What libc is asked is not, since much is
+  // asked once in a process.
+  static bool IsEvent(const TraceRecord& record) { return record.kind != TraceKind::kCall; }
+
   // Takes the next bytes. Must not use the heap.
   virtual void Write(absl::string_view bytes) = 0;
 

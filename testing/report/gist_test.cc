@@ -9,10 +9,11 @@ namespace tandem::testing {
 namespace {
 
 TEST(GistTest, OfAnExpectationWhatItsAuthorSays) {
-  EXPECT_EQ(FailureGist("queue_test.cc:97: Expected equality of these values:\n  holder\n    Which is: \"wilma\"\n  who\n"
-                        "    Which is: \"xaver\"\nthe ack of xaver was accepted\n  at 2.7 s of virtual time, on host xaver\n"
-                        "  the running task awaits, innermost first:\n"),
-            "queue_test.cc:97: the ack of xaver was accepted");
+  EXPECT_EQ(
+      FailureGist("queue_test.cc:97: Expected equality of these values:\n  holder\n    Which is: \"wilma\"\n  who\n"
+                  "    Which is: \"xaver\"\nthe ack of xaver was accepted\n  at 2.7 s of virtual time, on host xaver\n"
+                  "  the running task awaits, innermost first:\n"),
+      "queue_test.cc:97: the ack of xaver was accepted");
   EXPECT_EQ(FailureGist("Value of: known\n  Actual: false\nExpected: true\nall know"), "all know");
   EXPECT_EQ(FailureGist("Expected: (a) >= (b), actual: 1 vs 2\nbob buries ann"), "bob buries ann");
   EXPECT_EQ(FailureGist("a_test.cc:1: Failed\nbug: no answer\nand more"), "a_test.cc:1: bug: no answer");
