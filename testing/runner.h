@@ -61,6 +61,7 @@ struct SeedOptions {
   absl::string_view scenario;        // What happens instead of what the seed and the test say; empty: nothing instead.
   bool isolation = false;            // Whether a global variable that connects hosts is a failure.
   bool counts_decisions = false;     // Whether SeedResult::decisions says something.
+  bool ends_at_failure = false;      // Whether the run ends at the step in which the first expectation fails.
   bool all_faults = false;           // Whether a failure shows its whole plan of faults, or a screen of it.
 };
 

@@ -42,8 +42,11 @@ bool IsBefore(const SeedOutcome& a, const SeedOutcome& b) {
 
 std::string Failures::TestName() const { return absl::StrCat(test_.suite, ".", test_.name); }
 
+// As it is run again: what comes behind the failure does not matter then.
 SeedRun Failures::RunOf(const SeedOutcome& failure) const {
-  return SeedRunOf(run_, index_, failure.seed, TraceKind::kNone, /*details=*/false);
+  SeedRun run = SeedRunOf(run_, index_, failure.seed, TraceKind::kNone, /*details=*/false);
+  run.ends_at_failure = true;
+  return run;
 }
 
 // Twice, if its two runs differ or the caller asks for two runs of each.

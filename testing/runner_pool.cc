@@ -265,6 +265,7 @@ void SeedPool::Begin(const SeedRun& run) {
   slot.command.trace = run.trace;
   slot.command.details = run.details ? 1 : 0;
   slot.command.counts_decisions = run.counts_decisions ? 1 : 0;
+  slot.command.ends_at_failure = run.ends_at_failure ? 1 : 0;
   slot.command.stack_at = run.stack_at;
   slot.command.window = run.window;
   slot.command.detail = options_.detail;

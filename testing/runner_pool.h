@@ -49,6 +49,7 @@ struct SeedRun {
   uint64_t stack_at = kNoStack;
   RecordedWindow window;          // As SeedOptions::window.
   bool counts_decisions = false;  // As SeedOptions::counts_decisions.
+  bool ends_at_failure = false;   // As SeedOptions::ends_at_failure.
   std::string scenario;           // What happens instead of what the seed draws; empty: nothing instead.
 };
 

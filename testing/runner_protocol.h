@@ -78,6 +78,7 @@ struct Command {
   RecordedWindow window;  // As SeedOptions::window.
   Detail detail;
   uint32_t counts_decisions;  // As SeedOptions::counts_decisions.
+  uint32_t ends_at_failure;   // As SeedOptions::ends_at_failure.
 };
 
 inline constexpr uint64_t kNoStack = ~uint64_t{0};

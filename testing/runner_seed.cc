@@ -30,7 +30,9 @@
 #include "absl/log/log_sink.h"
 #include "absl/log/log_sink_registry.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
@@ -108,6 +110,21 @@ absl::string_view ErrorIn(absl::string_view message) {
   return error;
 }
 
+// The innermost functions that await in `context`, a line each: one expectation may serve many callers.
+std::string FunctionsIn(absl::string_view context) {
+  constexpr int kFunctions = 3;
+  constexpr absl::string_view kIn = " in ";
+  std::string functions;
+  int count = 0;
+  for (const absl::string_view line : absl::StrSplit(context, '\n')) {
+    const size_t in = line.find(kIn);
+    if (!absl::StartsWith(line, "    at ") || in == absl::string_view::npos) continue;
+    absl::StrAppend(&functions, "\n", line.substr(in + kIn.size()));
+    if (++count == kFunctions) break;
+  }
+  return functions;
+}
+
 // Reports each failed expectation at once: a later crash must not take it along.
 class ReportingListener : public ::testing::EmptyTestEventListener {
  public:
@@ -117,14 +134,16 @@ class ReportingListener : public ::testing::EmptyTestEventListener {
     if (++reports_ > kMaxReports) return;
     const std::string place =
         part.file_name() == nullptr ? "" : absl::StrCat(ProjectPath(part.file_name()), ":", part.line_number(), ": ");
-    if (part.failed()) SendRecord(RecordKind::kPlace, absl::StrCat(place, ErrorIn(part.message())));
     // FAIL() and ADD_FAILURE() say on a line of its own what everybody knows here.
     const absl::string_view message = absl::StripPrefix(part.message(), "Failed\n");
     if (part.failed()) TellFailureWitness(absl::StripSuffix(place, ": "), message);
     std::string text = absl::StrCat(place, message);
     if (part.failed()) {
       absl::StrAppend(&text, "\n");
-      WriteCrashContext([&](absl::string_view more) { absl::StrAppend(&text, more); });
+      std::string context;
+      WriteCrashContext([&](absl::string_view more) { absl::StrAppend(&context, more); });
+      SendRecord(RecordKind::kPlace, absl::StrCat(place, ErrorIn(part.message()), FunctionsIn(context)));
+      absl::StrAppend(&text, context);
       text.resize(absl::StripSuffix(text, "\n").size());
     }
     SendRecord(part.skipped() ? RecordKind::kSkip : RecordKind::kFailure, text);
@@ -233,6 +252,7 @@ void RunSeed(const Command& command) {
   options.window = command.window;
   options.details = command.details != 0;
   options.counts_decisions = command.counts_decisions != 0;
+  options.ends_at_failure = command.ends_at_failure != 0;
   if (command.stack_at != kNoStack) options.stack_at = command.stack_at;
   options.scenario = g_scenario;
   options.isolation = command.detail.isolation != 0;

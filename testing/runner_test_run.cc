@@ -58,6 +58,14 @@ void MuteHere() {
   close(nowhere);
 }
 
+// What a seed in a child tells of a failed expectation to the recorder, a seed in the foreground tells --break_at.
+class FailureTeller final : public ::testing::EmptyTestEventListener {
+ public:
+  void OnTestPartResult(const ::testing::TestPartResult& part) override {
+    if (part.failed()) TellFailureWitness(part.file_name() == nullptr ? "" : part.file_name(), part.message());
+  }
+};
+
 class TestRun {
  public:
   TestRun(Run& run, const SimTestCase& test, uint32_t index)
@@ -114,6 +122,7 @@ void TestRun::ExecuteHere() {
     InitializeSeedLog(DetailOf(run_.flags));
     InstallCrashReport();
     PrintContextOfExpectations();
+    ::testing::UnitTest::GetInstance()->listeners().Append(new FailureTeller);  // gtest owns it.
     WatchAssertions(-1);
     sim::Rehearsal::Allow(&MuteHere);
     return true;

@@ -122,14 +122,19 @@ class Breakpoint final : public sim::Recorder {
   uint64_t events_ = 0;
 };
 
-// While it lives, the recorder is told of the first expectation that fails.
+// While it lives, the recorder, if there is one, is told of the first expectation that fails, and the run ends there if it
+// is to.
 class FailureWitness {
  public:
-  explicit FailureWitness(sim::Recorder& recorder) {
-    recorder_ = &recorder;
+  FailureWitness(sim::Recorder* recorder, bool ends_run) {
+    recorder_ = recorder;
+    ends_run_ = ends_run;
+    told_ = false;
     SetFailureWitness([](absl::string_view place, absl::string_view why) {
-      const sim::World* const world = sim::World::Current();
+      sim::World* const world = sim::World::Current();
       if (world == nullptr || std::exchange(told_, true)) return;
+      if (ends_run_) world->EndRun();
+      if (recorder_ == nullptr) return;
       const sim::Host* const host = world->running_host();
       recorder_->OnFailure(world->Now().nanoseconds(), host == nullptr ? sim::kNoTraceHost : host->index(),
                            place.substr(place.rfind('/') + 1), why);
@@ -141,6 +146,7 @@ class FailureWitness {
 
  private:
   static inline sim::Recorder* recorder_ = nullptr;
+  static inline bool ends_run_ = false;
   static inline bool told_ = false;
 };
 
@@ -343,6 +349,8 @@ std::string TextOfException(sim::World& world, absl::FunctionRef<void(sim::World
   try {
     body(world);
     return "";
+  } catch (const sim::World::RunEnded&) {
+    return "";
   } catch (const std::exception& exception) {
     text = exception.what();
   } catch (...) {
@@ -361,21 +369,22 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   if (options.max_events != 0) world_options.set_max_events(options.max_events);
   StackTrace stack(options.trace_fd, options.stack_at.value_or(0));
   DescriptorRecorder recorder(options.trace_fd, options.window);
-  std::optional<FailureWitness> witness;
   std::optional<OperationWitness> operations;
   Breakpoint breakpoint(options.break_at.value_or(0));
   if (options.break_at.has_value()) {
     world_options.set_trace_sink(&breakpoint);
-    witness.emplace(breakpoint);
   } else if (options.stack_at.has_value()) {
     world_options.set_trace_sink(&stack);
   } else if (options.recording) {
     world_options.set_trace_sink(&recorder);
-    witness.emplace(recorder);
     operations.emplace(recorder);
   } else if (options.trace_fd >= 0) {
     world_options.set_trace_sink(&trace);
   }
+  sim::Recorder* told = nullptr;
+  if (options.recording) told = &recorder;
+  if (options.break_at.has_value()) told = &breakpoint;
+  const FailureWitness witness(told, options.ends_at_failure);
   world_options.set_trace_details(options.details).set_counts_decisions(options.counts_decisions);
   std::optional<sim::Isolation> isolation;
   if (options.isolation) {
@@ -399,9 +408,7 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
         if (host != nullptr) where = {where.time_ns, host->name(), host->index()};
         return where;
       },
-      options.break_at.has_value() ? &breakpoint
-      : options.recording          ? static_cast<sim::Recorder*>(&recorder)
-                                   : nullptr);
+      told);
 
   SeedResult result;
   result.message = TextOfException(world, body);

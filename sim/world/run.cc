@@ -32,12 +32,16 @@ void World::Run(int64_t until_ns, absl::FunctionRef<bool()> done) {
   CHECK(running_ == nullptr) << "a task called Run...() of the world that runs it";
   if (options_.scenario() != nullptr) InjectScenario();
   if (rehearsal_.has_value() && rehearsal_->is_copy() && Now() > rehearsal_end_) rehearsal_->End(CountWork());
+  if (run_is_to_end_) throw RunEnded();
   while (!failed() && stuck_ == nullptr && !done() && loop_.Step(until_ns)) {
     LookForLivelock();
     if (events() >= branch_event_) [[unlikely]] {
       Branch();
     }
     if (!checks_.empty()) RunChecks();
+    if (run_is_to_end_) [[unlikely]] {
+      throw RunEnded();
+    }
   }
 }
 

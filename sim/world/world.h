@@ -330,6 +330,10 @@ class World : private ChoicesObserver {
   std::string DescribeTasks() const;
   // What the hosts and links have done so far.
   Workload CountWork();
+  // For the harness, which has seen a test fail and wants no more: the next step of the world, or the call that lets
+  // time pass when it is told so within one, throws RunEnded.
+  void EndRun() { run_is_to_end_ = true; }
+  struct RunEnded {};
   // The livelock or the process that did not drain, which ended the run; OK when there was none.
   const absl::Status& failure() const { return failure_; }
   // Which tasks have followed each other, if the options say so.
@@ -489,6 +493,7 @@ class World : private ChoicesObserver {
   const Host* failed_client_ = nullptr;  // The first that has ended with an error.
   uint64_t os_random_n_ = 0;             // Draws outside of any host.
   absl::Status failure_;
+  bool run_is_to_end_ = false;
 };
 
 // The address of the host `name` of the current world, for programs and tests that run in it. "server:6379" in one

@@ -267,15 +267,24 @@ std::vector<uint64_t> Milestones(const Recording& recording) {
   constexpr size_t kFew = 16;
   std::vector<uint64_t> faults;
   std::vector<uint64_t> logs;
+  std::vector<uint64_t> stops;
+  std::set<int32_t> started;
   for (const RecordedEvent& event : recording.events) {
     if (event.source == RecordedEvent::Source::kFailure) break;
     if (event.source == RecordedEvent::Source::kNote && absl::StartsWith(event.text, "fault begins: ")) {
       faults.push_back(event.number);
     }
-    if (event.source == RecordedEvent::Source::kLog && event.host >= 0) logs.push_back(event.number);
+    if (event.host < 0) continue;
+    if (event.source == RecordedEvent::Source::kLog) logs.push_back(event.number);
+    // What a fault does to a host.
+    const bool again = event.kind == TraceKind::kHostStart && !started.insert(event.host).second;
+    if (event.source == RecordedEvent::Source::kTrace &&
+        (again || event.kind == TraceKind::kHostCrash || event.kind == TraceKind::kHostPause)) {
+      stops.push_back(event.number);
+    }
   }
   std::vector<uint64_t> found;
-  for (const std::vector<uint64_t>* const few : {&faults, &logs}) {
+  for (const std::vector<uint64_t>* const few : {&faults, &logs, &stops}) {
     if (few->size() <= kFew) found.insert(found.end(), few->begin(), few->end());
   }
   return found;

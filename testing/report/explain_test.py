@@ -125,14 +125,14 @@ class ExplainTest(unittest.TestCase):
             self.assertIn("%.9f s of virtual time" % story.rows[[row[0] for row in story.rows].index(connect)][1],
                           stopped.output)
             self.assertRegex(stopped.output, r"    at testing/shrink/planted_program.cc:\d+ in ")
-            # At the last event the check has failed; behind it there is none.
+            # At the last event the check fails; behind it there is none.
             last = story.rows[-1][0]
-            self.assertEqual(PROGRAM.run(*flags, "--break_at=%d" % last).exit_code, -signal.SIGTRAP)
+            stopped = PROGRAM.run(*flags, "--break_at=%d" % last)
+            self.assertEqual(stopped.exit_code, -signal.SIGTRAP)
+            self.assertRegex(stopped.output, r"    at testing/\S+ in tandem::testing::TellFailureWitness")
             beyond = PROGRAM.run(*flags, "--break_at=%d" % (10 ** 9))
             self.assertEqual(beyond.exit_code, 1)
-            with open(os.path.join(outputs, name, "trace.jsonl"), encoding="utf-8") as file:
-                events = sum(1 for line in file if "event" in json.loads(line))
-            self.assertIn("--break_at: the run has no event 1000000000, but %d, from 0" % events, beyond.output)
+            self.assertIn("--break_at: the run has no event 1000000000, but ", beyond.output)
             self.assertEqual(PROGRAM.run(*flags[:1], "--break_at=1").exit_code, 2)
 
     def test_when_it_became_inevitable(self):

@@ -47,7 +47,7 @@ bool IsPlumbing(const RecordedEvent& event) {
     case sim::TraceKind::kPacketDelivered:
       return event.packet.has_value() && event.packet->payload.empty() && event.packet->lost.empty() &&
              event.packet->protocol == RecordedPacket::Protocol::kTcp &&
-             (event.packet->flags & RecordedPacket::kReset) == 0;
+             (event.packet->flags & (RecordedPacket::kFin | RecordedPacket::kReset)) == 0;
     case sim::TraceKind::kConnected:
       return event.b == 0;  // Without an error.
     case sim::TraceKind::kConnect:

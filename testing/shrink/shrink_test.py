@@ -5,6 +5,7 @@
 From two first seeds of each; //testing/shrink:shrink_all does it from twenty.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 import sim_program
 
 PROGRAM = sim_program.Program(planted_cases.PROGRAM_PATH)
+SAME_FAILURE = sim_program.Program("testing/shrink/same_failure_program")
 STARTS = 2
 
 
@@ -82,6 +84,27 @@ class ShrinkTest(unittest.TestCase):
     def test_without_time_it_is_left_as_it_is(self):
         run = PROGRAM.run("--gtest_filter=Planted.LosesAWakeUp", "--fail_fast", "--shrink=0")
         self.assertNotIn("this much of its scenario", run.output)
+
+    def test_another_caller_of_the_same_check_is_another_failure(self):
+        run = SAME_FAILURE.run("--gtest_filter=*.OneCheckOfTwoCallers", "--fail_fast", "--jobs=1",
+                               "--check_determinism=none", TIME)
+        with tempfile.NamedTemporaryFile("w", suffix=".scenario") as file:
+            file.write(Shrunk(run).text)
+            file.flush()
+            again = SAME_FAILURE.run("--gtest_filter=*.OneCheckOfTwoCallers", "--scenario=" + file.name)
+        self.assertIn("in Task<void> tandem::(anonymous namespace)::CheckThatNoneWasRefused", run.output)
+        self.assertIn("CheckThatNoneWasRefused", again.output)
+        self.assertIn("another failure on the way: ", run.output)
+
+    def test_what_comes_behind_the_failure_is_not_run_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run = SAME_FAILURE.run("--gtest_filter=*.GoesOnForLong", "--seeds=1", "--out=" + folder, TIME)
+            (name, ) = os.listdir(folder)
+            with open(os.path.join(folder, name, "trace.jsonl"), encoding="utf-8") as file:
+                events = [event for event in map(json.loads, file) if "event" in event]
+        self.assertEqual(run.exit_code, 1, run.output)
+        self.assertEqual(events[-1]["time_ns"], 1000000000)
+        self.assertLess(len(events), 100)
 
     def test_a_single_seed_is_shrunk_on_demand(self):
         run = PROGRAM.run("--gtest_filter=Planted.LosesAWakeUp", "--fail_fast", "--jobs=1", "--check_determinism=none")
