@@ -27,8 +27,8 @@
 namespace tandem::testing {
 namespace {
 
-// Runs. A failure that needs little takes fewer than a hundred.
-constexpr uint64_t kRunsMax = 500;
+// Runs. A failure that needs little takes some hundreds; time tends to end it first.
+constexpr uint64_t kRunsMax = 2'000;
 // More than anybody reads.
 constexpr size_t kOthersMax = 20;
 

@@ -441,7 +441,7 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
       std::fprintf(stderr, "%s%s\n", kNoEffect, line.c_str());
     }
   }
-  result.faults = CountFaults(world, options, /*print=*/failed);
+  result.faults = CountFaults(world, options, /*print=*/failed && !options.ends_at_failure);
   result.fault_counts = CountHits(world);
   if (failed) {
     result.scenario = EffectiveScenario(world, options);

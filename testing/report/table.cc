@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tandem/sim/time/virtual_time.h"
@@ -124,7 +125,10 @@ std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, 
   }
   *left_out = CutRows(rows, rows_max, report.cause);
   if (rows.empty()) return rows;
-  // Who only runs in a circle has nothing but steps.
+  // Where tasks go on in the order in which they become ready, their steps say little: not so in what only runs in a
+  // circle, or of which hardly anything else is seen.
+  constexpr size_t kHardlyAnything = 3;
+  if (absl::StrContains(report.scenario, "\nschedule fifo\n") && rows.size() > kHardlyAnything) return rows;
   constexpr size_t kStepsOfACircle = 10;
   if (rows.size() == 1 && steps.size() > kStepsOfACircle) steps.erase(steps.begin(), steps.end() - kStepsOfACircle);
   if (rows.size() + steps.size() <= rows_max) rows.insert(rows.end(), steps.begin(), steps.end());
