@@ -328,6 +328,27 @@ TEST(RecordedRunTest, ATableShowsWhereTheFailureBecameInevitable) {
   EXPECT_TRUE(absl::StrContains(table, "crashes\n... 42 events between\ne94 ")) << table;
 }
 
+// Each needs no row of its own, but for those that a reader looks for first.
+TEST(RecordedRunTest, OfALongStoryTheMilestonesStay) {
+  Report report;
+  report.recording.hosts.push_back("host");
+  for (uint64_t i = 0; i < 100; ++i) {
+    RecordedEvent event;
+    event.number = i;
+    event.host = 0;
+    event.kind = i == 20 ? TraceKind::kHostCrash : TraceKind::kHostExit;
+    event.verb = "ends";
+    if (i == 10) event.source = RecordedEvent::Source::kNote;
+    if (i == 30) event.source = RecordedEvent::Source::kLog;
+    report.recording.events.push_back(event);
+    report.slice.push_back(i);
+  }
+  EXPECT_EQ(SliceRows(report, {.rows = 9}), (std::vector<uint64_t>{10, 20, 30, 94, 95, 96, 97, 98, 99}));
+  const std::string table = SliceTable(report, {.rows = 9});
+  EXPECT_TRUE(absl::StartsWith(table, "... 10 events before\n")) << table;
+  EXPECT_TRUE(absl::StrContains(table, "\n... 63 events between\ne94")) << table;
+}
+
 TEST(RecordedRunTest, ATableOfManyHostsIsWide) {
   constexpr uint64_t kHosts = 200;
   Report report;

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -41,14 +43,19 @@ void PadTo(std::string& line, size_t column) {
   if (line.size() < column) line.resize(column, ' ');
 }
 
+// Of TCP, and it resets nothing.
+bool IsPacketWithoutBytes(const RecordedEvent& event) {
+  return event.packet.has_value() && event.packet->payload.empty() && event.packet->lost.empty() &&
+         event.packet->protocol == RecordedPacket::Protocol::kTcp &&
+         (event.packet->flags & RecordedPacket::kReset) == 0;
+}
+
 // How bytes come from one host to another, beside the packets that carry them: what a long story does without.
 bool IsPlumbing(const RecordedEvent& event) {
   switch (event.kind) {
     case sim::TraceKind::kPacketSent:
     case sim::TraceKind::kPacketDelivered:
-      return event.packet.has_value() && event.packet->payload.empty() && event.packet->lost.empty() &&
-             event.packet->protocol == RecordedPacket::Protocol::kTcp &&
-             (event.packet->flags & (RecordedPacket::kFin | RecordedPacket::kReset)) == 0;
+      return IsPacketWithoutBytes(event) && (event.packet->flags & RecordedPacket::kFin) == 0;
     case sim::TraceKind::kConnected:
       return event.b == 0;  // Without an error.
     case sim::TraceKind::kConnect:
@@ -68,32 +75,55 @@ bool IsPlumbing(const RecordedEvent& event) {
   }
 }
 
-// What has no row: so many of the slice before the first one, and so many before the one of event `gap`.
-struct LeftOut {
-  size_t before = 0;
-  size_t between = 0;
-  uint64_t gap = kNoEvent;
-};
+// So many events of the slice before that of a row have none themselves, by the row's.
+using LeftOut = std::map<uint64_t, size_t>;
 
-// Leaves of `rows` the last `rows_max`, and if `cause` is not among them, those around it and fewer of the last.
+// What a fault does, and what a program has found worth telling.
+bool IsMilestone(const RecordedEvent& event) {
+  return event.source == RecordedEvent::Source::kNote || event.source == RecordedEvent::Source::kLog ||
+         event.kind == sim::TraceKind::kHostCrash || event.kind == sim::TraceKind::kHostPause;
+}
+
+// Leaves of `rows` the last `rows_max`, and of those before as many more the fewer of the last: the milestones, where
+// there are not many, and those around `cause`.
 LeftOut CutRows(std::vector<const RecordedEvent*>& rows, size_t rows_max, uint64_t cause) {
   constexpr size_t kBeforeCause = 4;
   LeftOut left_out;
   if (rows.size() <= rows_max) return left_out;
-  left_out.before = rows.size() - rows_max;
+  std::vector<bool> stays(rows.size());
+  size_t count = 0;
+  const auto keep = [&](size_t row) {
+    if (stays[row]) return;
+    stays[row] = true;
+    ++count;
+  };
+  const size_t tail = rows.size() - rows_max;
   const auto has_happened = [cause](const RecordedEvent* row) { return row->number < cause; };
   const auto at = static_cast<size_t>(std::partition_point(rows.begin(), rows.end(), has_happened) - rows.begin());
   const size_t around = rows_max / 2;
-  if (cause != kNoEvent && at < left_out.before + std::min(around, kBeforeCause)) {
+  if (cause != kNoEvent && at < tail + std::min(around, kBeforeCause)) {
     const size_t first = at - std::min(at, kBeforeCause);
-    const size_t next = rows.size() - (rows_max - around);
-    left_out.before = first;
-    left_out.between = next - (first + around);
-    left_out.gap = rows[next]->number;
-    rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(first + around),
-               rows.begin() + static_cast<std::ptrdiff_t>(next));
+    for (size_t row = first; row < first + around; ++row) keep(row);
   }
-  rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(left_out.before));
+  std::vector<size_t> milestones;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    if (IsMilestone(*rows[row])) milestones.push_back(row);
+  }
+  if (milestones.size() <= rows_max / 3) {
+    for (const size_t row : milestones) keep(row);
+  }
+  for (size_t row = rows.size(); row > 0 && count < rows_max; --row) keep(row - 1);
+  std::vector<const RecordedEvent*> left;
+  size_t gone = 0;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    if (!stays[row]) {
+      ++gone;
+      continue;
+    }
+    if (gone > 0) left_out[rows[row]->number] = std::exchange(gone, 0);
+    left.push_back(rows[row]);
+  }
+  rows = std::move(left);
   return left_out;
 }
 
@@ -120,8 +150,9 @@ std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, 
   };
   std::erase_if(rows, is_idle);
   std::erase_if(steps, is_idle);
-  if (rows.size() > rows_max) {
-    std::erase_if(rows, [&](const RecordedEvent* row) { return row->number != report.cause && IsPlumbing(*row); });
+  for (const auto is_plumbing : {&IsPlumbing, &IsPacketWithoutBytes}) {
+    if (rows.size() <= rows_max) break;
+    std::erase_if(rows, [&](const RecordedEvent* row) { return row->number != report.cause && is_plumbing(*row); });
   }
   *left_out = CutRows(rows, rows_max, report.cause);
   if (rows.empty()) return rows;
@@ -197,10 +228,12 @@ std::string SliceTable(const Report& report, const TableSize& size) {
   const size_t place_column = next;
 
   std::string text;
-  const auto leave_out = [&text](size_t events, absl::string_view where) {
-    if (events > 0) absl::StrAppend(&text, "... ", events, events == 1 ? " event " : " events ", where, "\n");
+  const auto leave_out = [&](const RecordedEvent& row, absl::string_view where) {
+    const auto gap = left_out.find(row.number);
+    if (gap == left_out.end()) return;
+    absl::StrAppend(&text, "... ", gap->second, gap->second == 1 ? " event " : " events ", where, "\n");
   };
-  leave_out(left_out.before, "before");
+  leave_out(*rows.front(), "before");
   std::string head;
   PadTo(head, number_width + kGap);
   head += "seconds";
@@ -212,13 +245,16 @@ std::string SliceTable(const Report& report, const TableSize& size) {
   PadTo(head, place_column);
   absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(head + "at"), "\n");
   for (const RecordedEvent* const row : rows) {
-    if (row->number == left_out.gap) leave_out(left_out.between, "between");
+    if (row != rows.front()) leave_out(*row, "between");
     std::string line = absl::StrCat("e", row->number);
     PadTo(line, number_width + kGap);
     line += sim::VirtualTimeText(row->time_ns).view();
-    const bool everywhere = row->host < 0;
+    // The failure has the whole line: it is what all others are there for.
+    const bool fails = row->source == RecordedEvent::Source::kFailure;
+    const bool everywhere = row->host < 0 || fails;
     PadTo(line, everywhere ? first : columns[static_cast<size_t>(row->host)]);
-    line += Shorten(InBrief(recording, *row), everywhere ? std::max(place_column - first - kGap, width) : width);
+    const std::string who = fails && row->host >= 0 ? recording.hosts[static_cast<size_t>(row->host)] + " " : "";
+    line += Shorten(who + InBrief(recording, *row), everywhere ? std::max(place_column - first - kGap, width) : width);
     if (!row->place.empty()) {
       PadTo(line, place_column);
       line += Fit(row->place, kPlaceMax);
