@@ -33,6 +33,7 @@
 #include "tandem/testing/runner_registry.h"
 #include "tandem/testing/runner_run.h"
 #include "tandem/testing/runner_scenarios.h"
+#include "tandem/testing/runner_stop.h"
 #include "tandem/testing/runner_test_run.h"
 #include "tandem/testing/runner_zygote.h"
 
@@ -52,7 +53,7 @@ class Coverage : public ::testing::Environment {
     if (run_.flags.seed.has_value() || run_.assertions.seeds() == 0) return;
     fputs(run_.assertions.ToString(run_.flags.covers).c_str(), stdout);
     fflush(stdout);
-    const bool all = run_.shard.count == 1 && run_.flags.seeds >= run_.flags.default_seeds &&
+    const bool all = StopSignal() == 0 && run_.shard.count == 1 && run_.flags.seeds >= run_.flags.default_seeds &&
                      GTEST_FLAG_GET(filter) == "*" && ::testing::UnitTest::GetInstance()->Passed();
     const std::string unreached = run_.assertions.Unreached(run_.flags.covers);
     if (all && !unreached.empty()) {
@@ -190,8 +191,10 @@ int RunTests(int argc, char** argv) {
 
   ::testing::AddGlobalTestEnvironment(new Coverage(run));  // gtest owns it.
   g_run = &run;
+  if (!run.flags.here) NoteStopSignals();
   const int result = RUN_ALL_TESTS();
   g_run = nullptr;
+  if (StopSignal() != 0) return 128 + StopSignal();
   const std::string filter = GTEST_FLAG_GET(filter);
   const absl::Status selected = help ? absl::OkStatus() : CheckFilter(filter);
   if (selected.ok()) return result;

@@ -22,6 +22,7 @@
 #include "tandem/testing/runner_flags.h"
 #include "tandem/testing/runner_identity.h"
 #include "tandem/testing/runner_pool.h"
+#include "tandem/testing/runner_stop.h"
 
 namespace tandem::testing {
 namespace {
@@ -99,7 +100,7 @@ class Branches {
     run_.max_events = run.max_events == kDefaultMaxEvents ? enough : std::min(run.max_events, enough);
   }
 
-  bool in_time() const { return sim::RealNow() < deadline_ns_; }
+  bool in_time() const { return sim::RealNow() < deadline_ns_ && StopSignal() == 0; }
 
   // Runs them all behind `at`, or, if only that matters, as many as show whether the failure is inevitable there. Fewer
   // where time is up.
@@ -120,6 +121,7 @@ class Branches {
       const std::optional<SeedOutcome> outcome = pool_.Next(kNsPerSecond);
       if (!outcome.has_value()) continue;
       --running;
+      if (outcome->cut_off) continue;
       ++at.branches;
       if (!outcome->failed) continue;
       ++(WhatFailed(*outcome) == what_ ? at.failed : at.otherwise);

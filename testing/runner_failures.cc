@@ -25,6 +25,7 @@
 #include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_report.h"
 #include "tandem/testing/runner_scenarios.h"
+#include "tandem/testing/runner_stop.h"
 
 namespace tandem::testing {
 namespace {
@@ -73,15 +74,18 @@ void Failures::Report() {
   if (failures_.empty()) return;
   SeedOutcome& shown = failures_.front();
   const ShrunkFailure shrunk = Shrink(shown);
-  const std::string pinned = Pin(shown, shrunk.scenario);
+  const bool in_haste = StopSignal() != 0;
+  const std::string& scenario = in_haste && shrunk.scenario.empty() ? shown.scenario : shrunk.scenario;
+  const std::string kept = absl::StrCat(Pin(shown, scenario), in_haste ? KeepScenario(shown, scenario) : "");
   // What is shown of a run that was shrunk is the shorter one's.
-  const bool says_itself = !shrunk.scenario.empty() && run_.flags.report;
+  const bool says_itself = !shrunk.scenario.empty() && run_.flags.report && !in_haste;
   if (!shown.output.empty() && !run_.flags.seed.has_value() && !says_itself) {
     absl::StrAppend(&shown.message, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(shown.output),
                     "\n---\n");
   }
-  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), pinned,
+  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), kept,
                   Explain(shown, WhatToExplain(shown, shrunk.scenario)));
+  if (StopSignal() != 0) absl::StrAppend(&shown.message, "not shrunk or explained to the end: ", StoppedBy(), "\n");
   std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
   std::sort(failures_.begin(), failures_.end() - 1,
             [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
@@ -96,7 +100,7 @@ ShrunkFailure Failures::Shrink(const SeedOutcome& failure) const {
   constexpr uint64_t kDefaultSeconds = 10;
   const bool by_default = !run_.flags.seed.has_value() || !run_.flags.pin.empty();
   const uint64_t seconds = run_.flags.shrink_s.value_or(by_default ? kDefaultSeconds : 0);
-  if (seconds == 0 || failure.differs || failure.stopped) return {};
+  if (seconds == 0 || failure.differs || failure.stopped || StopSignal() != 0) return {};
   SeedPool::Options options = PoolOptions(run_, -1);
   options.slots = 1;
   options.echo_output = false;
@@ -105,6 +109,17 @@ ShrunkFailure Failures::Shrink(const SeedOutcome& failure) const {
   if (!pool.ok()) return {"", absl::StrCat("not shrunk: ", pool.status().ToString(), "\n"), {}};
   const SeedRun run = RunOf(failure);
   return ShrinkFailure(**pool, run, failure, static_cast<int64_t>(seconds) * kNsPerSecond);
+}
+
+// Writes `scenario` where the report would be, of a failure that there is no time to explain; returns where that is.
+std::string Failures::KeepScenario(const SeedOutcome& failure, const std::string& scenario) const {
+  const std::string folder = FolderOf(failure);
+  if (folder.empty() || scenario.empty()) return "";
+  std::error_code ignored;  // Writing says it better.
+  std::filesystem::create_directories(folder, ignored);
+  const std::string place = absl::StrCat(folder, "/scenario.txt");
+  const absl::Status written = WriteScenarioFile(place, failure.message, scenario);
+  return written.ok() ? absl::StrCat("its scenario: ", ShownPlace(place), "\n") : absl::StrCat(written.message(), "\n");
 }
 
 // Writes the file of --pin, with what failed as a remark; returns what became of it.
@@ -163,7 +178,7 @@ FailureToExplain Failures::WhatToExplain(const SeedOutcome& failure, const std::
 
 // What led to `failure`; empty: there is nothing to say.
 std::string Failures::Explain(const SeedOutcome& failure, FailureToExplain what) const {
-  if (!run_.flags.report || failure.differs || failure.stopped) return "";
+  if (!run_.flags.report || failure.differs || failure.stopped || StopSignal() != 0) return "";
   what.test = TestName();
   what.message = failure.message;
   what.branches = run_.flags.cause;

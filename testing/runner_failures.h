@@ -40,6 +40,7 @@ class Failures {
   SeedRun RunOf(const SeedOutcome& failure) const;
   std::string Replay(const SeedOutcome& failure) const;
   ShrunkFailure Shrink(const SeedOutcome& failure) const;
+  std::string KeepScenario(const SeedOutcome& failure, const std::string& scenario) const;
   std::string Pin(const SeedOutcome& failure, const std::string& scenario) const;
   std::string KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const;
   std::string Folder(absl::string_view of) const;

@@ -125,6 +125,22 @@ FAKE_CASE(HangsOnSeed2) {
   return SeedResult();
 }
 
+// Seeds from 3 on do not end.
+FAKE_CASE(FailsOnSeed2AndGoesOn) {
+  SeedResult result;
+  result.failed = options.seed == 2;
+  result.message = "the world says no";
+  if (result.failed) result.scenario = "seed 2\n";
+  while (options.seed > 2) pause();
+  return result;
+}
+
+// Registered behind it.
+FAKE_CASE(GoesOn) {
+  while (options.seed > 2) pause();
+  return SeedResult();
+}
+
 FAKE_CASE(PrintsWithoutEndOnSeed2) {
   while (options.seed == 2) puts("a line that comes again and again and again and again and again and again");
   return SeedResult();

@@ -33,6 +33,7 @@
 #include "tandem/sim/process/reexec.h"
 #include "tandem/testing/runner_output.h"
 #include "tandem/testing/runner_protocol.h"
+#include "tandem/testing/runner_stop.h"
 
 namespace tandem::testing {
 namespace {
@@ -280,6 +281,7 @@ void SeedPool::Begin(const SeedRun& run) {
 void SeedPool::StartSlot(uint32_t index) {
   Slot& slot = slots_[index];
   slot.stops = 0;
+  slot.cut_off = false;
   slot.start_ns = sim::RealNow();
   // The child maps it.
   CHECK_EQ(ftruncate(slot.scenario_fd, 0), 0);
@@ -367,15 +369,24 @@ void SeedPool::StopLateSeeds() {
   const int64_t now_ns = sim::RealNow();
   for (uint32_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
+    if (!slot.started) continue;
+    if (StopSignal() != 0) {
+      if (!std::exchange(slot.cut_off, true)) SignalSeed(i, SIGKILL);
+      continue;
+    }
     const int64_t limit_ns = options_.wall_limit_ns + slot.stops * kAbortGraceNs;
-    if (!slot.started || now_ns - slot.start_ns < limit_ns) continue;
-    Command command{};
-    command.kind = CommandKind::kSignal;
-    command.slot = i;
-    command.signal = slot.stops == 0 ? SIGABRT : SIGKILL;
+    if (now_ns - slot.start_ns < limit_ns) continue;
+    SignalSeed(i, slot.stops == 0 ? SIGABRT : SIGKILL);
     ++slot.stops;
-    Send(command);
   }
+}
+
+void SeedPool::SignalSeed(uint32_t slot, int signal_number) {
+  Command command{};
+  command.kind = CommandKind::kSignal;
+  command.slot = slot;
+  command.signal = signal_number;
+  Send(command);
 }
 
 // `death` is empty if the child ended by itself, without an error.
@@ -388,7 +399,10 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
   outcome.output = slot.output.Take();
   if (slot.assertion_fd >= 0) outcome.assertions = ReadAssertions(slot.assertion_fd);
   std::string end = death;
-  if (slot.stops > 0) {
+  outcome.cut_off = slot.cut_off && !death.empty();
+  if (outcome.cut_off) {
+    end = StoppedBy();
+  } else if (slot.stops > 0) {
     outcome.stopped = true;
     end = absl::StrCat("no end after ", options_.wall_limit_ns / kNsPerMs,
                        " ms of real time, stopped: ", WhyItDoesNotEnd(outcome.output));

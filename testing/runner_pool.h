@@ -26,6 +26,7 @@ struct SeedOutcome {
   bool skipped = false;
   bool ended = false;    // By itself: there is a result.
   bool stopped = false;  // It did not end, and was stopped wherever it was.
+  bool cut_off = false;  // By the end of the whole run (StopSignal()): nothing is known of it.
   bool differs = false;  // From another run of the seed.
   std::string death;     // How it ended if not by itself: by a signal, or an exit.
   std::string message;   // Why it failed or was skipped.
@@ -93,7 +94,8 @@ class SeedPool {
   // Starts a seed in a free slot (CHECK).
   void Begin(const SeedRun& run);
 
-  // Waits until a running seed ends, and returns what became of it; nothing when `timeout_ns` passed before.
+  // Waits until a running seed ends, and returns what became of it; nothing when `timeout_ns` passed before. Once there
+  // is a StopSignal(), running seeds are killed.
   std::optional<SeedOutcome> Next(int64_t timeout_ns);
 
   // Runs a seed to its end. REQUIRES that no other runs.
@@ -110,7 +112,8 @@ class SeedPool {
     Command command{};     // in these words,
     std::string scenario;  // with this scenario.
     int64_t start_ns = 0;
-    int stops = 0;  // How often it was asked to stop.
+    int stops = 0;         // How often it was asked to stop.
+    bool cut_off = false;  // By the end of the whole run.
     std::string report;
     HeadAndTail output;
   };
@@ -128,6 +131,7 @@ class SeedPool {
   void DrainAll();
   void ReadEvents();
   void StopLateSeeds();
+  void SignalSeed(uint32_t slot, int signal_number);
   void EndSlot(uint32_t index, const std::string& death);
   void ZygoteDied();
 

@@ -139,6 +139,7 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
       recording = (*recorder)->Record(run, window, &outcome);
     }
   }
+  if (outcome.cut_off) return "";
   const SeedProgress& progress = outcome.result.progress;
   const bool same = progress.digest_high == plain.digest_high && progress.digest_low == plain.digest_low;
   if (!outcome.failed || !same) return "not explained: recorded, it goes another way\n";

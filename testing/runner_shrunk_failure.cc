@@ -23,6 +23,7 @@
 #include "tandem/testing/runner_pool.h"
 #include "tandem/testing/runner_remarks.h"
 #include "tandem/testing/runner_shrink.h"
+#include "tandem/testing/runner_stop.h"
 
 namespace tandem::testing {
 namespace {
@@ -80,13 +81,15 @@ ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcom
   // What takes much longer than the failure is something else.
   const uint64_t enough = 2 * failure.result.progress.events + 10'000;
   ShrunkFailure result;
+  const auto in_time = [&] { return sim::RealNow() - start_ns <= limit_ns && StopSignal() == 0; };
   const auto try_out = [&](const sim::Scenario& candidate) {
-    if (sim::RealNow() - start_ns > limit_ns) return Trial::kNoMore;
+    if (!in_time()) return Trial::kNoMore;
     SeedRun again = run;
     again.scenario = candidate.ToString();
     again.seed = candidate.seed.value_or(run.seed);
     again.max_events = run.max_events == kDefaultMaxEvents ? enough : std::min(run.max_events, enough);
     const SeedOutcome outcome = pool.RunAlone(again);
+    if (outcome.cut_off) return Trial::kNoMore;
     if (!outcome.failed) return Trial::kOther;
     std::string here = WhatFailed(outcome);
     if (here == what) return Trial::kSame;
@@ -102,7 +105,7 @@ ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcom
       return {};
   }
   const auto decisions = [&](const sim::Scenario& candidate) -> std::vector<sim::DecisionCount> {
-    if (sim::RealNow() - start_ns > limit_ns) return {};
+    if (!in_time()) return {};
     SeedRun again = run;
     again.scenario = candidate.ToString();
     again.seed = candidate.seed.value_or(run.seed);

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -593,6 +594,94 @@ TEST(RunnerOutputTest, WhatCannotBePrintedIsAFailure) {
   const Finished full = RunCase("Passes", "--seeds=1", "", "exec 2>&1 >/dev/full; ");
   EXPECT_EQ(full.exit_code, 1);
   EXPECT_THAT(full.output, HasSubstr("cannot write to standard output: No space left on device"));
+}
+
+// --- Signals
+// ----------------------------------------------------------------------------------------------------------
+
+// A case that runs, in a process group of its own.
+class Running {
+ public:
+  Running(const std::string& name, const std::string& flags) {
+    int ends[2];
+    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    const std::string command = absl::StrCat("exec ", CommandOf(name, flags), " 2>&1");
+    process_ = fork();
+    if (process_ == 0) {
+      setpgid(0, 0);
+      dup2(ends[1], STDOUT_FILENO);
+      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      _exit(127);
+    }
+    setpgid(process_, process_);
+    close(ends[1]);
+    output_fd_ = ends[0];
+  }
+  ~Running() { close(output_fd_); }
+
+  pid_t process() const { return process_; }
+  const std::string& output() const { return output_; }
+
+  // Reads until the output has `text`, or ends.
+  void ReadUntil(absl::string_view text) {
+    char chunk[512];
+    ssize_t count;
+    while (!absl::StrContains(output_, text) && (count = read(output_fd_, chunk, sizeof(chunk))) > 0) {
+      output_.append(chunk, static_cast<size_t>(count));
+    }
+  }
+
+  // Reads the rest; returns the wait status.
+  int Finish() {
+    ReadUntil("a text that is nowhere in it");
+    int status = 0;
+    EXPECT_EQ(waitpid(process_, &status, 0), process_);
+    return status;
+  }
+
+ private:
+  pid_t process_ = -1;
+  int output_fd_ = -1;
+  std::string output_;
+};
+
+TEST(RunnerSignalTest, TheFirstSignalReportsWhatHasFailedSoFar) {
+  for (const auto& [signal_number, name] : {std::pair(SIGINT, "SIGINT"), std::pair(SIGTERM, "SIGTERM")}) {
+    for (const bool group : {false, true}) {  // As kill does, and as a terminal or Bazel does.
+      SCOPED_TRACE(absl::StrCat(name, group ? " to all" : ""));
+      const std::string folder = absl::StrCat(::testing::TempDir(), "/", name, group ? "-all" : "");
+      Running running("*GoesOn",
+                      absl::StrCat("--seeds=50 --jobs=", group ? 1 : 3, " --pin=", folder, "/pinned --out=", folder));
+      running.ReadUntil("seed 2 failed");
+      kill(group ? -running.process() : running.process(), signal_number);
+      const int status = running.Finish();
+
+      EXPECT_TRUE(WIFEXITED(status));
+      EXPECT_EQ(WEXITSTATUS(status), 128 + signal_number);
+      EXPECT_THAT(running.output(), HasSubstr("seed 2 failed: the world says no\n"));
+      EXPECT_THAT(running.output(), ContainsRegex("replay: .*--seed=2\n"));
+      EXPECT_THAT(running.output(), HasSubstr(absl::StrCat("; stopped by ", name, " after ")));
+      EXPECT_THAT(running.output(), HasSubstr(" of 50 seeds, "));
+      EXPECT_THAT(running.output(), HasSubstr(absl::StrCat("written to ", folder, "/pinned\n")));
+      EXPECT_THAT(running.output(), HasSubstr("-seed-2/scenario.txt\n"));
+      EXPECT_THAT(running.output(), HasSubstr(", 1 failed"));
+      EXPECT_THAT(running.output(), HasSubstr("[  SKIPPED ] Fake.GoesOn")) << "no other test starts";
+      EXPECT_THAT(running.output(), Not(HasSubstr("[sim] Fake.GoesOn")));
+    }
+  }
+}
+
+TEST(RunnerSignalTest, TheSecondEndsAtOnce) {
+  Running running("FailsOnSeed2AndGoesOn", "--seeds=50 --jobs=3");
+  running.ReadUntil("seed 2 failed");
+  kill(running.process(), SIGSTOP);  // So that both are there when it goes on.
+  kill(running.process(), SIGINT);
+  kill(running.process(), SIGTERM);
+  kill(running.process(), SIGCONT);
+  const int status = running.Finish();
+
+  EXPECT_TRUE(WIFSIGNALED(status)) << status;
+  EXPECT_THAT(running.output(), Not(HasSubstr("replay: ")));
 }
 
 TEST(RunnerTest, HelpListsTheFlags) {

@@ -37,6 +37,7 @@
 #include "tandem/testing/runner_protocol.h"
 #include "tandem/testing/runner_registry.h"
 #include "tandem/testing/runner_scenarios.h"
+#include "tandem/testing/runner_stop.h"
 #include "tandem/testing/runner_twins.h"
 #include "tandem/testing/runner_zygote.h"
 
@@ -76,7 +77,8 @@ class TestRun {
  private:
   void ExecuteHere();
   SeedOptions HereOptions() const;
-  // Runs `seeds` in `pool` and hands over each outcome as it comes. Stops early after too many failures.
+  // Runs `seeds` in `pool` and hands over each outcome as it comes. Stops early after too many failures, and at a
+  // StopSignal().
   void RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds, const std::function<void(SeedOutcome)>& handle);
   void HandleFirst(SeedOutcome outcome);
   void HandleSecond(SeedOutcome outcome);
@@ -167,7 +169,8 @@ SeedOptions TestRun::HereOptions() const {
 void TestRun::Execute() {
   if (!IsThisTest(run_.scenario.test)) GTEST_SKIP() << "the scenario is of " << run_.scenario.test;
   if (run_.flags.here) return ExecuteHere();
-  const absl::Status started = StartPools(run_);
+  const absl::Status started = StopSignal() == 0 ? StartPools(run_) : absl::OkStatus();
+  if (StopSignal() != 0) GTEST_SKIP() << StoppedBy();
   if (!started.ok()) {
     ADD_FAILURE_AT(test_.file, test_.line) << "cannot start the seeds: " << started;
     return;
@@ -183,6 +186,7 @@ void TestRun::Execute() {
   failures_.Report();
   PrintSummary();
   PrintFaultTable();
+  if (StopSignal() != 0 && failures_.empty() && failed_regressions_ == 0) GTEST_SKIP() << StoppedBy();
   if (skipped_ > 0 && passed_ + failed_ == 0) GTEST_SKIP() << skip_message_;
 }
 
@@ -191,9 +195,11 @@ void TestRun::RunRegressions() {
   if (run_.flags.seed.has_value() || run_.shard.index != 0) return;
   for (const ScenarioFile& regression : run_.regressions) {
     if (!IsThisTest(regression.test)) continue;
+    if (StopSignal() != 0) return;
     SeedRun run = SeedRunOf(run_, index_, *regression.seed, TraceKind::kNone, /*details=*/false);
     run.scenario = regression.text;
     const SeedOutcome outcome = run_.pool->RunAlone(run);
+    if (outcome.cut_off) return;
     ++regressions_;
     if (!outcome.failed) {
       for (const absl::string_view line : absl::StrSplit(outcome.output, '\n')) {
@@ -215,7 +221,7 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
   size_t begun = 0;
   uint64_t ended = 0;
   const uint64_t most = run_.flags.fail_fast ? 1 : kMaxFailures;
-  const auto enough = [this, most] { return failed_ >= most && !run_.flags.keep_going; };
+  const auto enough = [this, most] { return (failed_ >= most && !run_.flags.keep_going) || StopSignal() != 0; };
   while ((begun < seeds.size() && !enough()) || ended < begun) {
     while (pool.HasFreeSlot() && begun < seeds.size() && !enough()) {
       const uint64_t seed = seeds[begun++];
@@ -224,7 +230,7 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
     std::optional<SeedOutcome> outcome = pool.Next(kTurnNs);
     if (outcome.has_value()) {
       ++ended;
-      handle(*std::move(outcome));
+      if (!outcome->cut_off) handle(*std::move(outcome));
     }
     ShowProgress(ended, seeds.size());
   }
@@ -259,7 +265,7 @@ void TestRun::RunTwins() {
   for (const uint64_t seed : twice_) {
     if (first_outcomes_.contains(seed)) again.push_back(seed);
   }
-  if (again.empty()) return;
+  if (again.empty() || StopSignal() != 0) return;
   second_time_ = true;
   const absl::Status started = StartTwins(run_);
   if (!started.ok()) {
@@ -288,9 +294,10 @@ void TestRun::FailDiffering() {
   for (SeedOutcome& outcome : differing_) {
     const SeedOutcome& first = first_outcomes_.at(outcome.seed);
     std::string where;
-    if (&outcome == &differing_.front()) {
+    if (&outcome == &differing_.front() && StopSignal() == 0) {
       where = run_.twins->FindDivergence(*run_.pool,
                                          SeedRunOf(run_, index_, outcome.seed, TraceKind::kRecords, /*details=*/true));
+      if (StopSignal() != 0) where.clear();  // Of runs that were cut off.
     }
     outcome.message = absl::StrCat(DescribeDifference(first, outcome), where, outcome.message);
     outcome.differs = true;
@@ -333,7 +340,9 @@ void TestRun::PrintSummary() {
   if (operations_ > 0) absl::StrAppend(&line, ", each of ", operations_, " operations failed in turn");
   if (regressions_ > 0) absl::StrAppend(&line, "; ", regressions_, regressions_ == 1 ? " regression" : " regressions");
   if (failed_regressions_ > 0) absl::StrAppend(&line, ", of which ", failed_regressions_, " failed");
-  if (ran < seeds_.size()) {
+  if (StopSignal() != 0) {
+    absl::StrAppend(&line, "; ", StoppedBy(), " after ", ran, " of ", seeds_.size(), " seeds");
+  } else if (ran < seeds_.size()) {
     absl::StrAppend(&line, "; ", seeds_.size() - ran, " not run after ", failed_,
                     failed_ == 1 ? " failure" : " failures", run_.flags.fail_fast ? "" : " (--keep_going runs all)");
   }
@@ -351,7 +360,7 @@ void TestRun::PrintFaultTable() {
   fputs(fault_table_.ToString().c_str(), stdout);
   fflush(stdout);
   const std::string missing = fault_table_.KindsWithoutHit();
-  if (failures_.empty() && !missing.empty()) {
+  if (failures_.empty() && !missing.empty() && StopSignal() == 0) {
     ADD_FAILURE_AT(test_.file, test_.line) << "faults that were asked for have hit nothing: " << missing;
   }
 }

@@ -31,8 +31,6 @@ namespace {
 // A twentieth of the seeds costs a twentieth of the time.
 constexpr size_t kSeedsPerTwin = 20;
 
-constexpr int64_t kNsPerSecond = 1'000'000'000;
-
 // The content of a trace in memory.
 class MappedTrace {
  public:
@@ -57,9 +55,7 @@ class MappedTrace {
 void RunTraced(SeedPool& pool, int trace_fd, const SeedRun& run) {
   CHECK_EQ(ftruncate(trace_fd, 0), 0);
   CHECK_EQ(lseek(trace_fd, 0, SEEK_SET), 0);
-  pool.Begin(run);
-  while (!pool.Next(kNsPerSecond).has_value()) {
-  }
+  pool.RunAlone(run);
 }
 
 std::string DigestText(uint64_t high, uint64_t low) { return absl::StrFormat("%016x%016x", high, low); }

@@ -84,7 +84,11 @@ void RunZygote() {
   sigemptyset(&no_signals);
   sigemptyset(&child_ended);
   sigaddset(&child_ended, SIGCHLD);
-  sigprocmask(SIG_BLOCK, &child_ended, nullptr);
+  sigset_t blocked = child_ended;
+  // These reach the parent as well, which says what ends when.
+  sigaddset(&blocked, SIGINT);
+  sigaddset(&blocked, SIGTERM);
+  sigprocmask(SIG_BLOCK, &blocked, nullptr);
   const int signals = signalfd(-1, &child_ended, SFD_CLOEXEC | SFD_NONBLOCK);
   CHECK_GE(signals, 0);
   SendEvent(EventKind::kReady, 0, static_cast<int32_t>(sim::CurrentAddressLayout()));
