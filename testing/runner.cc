@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -133,6 +134,23 @@ absl::Status CheckFilter(const std::string& filter) {
   return absl::NotFoundError(absl::StrCat("no test is called ", filter, TestNames()));
 }
 
+absl::Status TryTarget(absl::string_view flag, const std::string& name, const absl::Status& tried) {
+  if (tried.ok()) return tried;
+  return absl::UnavailableError(absl::StrCat("--", flag, "=", name, ": ", tried.message()));
+}
+
+// Whoever cannot be given what a run finds is told before it begins.
+absl::Status TryTargets(const RunnerFlags& flags) {
+  if (!flags.out.empty()) {
+    if (absl::Status tried = TryTarget("out", flags.out, TryFolder(PlaceOf(flags.out))); !tried.ok()) return tried;
+  }
+  if (!flags.pin.empty()) {
+    if (absl::Status tried = TryTarget("pin", flags.pin, TryNewFile(PlaceOf(flags.pin))); !tried.ok()) return tried;
+  }
+  if (flags.trace.empty() || flags.trace == "-") return absl::OkStatus();
+  return TryTarget("trace", flags.trace, TryFile(flags.trace));
+}
+
 // Reads the files of the flags; the seed in that of --scenario is the one to run, unless --seed says otherwise.
 absl::Status ReadScenarios(Run& run) {
   absl::StatusOr<std::vector<ScenarioFile>> regressions = ReadRegressions(run.flags.regressions);
@@ -142,6 +160,10 @@ absl::Status ReadScenarios(Run& run) {
   absl::StatusOr<ScenarioFile> scenario = ReadScenarioFile("scenario", run.flags.scenario);
   if (!scenario.ok()) return scenario.status();
   run.scenario = *std::move(scenario);
+  if (run.flags.seed.has_value() && run.scenario.seed.value_or(*run.flags.seed) != *run.flags.seed) {
+    fprintf(stderr, "--seed=%ju instead of the scenario's %ju\n", static_cast<uintmax_t>(*run.flags.seed),
+            static_cast<uintmax_t>(*run.scenario.seed));
+  }
   if (!run.flags.seed.has_value()) run.flags.seed = run.scenario.seed;
   if (!run.flags.seed.has_value()) {
     return absl::InvalidArgumentError(
@@ -186,6 +208,7 @@ int RunTests(int argc, char** argv) {
   if (!flags.ok()) return UsageError(flags.status());
   run.flags = *flags;
   if (const absl::Status read = ReadScenarios(run); !read.ok()) return UsageError(read);
+  if (const absl::Status tried = help ? absl::OkStatus() : TryTargets(run.flags); !tried.ok()) return UsageError(tried);
   ChooseSeedStart(run.flags);
   if (run.flags.fail_fast) GTEST_FLAG_SET(fail_fast, true);
 
@@ -194,6 +217,9 @@ int RunTests(int argc, char** argv) {
   if (!run.flags.here) NoteStopSignals();
   const int result = RUN_ALL_TESTS();
   g_run = nullptr;
+  if (!run.flags.pin.empty() && !run.has_to_pin) {
+    fprintf(stderr, "nothing is written to %s: no seed failed\n", run.flags.pin.c_str());
+  }
   if (StopSignal() != 0) return 128 + StopSignal();
   const std::string filter = GTEST_FLAG_GET(filter);
   const absl::Status selected = help ? absl::OkStatus() : CheckFilter(filter);

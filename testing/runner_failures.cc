@@ -125,13 +125,15 @@ std::string Failures::KeepScenario(const SeedOutcome& failure, const std::string
 // Writes the file of --pin, with what failed as a remark; returns what became of it.
 std::string Failures::Pin(const SeedOutcome& failure, const std::string& scenario) const {
   if (run_.flags.pin.empty()) return "";
+  run_.has_to_pin = true;
   if (scenario.empty()) return absl::StrCat("nothing is written to ", run_.flags.pin, ": there is no scenario\n");
   if (std::exchange(run_.pinned, true)) {
     return absl::StrCat("nothing is written to ", run_.flags.pin, ": it has the failure of another test\n");
   }
   const std::string place = PlaceOf(run_.flags.pin);
-  std::error_code ignored;  // Writing says it better.
-  std::filesystem::create_directories(std::filesystem::path(place).parent_path(), ignored);
+  if (const absl::Status is_new = TryNewFile(place); !is_new.ok()) {  // Another shard may have been quicker.
+    return absl::StrCat("nothing is written to ", run_.flags.pin, ": ", is_new.message(), "\n");
+  }
   const absl::Status written = WriteScenarioFile(place, failure.message, scenario);
   return written.ok() ? absl::StrCat("written to ", ShownPlace(place), "\n") : absl::StrCat(written.message(), "\n");
 }

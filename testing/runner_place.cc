@@ -2,10 +2,18 @@
 
 #include "tandem/testing/runner_place.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <string>
+#include <system_error>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
@@ -26,6 +34,15 @@ std::string BazelOutputs(absl::string_view target) {
   return absl::StrCat(folder, "/test.outputs/");
 }
 
+absl::Status CannotBeWritten(int error) {
+  return absl::UnavailableError(absl::StrCat("cannot be written: ", strerror(error)));
+}
+
+std::string FolderOf(const std::string& file) {
+  const std::string folder = std::filesystem::path(file).parent_path();
+  return folder.empty() ? "." : folder;
+}
+
 }  // namespace
 
 std::string Environment(const char* name) {
@@ -39,6 +56,41 @@ std::string PlaceOf(const std::string& file) {
     if (const std::string place = Environment(folder); !place.empty()) return absl::StrCat(place, "/", file);
   }
   return file;
+}
+
+// By a file whose name nobody else has: other shards do the same.
+absl::Status TryFolder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return CannotBeWritten(error.value());
+  std::string name = absl::StrCat(folder, "/.tandem-XXXXXX");
+  const int file = mkostemp(name.data(), O_CLOEXEC);
+  if (file < 0) return CannotBeWritten(errno);
+  close(file);
+  unlink(name.c_str());
+  return absl::OkStatus();
+}
+
+absl::Status TryNewFile(const std::string& file) {
+  struct stat info;
+  if (lstat(file.c_str(), &info) == 0) {
+    return absl::AlreadyExistsError("it is there already: remove it, or give another name");
+  }
+  return TryFolder(FolderOf(file));
+}
+
+absl::Status TryFile(const std::string& file) {
+  struct stat info;
+  const bool is_there = stat(file.c_str(), &info) == 0;
+  // A pipe's reader would take this for all.
+  if (is_there && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) return absl::OkStatus();
+  if (!is_there) {
+    if (absl::Status tried = TryFolder(FolderOf(file)); !tried.ok()) return tried;
+  }
+  const int opened = open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (opened < 0) return CannotBeWritten(errno);
+  close(opened);
+  return absl::OkStatus();
 }
 
 std::string ShownPlace(absl::string_view place) {

@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace tandem::testing {
@@ -21,6 +22,16 @@ std::string PlaceOf(const std::string& file);
 // How people are told about the file `place`. An output of a test that Bazel runs is somewhere else once the test has
 // ended: "bazel-testlogs/a/b_test/test.outputs/Suite.Name-seed-1", or "Suite.Name-seed-1 in bazel-testlogs/...zip".
 std::string ShownPlace(absl::string_view place);
+
+// Whether something can be written there, tried out: makes the folder, or that of the file. The message of an error
+// says why not.
+//
+// Errors:
+//   kUnavailable    It cannot.
+//   kAlreadyExists  Of a new file: it is there already.
+absl::Status TryFolder(const std::string& folder);
+absl::Status TryFile(const std::string& file);     // Leaves what is in it, and an empty file where there was none.
+absl::Status TryNewFile(const std::string& file);  // Leaves none.
 
 }  // namespace tandem::testing
 

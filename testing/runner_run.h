@@ -32,6 +32,7 @@ struct Run {
   uint32_t test_count = 0;
   ScenarioFile scenario;                  // Of --scenario; its text is empty: there is none.
   bool pinned = false;                    // The file of --pin is written.
+  bool has_to_pin = false;                // Something that --pin is about has failed.
   std::vector<ScenarioFile> regressions;  // Scenarios that run before the seeds.
   AssertionTable assertions;              // Of all tests.
   int trace_fd = -1;                      // Of --trace, or of the first runs of twins.

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -424,6 +425,60 @@ TEST(RunnerTest, AScenarioIsASeed) {
   EXPECT_THAT(RunCase("Passes", absl::StrCat(flag, " --trace=-")).output, HasSubstr("trace of seed 8"));
   EXPECT_THAT(RunCase("FailsUnderAScenario", absl::StrCat(flag, " --here")).output, HasSubstr("under seed 8"));
   EXPECT_THAT(RunCase("Passes", absl::StrCat(flag, " --seeds_from=date")).output, HasSubstr("exclude each other"));
+}
+
+TEST(RunnerTest, SaysWhichSeedIsTakenWhereTheScenarioHasAnother) {
+  const std::string flag = absl::StrCat("--scenario=", WriteScenario("seeds.scenario", "seed 295\n"));
+
+  EXPECT_THAT(RunCase("Passes", absl::StrCat(flag, " --seed=1")).output,
+              HasSubstr("--seed=1 instead of the scenario's 295\n"));
+  for (const char* seed : {"", " --seed=295"}) {
+    EXPECT_THAT(RunCase("Passes", flag + seed).output, Not(HasSubstr("instead of"))) << seed;
+  }
+}
+
+// --- Where a run writes to
+
+bool IsThere(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+TEST(RunnerTargetTest, WhatCannotBeWrittenIsToldBeforeTheFirstSeed) {
+  const std::string file = WriteScenario("a_file", "");
+  for (const std::string& flag :
+       {absl::StrCat("--out=", file), absl::StrCat("--out=", file, "/a/b"), absl::StrCat("--pin=", file, "/a"),
+        std::string("--pin=/proc/none/a"), absl::StrCat("--trace=", file, "/a"), std::string("--trace=/proc/none")}) {
+    const Finished finished = RunCase("Passes", absl::StrCat("--seed=1 ", flag));
+    EXPECT_EQ(finished.exit_code, 2) << flag;
+    EXPECT_THAT(finished.output, ContainsRegex(absl::StrCat("^", flag, ": cannot be written: [A-Z][a-z ]+\n$")));
+  }
+  EXPECT_EQ(RunCase("Passes", "--seed=1 --trace=/dev/null").exit_code, 0);
+}
+
+TEST(RunnerTargetTest, AFileOfPinIsNewAndOnlyWrittenForAFailure) {
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/pins");
+  const std::string pin = absl::StrCat(folder, "/deep/a.scenario");
+  const Finished passes = RunCase("Passes", absl::StrCat("--seeds=3 --pin=", pin));
+  EXPECT_EQ(passes.exit_code, 0);
+  EXPECT_THAT(passes.output, HasSubstr(absl::StrCat("nothing is written to ", pin, ": no seed failed\n")));
+  EXPECT_FALSE(IsThere(pin));
+
+  const Finished fails = RunCase("ReportsFailureOnSeed2", absl::StrCat("--seeds=3 --pin=", pin));
+  EXPECT_EQ(fails.exit_code, 1);
+  EXPECT_THAT(fails.output, HasSubstr(": there is no scenario\n"));
+  EXPECT_THAT(fails.output, Not(HasSubstr("no seed failed")));
+
+  const std::string old = WriteScenario("old.scenario", "seed 7\n");
+  const Finished again = RunCase("ReportsFailureOnSeed2", absl::StrCat("--seeds=3 --pin=", old));
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_EQ(again.output, absl::StrCat("--pin=", old, ": it is there already: remove it, or give another name\n"));
+}
+
+TEST(RunnerTargetTest, ATraceThatIsThereIsNotEmptiedByAWrongCommand) {
+  const std::string trace = WriteScenario("trace", "an old trace");
+
+  EXPECT_EQ(RunCase("Pases", absl::StrCat("--seed=1 --trace=", trace)).exit_code, 2);
+  struct stat info{};
+  ASSERT_EQ(stat(trace.c_str(), &info), 0);
+  EXPECT_EQ(info.st_size, 12);
 }
 
 // As after a change of the test's name.

@@ -66,7 +66,13 @@ class ShrinkTest(unittest.TestCase):
             self.assertEqual(again.exit_code, 1)
             away = PROGRAM.run("--gtest_filter=Planted.ThrowsWhenLarge", "--scenario=" + pinned,
                                "--pin=" + os.path.join(pinned, "a"))
-            self.assertIn("cannot be written", away.output)
+            self.assertIn("cannot be written: Not a directory", away.output)
+            self.assertEqual(away.exit_code, 2)
+            over = PROGRAM.run("--gtest_filter=Planted.ThrowsWhenLarge", "--scenario=" + pinned, "--pin=" + pinned)
+            self.assertEqual(over.output, "--pin=%s: it is there already: remove it, or give another name\n" % pinned)
+            self.assertEqual(over.exit_code, 2)
+            with open(pinned, encoding="utf-8") as file:
+                self.assertEqual(file.read(), text)
             made = os.path.join(folder, "made", "a.scenario")
             PROGRAM.run("--gtest_filter=Planted.ThrowsWhenLarge", "--scenario=" + pinned, "--pin=" + made)
             self.assertTrue(os.path.exists(made))
