@@ -29,15 +29,22 @@ absl::Status Expected(absl::string_view line, absl::string_view what) {
   return Wrong(line, absl::StrCat("expected ", what));
 }
 
+// Which of two would count is nothing that a reader can see.
+absl::Status OneAtMost(absl::string_view line, absl::string_view what) {
+  return Expected(line, absl::StrCat("one ", what, " at most"));
+}
+
 absl::Status ParseSeed(absl::string_view line, const Words& words, Scenario& scenario) {
   uint64_t seed = 0;
   if (words.size() != 2 || !absl::SimpleAtoi(words[1], &seed)) return Wrong(line, "not a seed");
+  if (scenario.seed.has_value()) return OneAtMost(line, "seed");
   scenario.seed = seed;
   return absl::OkStatus();
 }
 
 absl::Status ParseTest(absl::string_view line, const Words& words, Scenario& scenario) {
   if (words.size() != 2) return Expected(line, "test SUITE.NAME");
+  if (!scenario.test.empty()) return OneAtMost(line, "test");
   scenario.test = std::string(words[1]);
   return absl::OkStatus();
 }
@@ -45,6 +52,7 @@ absl::Status ParseTest(absl::string_view line, const Words& words, Scenario& sce
 absl::Status ParseScheduleLine(absl::string_view line, const Words& words, Scenario& scenario) {
   constexpr absl::string_view kForm = "schedule KIND, or schedule KIND steps N of N tasks N";
   if (words.size() != 2 && words.size() != 8) return Expected(line, kForm);
+  if (!scenario.schedule.empty()) return OneAtMost(line, "schedule");
   scenario.schedule = std::string(words[1]);
   if (!ParseSchedule(words[1]).has_value())
     return Wrong(line, "no such kind of schedule: fifo, random, pct, pos, urw or delay");
@@ -65,8 +73,8 @@ absl::Status ParseHostTime(absl::string_view line, const Words& words, absl::str
   if (words.size() != 4 || words[2] != preposition || !ParseSeconds(words[3], &time)) {
     return Expected(line, absl::StrCat(words[0], " HOST ", preposition, " SECONDSs"));
   }
-  times[std::string(words[1])] = time;
-  return absl::OkStatus();
+  const bool is_first = times.emplace(words[1], time).second;
+  return is_first ? absl::OkStatus() : OneAtMost(line, absl::StrCat(words[0], " of ", words[1]));
 }
 
 absl::Status ParseKnob(absl::string_view line, Scenario& scenario) {
@@ -77,8 +85,9 @@ absl::Status ParseKnob(absl::string_view line, Scenario& scenario) {
       !absl::SimpleAtoi(line.substr(close + 1), &value)) {
     return Expected(line, "knob \"NAME\" NUMBER");
   }
-  scenario.knobs[std::string(line.substr(open + 1, close - open - 1))] = value;
-  return absl::OkStatus();
+  const absl::string_view name = line.substr(open + 1, close - open - 1);
+  const bool is_first = scenario.knobs.emplace(name, value).second;
+  return is_first ? absl::OkStatus() : OneAtMost(line, absl::StrCat("value of \"", name, "\""));
 }
 
 absl::Status ParseFailure(absl::string_view line, const Words& words, Scenario& scenario) {
@@ -115,7 +124,7 @@ absl::Status ParseBranch(absl::string_view line, const Words& words, Scenario& s
       words[4] != "salt" || !absl::SimpleAtoi(words[5], &branch.salt)) {
     return Expected(line, "branch at event NUMBER salt NUMBER");
   }
-  if (scenario.branch.has_value()) return Expected(line, "one branch at most");
+  if (scenario.branch.has_value()) return OneAtMost(line, "branch");
   scenario.branch = branch;
   return absl::OkStatus();
 }

@@ -86,7 +86,8 @@ struct Scenario {
 
   // Parses back.
   std::string ToString() const;
-  // One line for each thing; what follows a # is skipped, and so are empty lines.
+  // One line for each thing; what follows a # is skipped, and so are empty lines. What has one value, such as the
+  // schedule or the start of a host, is there once at most.
   //
   // Errors: kInvalidArgument: the message quotes the first wrong line and says what is wrong.
   static absl::StatusOr<Scenario> Parse(absl::string_view text);

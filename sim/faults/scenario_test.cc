@@ -3,6 +3,7 @@
 #include "tandem/sim/faults/scenario.h"
 
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -88,9 +89,21 @@ TEST(ScenarioTest, WrongLinesAreQuoted) {
   }
 }
 
-TEST(ScenarioTest, ThereIsOneBranch) {
-  const absl::StatusOr<Scenario> two = Scenario::Parse("branch at event 1 salt 1\nbranch at event 2 salt 1");
-  EXPECT_NE(two.status().message().find("one branch at most"), std::string::npos) << two.status();
+// Else the last would count, and nobody sees that.
+TEST(ScenarioTest, WhatHasOneValueIsThereOnce) {
+  for (const auto& [first, second, why] :
+       {std::tuple<std::string, std::string, std::string>{"seed 1", "seed 1", "one seed at most"},
+        {"test A.B", "test A.C", "one test at most"},
+        {"schedule pct steps 1 of 2 tasks 3", "schedule fifo", "one schedule at most"},
+        {"start a after 1s", "start a after 2s", "one start of a at most"},
+        {"clock a ahead 1s", "clock a ahead 2s", "one clock of a at most"},
+        {"knob \"x y\" 1", "knob \"x y\" 2", "one value of \"x y\" at most"},
+        {"branch at event 1 salt 1", "branch at event 2 salt 1", "one branch at most"}}) {
+    EXPECT_EQ(Scenario::Parse(first + "\nloss a b from 0s to 1s strength 5\n" + second).status(),
+              absl::InvalidArgumentError(absl::StrCat("\"", second, "\": expected ", why)));
+  }
+  const std::string others = "start a after 1s\nstart b after 1s\nclock a ahead 1s\nknob \"a\" 1\nknob \"b\" 1\n";
+  EXPECT_EQ(Scenario::Parse(others)->ToString(), others);
 }
 
 TEST(ScenarioTest, BytesThatAreNoTextAreRefused) {
