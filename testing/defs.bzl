@@ -20,12 +20,15 @@ def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions 
       regressions: Files with scenarios, as a failing seed prints them and --pin writes them, that run before the seeds.
         None: its corpus, corpus/<name>/*.scenario.
       covers: Packages, as "storage/log": the test fails if none of its seeds reaches a TANDEM_SOMETIMES or
-        TANDEM_REACHABLE in one of their files. None: its own package. No shard knows the seeds of the others: where
-        there are shards and this is given, a second test, <name>_sometimes, runs all seeds and decides.
+        TANDEM_REACHABLE in one of their files, or if one of them, but for its own, has no assertion. None: its own
+        package. No shard knows the seeds of the others: where there are shards and this is given, a second test,
+        <name>_sometimes, runs all seeds and decides.
       args: Further arguments of the harness, such as --max_events=N.
       data: Files that the tests read.
       **kwargs: Passed to cc_test, among them shard_count: the shards divide the seeds.
     """
+    if seeds != None and (type(seeds) != "int" or seeds < 1):
+        fail("sim_test %s: seeds = %r: expected a whole number from 1, or None for the harness's default" % (name, seeds))
     if regressions == None:
         regressions = native.glob(["corpus/%s/*.scenario" % name], allow_empty = True)
     sharded = kwargs.pop("shard_count", None)
@@ -38,7 +41,7 @@ def sim_test(name, srcs, deps = [], seeds = None, portable = False, regressions 
             srcs = srcs,
             shard_count = count,
             linkstatic = True,  # The harness's own clock_gettime() and the like must be the program's.
-            args = (["--default_seeds=%d" % seeds] if seeds else []) + (["--portable"] if portable else []) +
+            args = (["--default_seeds=%d" % seeds] if seeds != None else []) + (["--portable"] if portable else []) +
                    ["--covers=" + (package or ".") for package in covers or [native.package_name()]] +
                    ["--regression=$(rootpath %s)" % file for file in regressions] + args,
             data = data + regressions,

@@ -27,6 +27,7 @@
 #include "gtest/gtest.h"
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/process/reexec.h"
+#include "tandem/testing/runner_assertions.h"
 #include "tandem/testing/runner_flags.h"
 #include "tandem/testing/runner_output.h"
 #include "tandem/testing/runner_place.h"
@@ -54,6 +55,10 @@ class Coverage : public ::testing::Environment {
     if (run_.flags.seed.has_value() || run_.assertions.seeds() == 0) return;
     fputs(run_.assertions.ToString(run_.flags.covers).c_str(), stdout);
     fflush(stdout);
+    if (const std::string own = PackageOfTest(); !own.empty()) {
+      const std::string missing = AssertionTable::WithoutAny(run_.flags.covers, own);
+      if (!missing.empty()) ADD_FAILURE_AT(nullptr, -1) << missing;
+    }
     const bool all = StopSignal() == 0 && run_.shard.count == 1 && run_.flags.seeds >= run_.flags.default_seeds &&
                      GTEST_FLAG_GET(filter) == "*" && ::testing::UnitTest::GetInstance()->Passed();
     const std::string unreached = run_.assertions.Unreached(run_.flags.covers);

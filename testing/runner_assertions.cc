@@ -15,6 +15,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "gtest/gtest.h"
@@ -134,6 +135,22 @@ std::string AssertionTable::Unreached(const std::vector<std::string>& folders) c
     const absl::string_view why =
         row.visited == 0 ? "no seed has come there" : "seeds have come there, and in none of them it held";
     absl::StrAppend(&text, "  ", Describe(*site), ": ", why, "\n");
+  }
+  return text;
+}
+
+std::string AssertionTable::WithoutAny(const std::vector<std::string>& folders, absl::string_view own) {
+  std::set<absl::string_view> with_some;
+  for (const AssertionSite* site = AssertionSite::First(); site != nullptr; site = site->next()) {
+    if (site->kind() != AssertionKind::kChecker) with_some.insert(FolderOf(ProjectPath(site->file())));
+  }
+  const std::string others = with_some.empty() ? "there are none anywhere"
+                                               : absl::StrCat("there are some in: ", absl::StrJoin(with_some, ", "));
+  std::string text;
+  for (const std::string& folder : folders) {
+    if (folder == own || with_some.contains(folder)) continue;
+    absl::StrAppend(&text, "--covers=", folder, ": there is no TANDEM_SOMETIMES, TANDEM_REACHABLE or the like; ",
+                    others, "\n");
   }
   return text;
 }

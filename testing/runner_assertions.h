@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+
 namespace tandem::testing {
 
 struct AssertionCount {
@@ -43,6 +45,9 @@ class AssertionTable {
   // A line for each that should have held in some seed and has not: those of a file in one of `folders`, and checkers
   // that were asked.
   std::string Unreached(const std::vector<std::string>& folders) const;
+  // A line for each of `folders` in whose files this program has no assertion at all, but for `own`: a name that is
+  // spelt wrongly asks for nothing.
+  static std::string WithoutAny(const std::vector<std::string>& folders, absl::string_view own);
 
  private:
   struct Row {

@@ -79,6 +79,20 @@ TEST(RunnerAssertionsTest, WhoAsksForLessIsNotTold) {
   EXPECT_EQ(RunFake(all + "--covers=testing/report --covers=testing").exit_code, 1);
 }
 
+TEST(RunnerAssertionsTest, AFolderThatHasNoneFailsTheRunUnlessItIsTheTestsOwn) {
+  const std::string misspelt = "--seeds=3 --covers=testin --covers=testing/report";
+  const Finished finished = RunFake(misspelt, "TEST_TARGET=//testing/report:a_test");
+
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, HasSubstr("--covers=testin: there is no TANDEM_SOMETIMES, TANDEM_REACHABLE or the like; "
+                                         "there are some in: testing\n"));
+  EXPECT_THAT(finished.output, Not(HasSubstr("--covers=testing/report")));
+  EXPECT_THAT(RunFake(misspelt, "TEST_TARGET=//testing:a_test").output, HasSubstr("--covers=testing/report: there is"));
+  EXPECT_EQ(RunFake("--seeds=3 --covers=testing", "TEST_TARGET=//testing/report:a_test").exit_code, 0);
+  EXPECT_EQ(RunFake(misspelt).exit_code, 0) << "whose own folder nobody knows";
+  EXPECT_EQ(RunFake("--seed=3 --covers=testin", "TEST_TARGET=//testing:a_test").exit_code, 0);
+}
+
 TEST(RunnerAssertionsTest, ASeedThatDiesHasReachedWhatItHasReached) {
   const Finished finished = RunFake("--seed_start=1090 --seeds=20 --covers=testing --shrink=0 --report=false");
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -48,6 +49,15 @@ std::string FolderOf(const std::string& file) {
 std::string Environment(const char* name) {
   const char* value = getenv(name);
   return value == nullptr ? "" : value;
+}
+
+std::string PackageOfTest() {
+  const std::string target = Environment("TEST_TARGET");  // "//a/b:c_test", "@@repository//a/b:c_test".
+  if (target.empty()) return "";
+  absl::string_view package = target;
+  package = package.substr(0, package.rfind(':'));
+  package.remove_prefix(std::min(package.size(), package.find("//") + 2));
+  return package.empty() ? "." : std::string(package);
 }
 
 std::string PlaceOf(const std::string& file) {

@@ -15,6 +15,9 @@ namespace tandem::testing {
 // The value of a variable of the environment; empty: there is none.
 std::string Environment(const char* name);
 
+// The package of the test that Bazel runs, "." for the root; empty: it runs none.
+std::string PackageOfTest();
+
 // The path of a file that the command line names: a relative name is one where the caller is, or of an output of the
 // test. REQUIRES that it is not empty.
 std::string PlaceOf(const std::string& file);

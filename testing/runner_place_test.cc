@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <string>
+#include <utility>
 
 #include "gtest/gtest.h"
 
@@ -28,6 +29,15 @@ TEST_F(RunnerPlaceTest, ARelativeNameIsOneWhereTheCallerIsOrAnOutput) {
   setenv("BUILD_WORKING_DIRECTORY", "/checkout", 1);
   EXPECT_EQ(PlaceOf("a"), "/checkout/a");
   EXPECT_EQ(PlaceOf("/a"), "/a");
+}
+
+TEST_F(RunnerPlaceTest, ThePackageOfTheTest) {
+  EXPECT_EQ(PackageOfTest(), "");
+  for (const auto& [target, package] :
+       {std::pair("//a/b:c_test", "a/b"), std::pair("@@r//a:c_test", "a"), std::pair("//:c_test", ".")}) {
+    setenv("TEST_TARGET", target, 1);
+    EXPECT_EQ(PackageOfTest(), package);
+  }
 }
 
 TEST_F(RunnerPlaceTest, AnOutputOfABazelTestIsToldAsWhereItWillBe) {

@@ -18,6 +18,7 @@
 #include "gmock/gmock.h"
 #include "tandem/core/async/sleep.h"
 #include "tandem/core/async/task.h"
+#include "tandem/core/base/assertions.h"
 #include "tandem/core/base/instant.h"
 #include "tandem/core/base/result.h"
 #include "tandem/core/io/address.h"
@@ -51,6 +52,14 @@ SIM_TEST(Options, AreThoseOfTheTest, sim::WorldOptions().set_schedule(sim::Sched
 }
 
 SIM_TEST(Options, SchedulesAreOfTheSeedWithout) { EXPECT_EQ(world.schedule(), sim::ChooseSchedule(world.seed())); }
+
+// --- What some seed has to reach ---
+
+// With two shards each has one of these, and sim_test_test_sometimes both.
+SIM_TEST(Sometimes, IsDecidedByAllSeedsTogether) {
+  TANDEM_SOMETIMES(world.seed() % 2 == 0, "the seed is even");
+  TANDEM_SOMETIMES(world.seed() % 2 == 1, "the seed is odd");
+}
 
 // --- Fixtures ---
 
