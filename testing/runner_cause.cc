@@ -187,6 +187,20 @@ void Add(const Branches& runs, const Recording& recording, std::vector<RecordedL
   likelihood.insert(behind, at);
 }
 
+// What happened in the step of `at` first, of what a table tells; empty: nothing.
+std::string InWords(const Recording& recording, const RecordedLikelihood& at) {
+  constexpr size_t kWidth = 60;
+  for (uint64_t i = at.first; i <= at.last; ++i) {
+    const RecordedEvent& event = recording.events[i];
+    if (!IsTold(event)) continue;
+    std::string text =
+        absl::StrCat("  ", HostName(recording, event.host, ""), event.host < 0 ? "" : " ", InBrief(recording, event));
+    if (text.size() > kWidth) text = absl::StrCat(text.substr(0, kWidth - 3), "...");
+    return text;
+  }
+  return "";
+}
+
 }  // namespace
 
 std::vector<RecordedLikelihood> MeasureLikelihood(SeedPool& pool, const SeedRun& run, const SeedOutcome& failure,
@@ -243,6 +257,7 @@ std::string LikelihoodText(const Report& report) {
         at.first == at.last ? EventName(at.last) : absl::StrCat(EventName(at.first), "-", EventName(at.last));
     absl::StrAppendFormat(&text, "%-15s %s  %3u %%%s", events, TimeName(event.time_ns), at.failed * 100 / at.branches,
                           i == inevitable ? mark : "");
+    if (i == inevitable || i + 1 == inevitable) absl::StrAppend(&text, InWords(report.recording, at));
     if (at.otherwise > 0) absl::StrAppendFormat(&text, "  (%u %% in another way)", at.otherwise * 100 / at.branches);
     text += '\n';
   }

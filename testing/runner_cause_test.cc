@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tandem/sim/trace/trace.h"
 #include "tandem/testing/report/recording.h"
 
 namespace tandem::testing {
@@ -49,6 +50,14 @@ TEST(RunnerCauseTest, TheTextMarksTheMoment) {
   report.recording.is_whole = false;
   EXPECT_NE(LikelihoodText(report).find("0.000000000  100 %  inevitable by then: what came before is not recorded\n"),
             std::string::npos);
+  report.recording.is_whole = true;
+  report.recording.hosts = {"server"};
+  report.recording.events[2].host = 0;
+  report.recording.events[2].kind = sim::TraceKind::kHostCrash;
+  report.recording.events[2].verb = "crashes";
+  report.likelihood = {{0, 0, 2, 50}, {1, 2, 49, 50}};
+  EXPECT_NE(LikelihoodText(report).find("  98 %  from here on inevitable  server crashes\n"), std::string::npos)
+      << LikelihoodText(report);
   report.likelihood.clear();
   EXPECT_EQ(LikelihoodText(report), "");
 }

@@ -21,6 +21,7 @@
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_pool.h"
 #include "tandem/testing/runner_recorded_run.h"
+#include "tandem/testing/runner_shrink.h"
 
 namespace tandem::testing {
 namespace {
@@ -32,7 +33,28 @@ using sim::Scenario;
 struct Neighbour {
   std::string how;
   Scenario scenario;
+  bool parts_soon = false;  // It is another story from the beginning, for where there is no other run that passes.
 };
+
+bool IsLeftOut(const Scenario& scenario, const std::string& workload, uint64_t number) {
+  return std::any_of(scenario.skips.begin(), scenario.skips.end(), [&](const sim::Skip& skip) {
+    return skip.what == workload && skip.from <= number && number < skip.to;
+  });
+}
+
+// Each with one operation less of a workload, the last ones first.
+void AddWithoutOperations(const Scenario& scenario, const WorkloadSteps& steps, std::vector<Neighbour>& neighbours) {
+  constexpr int kOperationsMax = 24;
+  for (const auto& [workload, count] : steps) {
+    int tried = 0;
+    for (uint64_t number = count; number > 0 && tried < kOperationsMax; --number) {
+      if (IsLeftOut(scenario, workload, number - 1)) continue;
+      ++tried;
+      neighbours.push_back({absl::StrCat("without operation ", number - 1, " of ", workload), scenario});
+      neighbours.back().scenario.skips.push_back({workload, number - 1, number});
+    }
+  }
+}
 
 bool IsCalm(const Scenario& scenario, sim::Choice what) {
   return std::any_of(scenario.calms.begin(), scenario.calms.end(),
@@ -40,7 +62,7 @@ bool IsCalm(const Scenario& scenario, sim::Choice what) {
 }
 
 // All of them, the most telling first.
-std::vector<Neighbour> NeighboursOf(const Scenario& scenario, uint64_t seed) {
+std::vector<Neighbour> NeighboursOf(const Scenario& scenario, const WorkloadSteps& steps, uint64_t seed) {
   std::vector<Neighbour> neighbours;
   const auto add = [&](std::string how) -> Scenario& {
     return neighbours.emplace_back(Neighbour{std::move(how), scenario}).scenario;
@@ -67,19 +89,24 @@ std::vector<Neighbour> NeighboursOf(const Scenario& scenario, uint64_t seed) {
     if (IsCalm(scenario, fate)) continue;
     add(absl::StrCat("with calm ", sim::ChoiceName(fate), " *")).calms.push_back({fate});
   }
+  AddWithoutOperations(scenario, steps, neighbours);
   constexpr uint64_t kSeeds = 3;
-  for (uint64_t i = 1; i <= kSeeds; ++i) add(absl::StrCat("with seed ", seed + i)).seed = seed + i;
+  for (uint64_t i = 1; i <= kSeeds; ++i) {
+    add(absl::StrCat("with what seed ", seed + i, " leaves to chance")).seed = seed + i;
+    neighbours.back().parts_soon = true;
+  }
   return neighbours;
 }
 
 }  // namespace
 
 std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run, const Scenario& scenario,
-                                      const Recording& failing, const RecordedWindow& window, int64_t limit_ns) {
+                                      const WorkloadSteps& steps, const Recording& failing,
+                                      const RecordedWindow& window, int64_t limit_ns) {
   const int64_t deadline_ns = sim::RealNow() + limit_ns;
   std::optional<PassingRun> nearest;
-  for (const Neighbour& neighbour : NeighboursOf(scenario, run.seed)) {
-    if (sim::RealNow() > deadline_ns) break;
+  for (const Neighbour& neighbour : NeighboursOf(scenario, steps, run.seed)) {
+    if (sim::RealNow() > deadline_ns || (neighbour.parts_soon && nearest.has_value())) break;
     SeedRun other = run;
     other.scenario = neighbour.scenario.ToString();
     other.seed = neighbour.scenario.seed.value_or(run.seed);

@@ -31,6 +31,7 @@
 #include "tandem/testing/runner_passing.h"
 #include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_recorded_run.h"
+#include "tandem/testing/runner_shrink.h"
 
 namespace tandem::testing {
 namespace {
@@ -105,11 +106,12 @@ void AddLikelihood(const SeedPool::Options& options, const FailureToExplain& fai
 }
 
 // The nearest run that passes, of a failure whose scenario is known.
-void AddPassing(RunRecorder& recorder, const SeedRun& run, const RecordedWindow& window, Report& report) {
+void AddPassing(RunRecorder& recorder, const SeedRun& run, const std::string& steps, const RecordedWindow& window,
+                Report& report) {
   constexpr int64_t kLimitNs = 3 * int64_t{1'000'000'000};
   const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(report.scenario);
   if (report.scenario.empty() || !scenario.ok()) return;
-  report.passing = FindPassing(recorder, run, *scenario, report.recording, window, kLimitNs);
+  report.passing = FindPassing(recorder, run, *scenario, ParseSteps(steps), report.recording, window, kLimitNs);
 }
 
 std::string PassingText(const Report& report) {
@@ -161,7 +163,7 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   report.digest = absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
   report.recording = *std::move(recording);
   report.slice = SliceOf(report.recording, kSliceMax, Milestones(report.recording));
-  AddPassing(**recorder, run, window, report);
+  AddPassing(**recorder, run, outcome.steps, window, report);
   AddLikelihood(branch_options, failure, outcome, report);
   const std::string table = SliceTable(report);
   const bool said = failure.message == report.message;

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/random/choices.h"
@@ -765,6 +767,16 @@ Shrunk Shrinker::Execute() {
 }
 
 }  // namespace
+
+WorkloadSteps ParseSteps(absl::string_view text) {
+  WorkloadSteps steps;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(line, ' ');
+    uint64_t count = 0;
+    if (absl::SimpleAtoi(parts.second, &count)) steps[std::string(parts.first)] = count;
+  }
+  return steps;
+}
 
 Shrunk Shrink(const Scenario& scenario, const WorkloadSteps& steps, uint64_t runs_max,
               absl::FunctionRef<Trial(const Scenario&)> run,

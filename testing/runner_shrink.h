@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/random/decision_counts.h"
 
@@ -43,6 +44,8 @@ struct Shrunk {
 
 // How the steps of workloads are known: "writer/op" has so many.
 using WorkloadSteps = std::map<std::string, uint64_t>;
+// Reads SeedResult::steps.
+WorkloadSteps ParseSteps(absl::string_view text);
 
 // Returns the smallest scenario that was found, `scenario` itself if there is none. `run` is called for candidates,
 // none of them twice, at most `runs_max` times, and has the same result for the same candidate.

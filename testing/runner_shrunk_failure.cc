@@ -33,16 +33,6 @@ constexpr uint64_t kRunsMax = 2'000;
 // More than anybody reads.
 constexpr size_t kOthersMax = 20;
 
-WorkloadSteps ParseSteps(absl::string_view text) {
-  WorkloadSteps steps;
-  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(line, ' ');
-    uint64_t count = 0;
-    if (absl::SimpleAtoi(parts.second, &count)) steps[std::string(parts.first)] = count;
-  }
-  return steps;
-}
-
 std::vector<sim::DecisionCount> ParseDecisions(absl::string_view text) {
   std::vector<sim::DecisionCount> decisions;
   for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {

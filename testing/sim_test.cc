@@ -122,8 +122,8 @@ class Breakpoint final : public sim::Recorder {
   uint64_t events_ = 0;
 };
 
-// While it lives, the recorder, if there is one, is told of the first expectation that fails, and the run ends there if it
-// is to.
+// While it lives, the recorder, if there is one, is told of the first expectation that fails, and the run ends there if
+// it is to.
 class FailureWitness {
  public:
   FailureWitness(sim::Recorder* recorder, bool ends_run) {

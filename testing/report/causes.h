@@ -37,8 +37,8 @@ std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std
 
 // What belongs to the story of a failure although the way back from it need not lead there: what a program would have
 // done otherwise is nowhere recorded. That each fault begins, before the failure, where they are so few that each is
-// needed or may be: those of a scenario that was shrunk; and that a host stops, and goes on. And likewise what the hosts have logged, which is what those
-// who wrote the program found worth telling.
+// needed or may be: those of a scenario that was shrunk; and that a host stops, and goes on. And likewise what the
+// hosts have logged, which is what those who wrote the program found worth telling.
 std::vector<uint64_t> Milestones(const Recording& recording);
 
 }  // namespace tandem::testing

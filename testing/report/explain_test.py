@@ -144,7 +144,7 @@ class ExplainTest(unittest.TestCase):
             text = run.output.split("--- how likely it was", 1)[1].split("\n---", 1)[0]
             rows = re.findall(r"^e(\d+)(?:-e(\d+))? +\d+\.\d{9} +(\d+) %(.*)$", text, re.MULTILINE)
             [(first, last)] = [(int(first), int(last)) for first, last, _, mark in rows
-                               if mark == "  from here on inevitable"]
+                               if mark.startswith("  from here on inevitable  ")]
             [name] = os.listdir(outputs)
             with open(os.path.join(outputs, name, "trace.jsonl")) as file:
                 events = [json.loads(line) for line in file]

@@ -128,7 +128,7 @@ struct RecordedLikelihood {
 // The run nearest to the one that failed which passes: the same but for one thing, and of those the one that goes the
 // same way for longest.
 struct PassingRun {
-  std::string how;       // What is other: "without crash node1 at call 37 for 2s", "with seed 8".
+  std::string how;       // What is other: "without crash node1 at call 37 for 2s", "without operation 3 of ann".
   std::string scenario;  // As --scenario takes it.
   Recording recording;
   uint64_t differs_at = 0;  // The number of the first event of the run that failed which this one does not have.
