@@ -10,11 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/log/check.h"
 #include "absl/log/log.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -55,11 +57,20 @@ namespace {
 constexpr uint16_t kPort = 40'001;
 constexpr uint16_t kClosedPort = 40'002;
 
+// What the program has read from each of its sockets.
+std::vector<std::string>& BytesRead() {
+  static auto& bytes = *new std::vector<std::string>;
+  return bytes;
+}
+
 Task<void> Echo(TcpStream stream) {
+  const size_t socket = BytesRead().size();
+  BytesRead().emplace_back();
   std::array<char, 20'000> buffer;
   while (true) {
     const absl::StatusOr<size_t> size = co_await stream.Read(absl::MakeSpan(buffer));
     if (!size.ok() || *size == 0) co_return;
+    BytesRead()[socket].append(buffer.data(), *size);
     const IoResult written = co_await stream.WriteAll(absl::string_view(buffer.data(), *size));
     if (!written.ok()) co_return;
   }
@@ -101,6 +112,8 @@ std::string Story(int size) {
 Task<void> Talk(SocketAddress server, int size) {
   absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(server);
   if (!stream.ok()) co_return;
+  const size_t socket = BytesRead().size();
+  BytesRead().emplace_back();
   const std::string story = Story(size);
   std::array<char, 9'000> buffer;
   size_t written = 0;
@@ -114,6 +127,7 @@ Task<void> Talk(SocketAddress server, int size) {
     }
     const absl::StatusOr<size_t> got = co_await stream->Read(absl::MakeSpan(buffer));
     if (!got.ok() || *got == 0) co_return;
+    BytesRead()[socket].append(buffer.data(), *got);
     read += *got;
   }
 }
@@ -150,6 +164,7 @@ class KeptRecorder final : public sim::Recorder {
 };
 
 Report RunAndRecord(uint64_t seed) {
+  BytesRead().clear();
   KeptRecorder recorder;
   sim::WorldOptions options;
   options.set_seed(seed).set_trace_details(true).set_trace_sink(&recorder);
@@ -200,6 +215,18 @@ TEST(RealRunTest, TsharkReadsWhatHasArrived) {
     EXPECT_EQ(streams.size(), 3u);
     const std::vector<Stream> followed = FollowAll(file);
     EXPECT_TRUE(followed == streams);
+    ASSERT_EQ(BytesRead().size(), 6u) << "two ends of three connections";
+    size_t whole = 0;
+    for (const std::string& read : BytesRead()) {
+      const auto has_read = [&read](absl::string_view sent) { return !read.empty() && absl::StartsWith(sent, read); };
+      EXPECT_TRUE(absl::c_any_of(followed, [&](const Stream& stream) {
+        return has_read(stream.from_first) || has_read(stream.from_second);
+      })) << read.substr(0, 50);
+      whole += absl::c_count_if(followed, [&](const Stream& stream) {
+        return stream.from_first == read || stream.from_second == read;
+      }) > 0;
+    }
+    EXPECT_GE(whole, 4u) << "one connection may be reset before all is read";
     EXPECT_FALSE(Fields(file, "tcp.analysis.retransmission", "frame.number").empty());
     EXPECT_FALSE(Fields(file, "frame.comment contains \"lost\"", "frame.number").empty());
     EXPECT_FALSE(Fields(file, "icmp.type == 3 || icmpv6.type == 1", "frame.number").empty());
