@@ -416,7 +416,7 @@ bool WriteDetail(TextLine& line, const TraceRecord& r) {
       line << "resumes";
       return true;
     case TraceKind::kTimer:
-      (line << (r.b == 0 ? "arms" : "is due")).At(kRestColumn) << "a timer for ";
+      (line << (r.b == 0 ? "arms" : "is due")).At(kRestColumn) << (r.b == 0 ? "a timer until " : "a timer for ");
       line.Time(static_cast<int64_t>(r.a));
       return true;
     case TraceKind::kDraw:

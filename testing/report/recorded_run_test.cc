@@ -33,6 +33,7 @@
 #include "tandem/sim/world/host.h"
 #include "tandem/sim/world/world.h"
 #include "tandem/testing/report/causes.h"
+#include "tandem/testing/report/event_words.h"
 #include "tandem/testing/report/read_recording.h"
 #include "tandem/testing/report/recording.h"
 #include "tandem/testing/report/table.h"
@@ -230,6 +231,9 @@ TEST(RecordedRunTest, TasksGoOnBecauseOfWhatMadeThemReady) {
     ASSERT_LT(event.cause, event.number);
     EXPECT_EQ(recording.events[event.cause].a, event.a);
     EXPECT_EQ(recording.events[event.cause].b, 0u);
+    const std::string time = TimeName(static_cast<int64_t>(event.a));
+    EXPECT_EQ(WhatHappened(recording.events[event.cause]), absl::StrCat("arms a timer until ", time));
+    EXPECT_EQ(WhatHappened(event), absl::StrCat("is due a timer for ", time));
   }
 }
 

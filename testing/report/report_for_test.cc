@@ -332,13 +332,14 @@ class Story {
   void Pause(int32_t client, const std::function<void()>& then) {
     if (ending_) return;
     const int64_t delay = kMillisecond + static_cast<int64_t>(Draw(20)) * kMillisecond;
-    const std::string text = absl::StrCat("a timer for ", Seconds(now_ + delay));
-    const uint64_t armed = Detail(TraceKind::kTimer, "arms", text, Of(client, "client.cc:50", kNoEvent));
+    const std::string text = Seconds(now_ + delay);
+    const uint64_t armed =
+        Detail(TraceKind::kTimer, "arms", absl::StrCat("a timer until ", text), Of(client, "client.cc:50", kNoEvent));
     After(delay, [this, client, text, armed, then] {
       Event due;
       due.host = client;
       due.cause = armed;
-      Detail(TraceKind::kTimer, "is due", text, std::move(due));
+      Detail(TraceKind::kTimer, "is due", absl::StrCat("a timer for ", text), std::move(due));
       if (!ending_) then();
     });
   }
@@ -438,7 +439,7 @@ class Story {
       packet.lost = "a partition";
       slice.push_back(Sends(packet, "server.cc:66", asked));
     }
-    Detail(TraceKind::kTimer, "arms", absl::StrCat("a timer for ", Seconds(now_ + 50 * kMillisecond)),
+    Detail(TraceKind::kTimer, "arms", absl::StrCat("a timer until ", Seconds(now_ + 50 * kMillisecond)),
            Of(kN1, "server.cc:68", asked));
     now_ += 50 * kMillisecond;
     const uint64_t alone = Log(kN1, "W", "server.cc:70", "no follower answers, going on alone", asked);

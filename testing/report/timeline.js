@@ -15,16 +15,62 @@ let rows = [];   // Indices of events; ~n is folds[n].
 let folds = [];  // {first, last: indices; events: how many of them would show}
 const rowOf = new Int32Array(count);  // Of what is folded: the row of the fold.
 const isShown = new Uint8Array(count);
+const isOfOperation = new Uint8Array(count);  // Shows for an operation that would lie in a fold otherwise.
 let onlySlice = true;
 
 // Of each event the nearest cause that shows, or -1.
 const origins = new Int32Array(count);
 
 const counts = (i) => details || isDetail[i] === 0;
-const isWanted = (i) =>
+const isAskedFor = (i) =>
     i === lastOfSlice || shown[i] === Shown.ALWAYS || ((inSlice[i] === 1 || shown[i] === Shown.OPENED) && counts(i));
 
+const isWanted = (i) => isOfOperation[i] === 1 || isAskedFor(i);
+
+// The first event that is not earlier than `time`, or, `behind` it, later.
+function indexAt(time, behind) {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle] < time || (behind && times[middle] === time)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// An operation of which no row tells has the rows of its begin and its end. Of many such, these: what cannot be right,
+// the last ones before the failure, and the first ones behind it; folds count the others.
+const OPERATIONS_MAX = 20;
+function showOperations() {
+  isOfOperation.fill(0);
+  const askedBefore = new Int32Array(count + 1);
+  for (let i = 0; i < count; i++) askedBefore[i + 1] = askedBefore[i] + (isAskedFor(i) ? 1 : 0);
+  const folded = [];
+  for (const bar of bars) {
+    const [from, to] = [indexAt(bar.begin, false), indexAt(bar.end, true)];
+    if (askedBefore[from] === askedBefore[to]) folded.push({bar, from, to});
+  }
+  const failed = failureIndex >= 0 ? times[failureIndex] : data.end;
+  const away = ({bar}) => (bar.bad ? -1 : bar.begin <= failed ? failed - bar.begin : bar.begin);
+  folded.sort((a, b) => away(a) - away(b));
+  for (const {bar, from, to} of folded.slice(0, OPERATIONS_MAX)) {
+    let own = [];
+    let any = [];
+    for (let i = from; i < to; i++) {
+      if (!counts(i)) continue;
+      any = [any[0] ?? i, i];
+      if (laneOf(i) === bar.lane) own = [own[0] ?? i, i];
+    }
+    // Where nothing happens meanwhile, it is before what comes next.
+    let next = from;
+    while (next < count && !counts(next)) next++;
+    for (const i of own.length > 0 ? own : any.length > 0 ? any : [Math.min(next, count - 1)]) isOfOperation[i] = 1;
+  }
+}
+
 function layOutRows() {
+  if (count > 0) showOperations();
   rows = [];
   folds = [];
   onlySlice = true;
@@ -48,7 +94,7 @@ function layOutRows() {
     }
     rowOf[i] = rows.length;
     if (!counts(i)) continue;
-    if (fold === null) fold = {first: i, last: i, events: 0};
+    if (fold === null) fold = {first: i, last: i, events: 0, operations: 0};
     fold.last = i;
     fold.events++;
   }
@@ -138,6 +184,9 @@ function layOut() {
     stretch.bottom = placeOfTime(stretch.end, true);
     const row = Math.floor(stretch.top);
     stretch.folded = rows[row] < 0 && stretch.bottom <= row + 1;
+  }
+  for (const bar of bars) {
+    if (bar.folded) folds[~rows[Math.floor(bar.top)]].operations++;
   }
   chooseLanes();
   for (const box of rowElements.values()) box.remove();
@@ -258,6 +307,7 @@ function eventRow(i, row) {
   const source = columns.source[i];
   const severity = source === Source.LOG ? textOf('verb', i) : '';
   box.classList.toggle('slice', inSlice[i] === 1 && !onlySlice);
+  box.classList.toggle('aside', isOfOperation[i] === 1 && !isAskedFor(i));
   box.classList.toggle('note', source === Source.NOTE);
   box.classList.toggle('failure', source === Source.FAILURE);
   box.classList.toggle('warning', severity === 'W');
@@ -295,6 +345,7 @@ function foldRow(fold) {
   if (fold.events > 2 * SOME) {
     what.append(partButton(`first ${SOME}`, fold, 1), partButton(`last ${SOME}`, fold, -1));
   }
+  if (fold.operations > 0) what.append(element('span', 'operations', many(fold.operations, 'operation')));
   box.append(element('span', 'number'), element('span', 'time', timeText(times[fold.first])), element('span', 'since'),
              laneGap(), what);
   return box;

@@ -43,6 +43,7 @@ const LINE_HEIGHT = 12;  // Of labels.
 // A label that would lie on another goes down, and is left out where it would come below its `lowest`.
 function drawLabels(context, labels) {
   const drawn = [];
+  const texts = [];
   context.font = LABEL_FONT;
   context.textBaseline = 'middle';
   context.lineWidth = 4;
@@ -54,6 +55,7 @@ function drawLabels(context, labels) {
     if (label.toLeft) label.x = Math.max(label.x - size, 0);
     const end = label.x + size;
     const isOn = (other) => label.x < other.end && other.x < end && Math.abs(label.y - other.y) < LINE_HEIGHT;
+    label.y = Math.round(label.y);  // Whole numbers: 12 below another is never less than that by a fraction.
     let other = drawn.find(isOn);
     while (other !== undefined && label.y <= label.lowest) {
       label.y = other.y + LINE_HEIGHT;
@@ -61,10 +63,12 @@ function drawLabels(context, labels) {
     }
     if (label.y > label.lowest) continue;
     drawn.push({x: label.x, end, y: label.y});
+    texts.push(label.text);
     context.strokeText(label.text, label.x, label.y);  // A rim, so that it can be read on lines.
     context.fillStyle = label.color;
     context.fillText(label.text, label.x, label.y);
   }
+  graph.setAttribute('aria-label', texts.join('\n'));  // For who cannot see it.
 }
 
 // What fits into `size` pixels.
@@ -126,7 +130,8 @@ function drawBars(context, yOf, height) {
     context.stroke();
     context.setLineDash([]);
     context.globalAlpha = 1;
-    labels.push(barLabel(context, bar, Math.max(y, 2) + 8, bottom - 4));
+    const labelY = Math.max(y, 2) + 8;
+    labels.push(barLabel(context, bar, labelY, Math.max(bottom - 4, y < 0 ? 0 : labelY)));  // Also of a short one.
   }
   return labels;
 }

@@ -128,7 +128,9 @@ class Data {
     Column("detail", [](const RecordedEvent& e) { return e.detail ? 1 : 0; });
     Column("host", [](const RecordedEvent& e) { return e.host; });
     Texts("task", [](const RecordedEvent& e) { return e.task; });
-    Texts("task_id", [](const RecordedEvent& e) { return e.task_id == 0 ? "" : absl::StrCat(e.task_id); });
+    Texts("task_id", [](const RecordedEvent& e) {  // As trace.jsonl has it.
+      return e.task_id == 0 ? "" : absl::StrCat(absl::Hex(e.task_id, absl::kZeroPad16));
+    });
     Texts("place", [](const RecordedEvent& e) { return e.place; });
     Texts("verb", [](const RecordedEvent& e) { return e.verb; });
     Texts("text", [this](const RecordedEvent& e) { return TextOf(e); });

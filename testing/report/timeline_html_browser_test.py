@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person can do with timeline.html, in a browser."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,8 @@ MANY = 50000
 READY = "document.documentElement.dataset.ready"
 ROWS = "[...document.querySelectorAll('.row[data-event]')].map(row => Number(row.dataset.event))"
 SELECTED = "document.querySelector('.row.selected')?.dataset.event"
+FIRST_ROW = "[...document.querySelectorAll('.row')].find(row => row.style.top === '0px')"
+LABELS = "document.getElementById('graph').getAttribute('aria-label')"
 HEIGHT = "parseInt(document.getElementById('sheet').style.height)"
 TITLE = "document.querySelector('#panel header b').textContent"
 # On a busy machine; the number of a run is in its output.
@@ -98,13 +102,14 @@ class TimelineTest(unittest.TestCase):
         self.open(self.pages[MANY])
         shown = self.browser.run("return " + ROWS)
         self.assertLess(len(shown), 40)
-        self.assertGreater(min(shown), MANY - 40)
+        story = [number for number in shown if number >= MANY - 25]
+        self.assertEqual((story[0], story[-1], len(story)), (MANY - 25, MANY - 1, 23), shown)
 
         self.browser.run("document.getElementById('scroll').scrollTop = 0")
-        self.expect("document.querySelectorAll('.row.fold').length", 1)
+        self.browser.wait(FIRST_ROW + "?.classList.contains('fold')")
         self.browser.click(".row.fold .what")
-        self.expect("document.querySelectorAll('.row.fold').length", 0)
         self.expect(is_seen(row(0)), True)
+        self.expect("document.querySelectorAll('.row.fold').length", 0)
 
         self.browser.click("#fold")
         self.expect("document.querySelector('#fold').getAttribute('aria-pressed')", "true")
@@ -116,9 +121,68 @@ class TimelineTest(unittest.TestCase):
         self.browser.run("document.getElementById('scroll').scrollTop = 0")
         self.expect("document.querySelectorAll('.row.fold button').length", 2)
 
-        self.browser.click(".row.fold button:last-child")
+        self.browser.click(".row.fold button:last-of-type")
 
         self.expect(HEIGHT, height + 20 * 22)
+
+    def open_changed(self, change):
+        """Opens the page of 25 events with other data."""
+        with open(self.pages[25], encoding="utf-8") as file:
+            before, data, after = re.split(r'(?<=id="data">)(.*?)(?=</script>)', file.read(), maxsplit=1,
+                                           flags=re.DOTALL)
+        data = json.loads(data)
+        change(data)
+        path = os.path.join(self.folder.name, "changed.html")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(before + json.dumps(data) + after)
+        self.open(path)
+
+    def test_operations_show_amid_what_is_folded(self):
+        def only_the_failure(data):
+            data["slice"] = [24]
+
+        self.open_changed(only_the_failure)
+
+        # ann's put, from what she writes to what she reads; bob's get ends with the failure.
+        self.expect(ROWS, [0, 1, 12, 24])  # The first is alone before them: a fold would take its room.
+        self.expect("document.querySelectorAll('.row.aside').length", 2)
+        self.expect("document.querySelectorAll('.row.fold').length", 2)
+        self.expect(LABELS + ".includes('put x 7 -> ok')", True)
+        self.expect(LABELS + ".includes('get x -> 6')", True)
+        self.browser.click("#unfold")
+        self.expect("document.querySelectorAll('.row.fold, .row.aside').length", 0)
+        self.browser.click("#fold")
+        self.expect(ROWS, [0, 1, 12, 24])
+
+    def test_an_operation_shows_during_which_nothing_happens(self):
+        def add_operation(data):
+            data["slice"] = [24]
+            data["strings"] += ["eve", "ponders"]
+            # Between the second event and the third one.
+            begin = sum(data["events"]["time"][:2]) + 1
+            self.assertGreater(data["events"]["time"][2], 2)
+            data["operations"] = [[len(data["strings"]) - 2, len(data["strings"]) - 1, begin, begin, 0]]
+
+        self.open_changed(add_operation)
+
+        self.expect(ROWS, [2, 24])
+        self.expect(LABELS + ".split('\\n').includes('ponders')", True)
+
+    def test_of_many_operations_the_last_ones_show(self):
+        self.open(self.pages[MANY])
+        self.browser.run("document.getElementById('scroll').scrollTop = 0")
+        self.browser.wait(FIRST_ROW + "?.classList.contains('fold')")
+        self.assertRegex(self.browser.run("return %s.textContent" % FIRST_ROW),
+                         r"[\d,]{5,} more events in [\d.]+ s.*[\d,]{5,} operations$")
+        # Not more than two rows and three folds for each of them, and what led to it.
+        self.assertLess(self.browser.run("return " + HEIGHT), (20 * 5 + 25) * 22)
+        self.browser.wait("document.querySelectorAll('.row.aside').length > 10")
+
+    def test_a_task_has_the_number_that_the_files_have(self):
+        self.open(self.pages[25], "#e24")
+        self.expect_selected(24)
+        self.assertRegex(self.browser.run("return document.getElementById('panel').innerText"),
+                         r"\(task 0{15}[0-9a-f]\)")
 
     def test_lanes_and_arrows_are_drawn(self):
         self.open(self.pages[25])
