@@ -223,8 +223,8 @@ TEST(RealRunTest, TsharkReadsWhatHasArrived) {
         return has_read(stream.from_first) || has_read(stream.from_second);
       })) << read.substr(0, 50);
       whole += absl::c_count_if(followed, [&](const Stream& stream) {
-        return stream.from_first == read || stream.from_second == read;
-      }) > 0;
+                 return stream.from_first == read || stream.from_second == read;
+               }) > 0;
     }
     EXPECT_GE(whole, 4u) << "one connection may be reset before all is read";
     EXPECT_FALSE(Fields(file, "tcp.analysis.retransmission", "frame.number").empty());
