@@ -41,7 +41,8 @@ constexpr char kAwaitDeadline[] =
     "it returns at once or, in blocking work, at its deadline; elsewhere nobody could end it but time, which "
     "stands still: co_await a Tandem lock, event or channel with a deadline instead";
 constexpr char kFutex[] =
-    "without a timeout it is the machine's; with one it is as libc's timed waits (absl::Mutex, std::future)";
+    "without a timeout it is the machine's, and ends the seed where there is no other thread; with one it is as libc's "
+    "timed waits (absl::Mutex, std::future)";
 constexpr char kAwaitSignal[] =
     "it would wait for what is not simulated; co_await Tandem's timers, signals and channels instead";
 constexpr char kAwaitTimer[] = "it would count real time; co_await tandem::Sleep() or give the call a deadline";

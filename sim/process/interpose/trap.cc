@@ -58,8 +58,8 @@ bool IsWait(long operation) {
 
 bool IsTimedWait(long operation, long timeout) {
   const long command = operation & FUTEX_CMD_MASK;
-  return timeout != 0 && (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
-                          command == FUTEX_LOCK_PI2 || command == FUTEX_WAIT_REQUEUE_PI);
+  return timeout != 0 && (IsWait(operation) || command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2 ||
+                          command == FUTEX_WAIT_REQUEUE_PI);
 }
 
 // A wait with a timeout, which absl::Mutex and std::future make by the number of the call.
@@ -67,7 +67,7 @@ long WaitForFutex(const long (&arguments)[6]) {
   const long operation = arguments[1];
   const auto* const word = reinterpret_cast<const uint32_t*>(arguments[0]);
   const long command = operation & FUTEX_CMD_MASK;
-  if ((command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET) && *word != static_cast<uint32_t>(arguments[2])) {
+  if (IsWait(operation) && *word != static_cast<uint32_t>(arguments[2])) {
     return -EAGAIN;
   }
   const clockid_t clock = (operation & FUTEX_CLOCK_REALTIME) != 0 ? CLOCK_REALTIME : CLOCK_MONOTONIC;
