@@ -16,18 +16,17 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 
 namespace tandem::testing {
 namespace {
 
-// What the test leaves behind, as of the checkout.
-std::string BazelOutputs(absl::string_view target) {
-  absl::ConsumePrefix(&target, "@@");
-  absl::ConsumePrefix(&target, "//");
-  std::string folder = absl::StrCat("bazel-testlogs/", absl::StrReplaceAll(target, {{":", "/"}}));
+// What the test `target` leaves behind, as of the checkout.
+std::string BazelOutputs(const std::string& target) {
+  const std::string package = PackageOfTest();
+  const std::string name = target.substr(target.rfind(':') + 1);
+  std::string folder = absl::StrCat("bazel-testlogs/", package == "." ? "" : absl::StrCat(package, "/"), name);
   const std::string shards = Environment("TEST_TOTAL_SHARDS");
   if (const std::string index = Environment("TEST_SHARD_INDEX"); !index.empty() && !shards.empty()) {
     absl::StrAppend(&folder, "/shard_", atoi(index.c_str()) + 1, "_of_", shards);
