@@ -90,6 +90,7 @@ class Causes {
       default:
         break;
     }
+    if (event.datagram != kNoEvent) return event.datagram;
     if (event.task_id != 0) return FirstOf({host.step, host.last});
     switch (event.kind) {
       case TraceKind::kAccept:

@@ -4,6 +4,7 @@
 //
 //   a packet that arrives       that packet, where it was sent
 //   what a socket of a host     the packet of its connection that arrived last, or what was last done to the socket
+//   a read of a datagram        that datagram, where it arrived
 //   a task that goes on         what made it ready: bytes, a timer, another task
 //   what a task does            what it did right before, in the same step
 //   a timer that is due         where it was armed

@@ -84,6 +84,7 @@ struct RecordedEvent {
   uint64_t cause = kNoEvent;  // The number of the earlier event that brought it about.
   std::optional<RecordedPacket> packet;
   std::vector<RecordedWriter> written_by;  // Of a read: whose bytes it got, in order.
+  uint64_t datagram = kNoEvent;            // Of a read of a datagram: the event in which that arrived.
 };
 
 // A fault, or something done by name, as a stretch of time.

@@ -8,10 +8,13 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/testing/report/event_words.h"
 #include "tandem/testing/report/recording.h"
@@ -40,18 +43,87 @@ std::string OtherEnd(const std::string& connection) {
   return blank == connection.npos ? "" : absl::StrCat(connection.substr(blank + 1), " ", connection.substr(0, blank));
 }
 
+// The host and the socket.
+std::pair<int32_t, int32_t> EndOf(const RecordedEvent& event) { return {event.host, event.socket}; }
+
+// The port of its own end; 0: it has none.
+uint16_t LocalPort(const RecordedEvent& event) {
+  const absl::string_view connection = event.connection;
+  const absl::string_view local = connection.substr(0, connection.find(' '));
+  uint32_t port = 0;
+  if (!absl::SimpleAtoi(local.substr(local.rfind(':') + 1), &port)) return 0;
+  return static_cast<uint16_t>(port);
+}
+
+// Which datagram a read got, and what sent it.
+class Datagrams {
+ public:
+  explicit Datagrams(const Recording& recording) : recording_(recording), hosts_(recording.hosts.size()) {}
+
+  void Opened(const RecordedEvent& open) { HostOf(open).next[open.socket] = HostOf(open).arrived.size(); }
+
+  void Sent(const RecordedEvent& packet) { HostOf(packet).unsent.push_back(KeyOf(*packet.packet)); }
+
+  // What a call sends goes out in it, before it returns.
+  void Called(const RecordedEvent& send) {
+    for (const PacketKey& packet : std::exchange(HostOf(send).unsent, {})) senders_[packet] = send.number;
+  }
+
+  void Arrived(const RecordedEvent& packet) { HostOf(packet).arrived.push_back(packet.number); }
+
+  // There was no room for the one that has just arrived.
+  void Dropped(const RecordedEvent& drop) { HostOf(drop).dropped.insert({drop.socket, HostOf(drop).arrived.size()}); }
+
+  void Read(RecordedEvent& read) {
+    Host& host = HostOf(read);
+    const auto next = host.next.find(read.socket);
+    if (next == host.next.end()) return;
+    const uint16_t port = LocalPort(read);
+    while (next->second < host.arrived.size()) {
+      const RecordedEvent& event = recording_.events[host.arrived[next->second++]];
+      const RecordedPacket& packet = *event.packet;
+      if (packet.destination.port() != port || packet.payload.size() != read.b) continue;
+      if (host.dropped.contains({read.socket, next->second})) continue;
+      read.datagram = event.number;
+      const auto sender = senders_.find(KeyOf(packet));
+      if (sender != senders_.end()) read.written_by.push_back({sender->second, read.b});
+      return;
+    }
+  }
+
+ private:
+  using PacketKey = std::tuple<int32_t, int32_t, uint32_t>;
+
+  struct Host {
+    std::vector<PacketKey> unsent;                 // By a call that has not returned yet.
+    std::vector<uint64_t> arrived;                 // The events.
+    std::map<int32_t, size_t> next;                // Of `arrived`, where each socket goes on.
+    std::set<std::pair<int32_t, size_t>> dropped;  // By socket; counted from 1.
+  };
+
+  static PacketKey KeyOf(const RecordedPacket& packet) { return {packet.from, packet.to, packet.ordinal}; }
+  Host& HostOf(const RecordedEvent& event) { return hosts_[static_cast<size_t>(event.host)]; }
+
+  const Recording& recording_;
+  std::vector<Host> hosts_;
+  std::map<PacketKey, uint64_t> senders_;  // The calls.
+};
+
 class Writers {
  public:
-  explicit Writers(Recording& recording) : recording_(recording) {}
+  explicit Writers(Recording& recording) : recording_(recording), datagrams_(recording) {}
 
   void Find() {
     for (RecordedEvent& event : recording_.events) {
+      if (event.host < 0 || static_cast<size_t>(event.host) >= recording_.hosts.size()) continue;
       if (event.source == RecordedEvent::Source::kTrace) See(event);
     }
   }
 
  private:
-  static std::pair<int32_t, int32_t> EndOf(const RecordedEvent& event) { return {event.host, event.socket}; }
+  static bool IsDatagram(const RecordedEvent& event) {
+    return event.packet.has_value() && event.packet->protocol == RecordedPacket::Protocol::kUdp;
+  }
 
   void See(RecordedEvent& event) {
     switch (event.kind) {
@@ -61,7 +133,20 @@ class Writers {
       case TraceKind::kAccept:
         ends_.insert({event.host, static_cast<int32_t>(event.b)});
         break;
+      case TraceKind::kOpen:
+        datagrams_.Opened(event);
+        break;
+      case TraceKind::kPacketSent:
+        if (IsDatagram(event)) datagrams_.Sent(event);
+        break;
+      case TraceKind::kPacketDelivered:
+        if (IsDatagram(event)) datagrams_.Arrived(event);
+        break;
+      case TraceKind::kDatagramDropped:
+        datagrams_.Dropped(event);
+        break;
       case TraceKind::kSend:
+        if (!IsStream(event)) datagrams_.Called(event);
         Write(event);
         break;
       case TraceKind::kReceive:
@@ -72,9 +157,11 @@ class Writers {
     }
   }
 
+  bool IsStream(const RecordedEvent& event) const { return ends_.contains(EndOf(event)); }
+
   void Write(const RecordedEvent& event) {
     const auto bytes = static_cast<int64_t>(event.b);
-    if (bytes <= 0 || !ends_.contains(EndOf(event))) return;
+    if (bytes <= 0 || !IsStream(event)) return;
     Stream& stream = streams_[event.connection];
     if (stream.writer != EndOf(event)) stream = Stream{EndOf(event), {}, 0, 0};  // The ports are used again.
     const uint64_t begin = stream.writes.empty() ? 0 : stream.writes.back().end;
@@ -82,8 +169,12 @@ class Writers {
   }
 
   void Read(RecordedEvent& event) {
+    if (!IsStream(event)) {
+      datagrams_.Read(event);
+      return Tell(event);
+    }
     const auto found = streams_.find(OtherEnd(event.connection));
-    if (found == streams_.end() || !ends_.contains(EndOf(event))) return;
+    if (found == streams_.end()) return;
     Stream& stream = found->second;
     for (uint64_t left = event.b; left > 0 && stream.next < stream.writes.size();) {
       const Stream::Write& write = stream.writes[stream.next];
@@ -106,6 +197,7 @@ class Writers {
   }
 
   Recording& recording_;
+  Datagrams datagrams_;
   std::set<std::pair<int32_t, int32_t>> ends_;  // Of connections whose beginning was seen.
   std::map<std::string, Stream> streams_;       // By the connection as its writer calls it.
 };
