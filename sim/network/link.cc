@@ -11,6 +11,8 @@ namespace {
 constexpr uint64_t kMillion = 1'000'000;
 constexpr uint64_t kBurst = 8;  // Packets of a flow that a burst of losses takes.
 constexpr uint64_t kFaultQueueBytes = 64 * 1024;
+// Of a link that has none and whose queue is to be short.
+constexpr uint64_t kFaultBytesPerSecond = 125'000;
 constexpr uint64_t kNineTenths = ~uint64_t{0} / 10 * 9;
 
 // Whether `effect`, a chance in millionths, hits; which it counts.
@@ -83,27 +85,46 @@ int64_t Link::DrawDelayNs(const PacketChoices& choices) const {
   return delay_ns;
 }
 
+// How many bytes pass in a second, and how many may wait for it. What faults say holds where it is less.
+Link::Rate Link::CurrentRate() const {
+  Rate rate = {conditions_->bytes_per_second, conditions_->queue_limit_bytes, nullptr};
+  if (faults_ == nullptr) [[likely]]
+    return rate;
+  const FaultEffect& bandwidth = faults_->bandwidth;
+  if (bandwidth && (rate.bytes_per_second == 0 || bandwidth.strength < rate.bytes_per_second)) {
+    bandwidth.CountHit();
+    rate.bytes_per_second = bandwidth.strength;
+    rate.queue_limit_bytes = kFaultQueueBytes;
+  }
+  const FaultEffect& limit = faults_->queue_limit;
+  if (limit && (rate.queue_limit_bytes == 0 || limit.strength < rate.queue_limit_bytes)) {
+    rate.queue_limit_bytes = limit.strength;
+    rate.limited_by = &limit;
+    if (rate.bytes_per_second == 0) {
+      limit.CountHit();
+      rate.bytes_per_second = kFaultBytesPerSecond;
+    }
+  }
+  return rate;
+}
+
 std::optional<int64_t> Link::DepartureOf(int64_t now_ns, uint32_t bytes) {
   int64_t departure = now_ns;
   if (faults_ != nullptr && faults_->clog && static_cast<int64_t>(faults_->clog.strength) > departure) {
     faults_->clog.CountHit();
     departure = static_cast<int64_t>(faults_->clog.strength);
   }
-  uint64_t bytes_per_second = conditions_->bytes_per_second;
-  uint64_t queue_limit = conditions_->queue_limit_bytes;
-  if (faults_ != nullptr && faults_->bandwidth &&
-      (bytes_per_second == 0 || faults_->bandwidth.strength < bytes_per_second)) {
-    faults_->bandwidth.CountHit();
-    bytes_per_second = faults_->bandwidth.strength;
-    queue_limit = kFaultQueueBytes;
-  }
-  if (bytes_per_second == 0) return departure;
+  const Rate rate = CurrentRate();
+  if (rate.bytes_per_second == 0) return departure;
   const int64_t start = std::max(departure, busy_until_ns_);
-  if (queue_limit != 0) {
-    const auto waiting = static_cast<unsigned __int128>(start - departure) * bytes_per_second;
-    if (waiting > static_cast<unsigned __int128>(queue_limit) * 1'000'000'000u) return std::nullopt;
+  if (rate.queue_limit_bytes != 0) {
+    const auto waiting = static_cast<unsigned __int128>(start - departure) * rate.bytes_per_second;
+    if (waiting > static_cast<unsigned __int128>(rate.queue_limit_bytes) * 1'000'000'000u) {
+      if (rate.limited_by != nullptr) rate.limited_by->CountHit();
+      return std::nullopt;
+    }
   }
-  busy_until_ns_ = start + static_cast<int64_t>(uint64_t{bytes} * 1'000'000'000u / bytes_per_second);
+  busy_until_ns_ = start + static_cast<int64_t>(uint64_t{bytes} * 1'000'000'000u / rate.bytes_per_second);
   return busy_until_ns_;
 }
 

@@ -99,6 +99,7 @@ struct LinkFaults {
   FaultEffect latency_exponential;
   FaultEffect latency_bimodal;
   FaultEffect bandwidth;
+  FaultEffect queue_limit;
   FaultEffect clog;  // The strength is the time until which packets wait.
   FaultEffect duplicate;
   FaultEffect reorder;
@@ -201,6 +202,13 @@ class Link {
                  DropReason* reason) const;
   // How much longer the packet takes by faults, which count it.
   int64_t DrawDelayNs(const PacketChoices& choices) const;
+  // What passes now.
+  struct Rate {
+    uint64_t bytes_per_second;      // 0: no limit.
+    uint64_t queue_limit_bytes;     // 0: no limit.
+    const FaultEffect* limited_by;  // The fault that made the queue so short; null: none.
+  };
+  Rate CurrentRate() const;
   // When a packet has left; none: the queue is full.
   std::optional<int64_t> DepartureOf(int64_t now_ns, uint32_t bytes);
 

@@ -23,8 +23,10 @@ constexpr uint64_t kMillion = 1'000'000;
 
 Probability Parts(uint64_t strength) { return Probability::Ratio(strength, kMillion); }
 
-// A narrow link and a small packet are strong faults.
-bool LeastIsStrongest(FaultKind kind) { return kind == FaultKind::kBandwidth || kind == FaultKind::kMtu; }
+// A narrow link, a short queue and a small packet are strong faults.
+bool LeastIsStrongest(FaultKind kind) {
+  return kind == FaultKind::kBandwidth || kind == FaultKind::kQueueLimit || kind == FaultKind::kMtu;
+}
 
 void TakeStrongest(FaultEffect& effect, const FaultEffect& other, bool least) {
   if (!other) return;
@@ -63,6 +65,8 @@ FaultEffect* EffectOf(LinkFaults& faults, FaultKind kind) {
       return &faults.latency_bimodal;
     case FaultKind::kBandwidth:
       return &faults.bandwidth;
+    case FaultKind::kQueueLimit:
+      return &faults.queue_limit;
     case FaultKind::kMtu:
       return &faults.mtu;
     case FaultKind::kSegmentDuplicate:

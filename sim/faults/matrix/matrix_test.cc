@@ -51,6 +51,7 @@ constexpr auto kRows = std::to_array<Row>({
     {FaultKind::kClog, &AskHastily, &AskPatiently},
     {FaultKind::kSwizzleClog, &AskHastily, &AskPatiently},
     {FaultKind::kBandwidth, &AskHastily, &AskPatiently},
+    {FaultKind::kQueueLimit, &AskHastily, &AskPatiently},
     {FaultKind::kMtu, &AskHastily, &AskPatiently},
     {FaultKind::kSegmentDuplicate, &ExpectDatagramsInOrder, &SortDatagrams},
     {FaultKind::kSegmentReorder, &ExpectDatagramsInOrder, &SortDatagrams},

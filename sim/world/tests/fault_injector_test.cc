@@ -5,6 +5,7 @@
 #include "tandem/sim/world/fault_injector.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <string>
@@ -14,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "gtest/gtest.h"
 #include "tandem/core/async/spawn.h"
 #include "tandem/core/async/task.h"
@@ -21,9 +23,11 @@
 #include "tandem/core/base/result.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/buffer.h"
+#include "tandem/core/io/datagram.h"
 #include "tandem/core/io/errors.h"
 #include "tandem/core/net/tcp_listener.h"
 #include "tandem/core/net/tcp_stream.h"
+#include "tandem/core/net/udp_socket.h"
 #include "tandem/sim/faults/faults.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/sim/world/host.h"
@@ -308,6 +312,54 @@ TEST(LateTimersTest, WhenTheyEndATimerThatIsDueWakesTheProcess) {
   world.Inject(*FaultPlan::Parse("late-timers host from 0s to 2s strength 60000000000"));
   EXPECT_TRUE(world.RunUntilDone(host, absl::Minutes(2)).ok());
   EXPECT_EQ(woken, Instant() + absl::Seconds(2));
+}
+
+Task<absl::Status> CountDatagrams(int* count) {
+  absl::StatusOr<tandem::UdpSocket> socket = tandem::UdpSocket::Bind(SocketAddress::AnyIpv4(kPort));
+  while (socket.ok()) {
+    std::array<char, 1> start;
+    const absl::StatusOr<ReceivedDatagram> datagram = co_await socket->ReceiveFrom(absl::MakeSpan(start));
+    if (!datagram.ok()) co_return datagram.status();
+    ++*count;
+  }
+  co_return socket.status();
+}
+
+Task<absl::Status> SendDatagrams(SocketAddress server, int count) {
+  absl::StatusOr<tandem::UdpSocket> socket = tandem::UdpSocket::Open(AddressFamily::kIpv4);
+  if (!socket.ok()) co_return socket.status();
+  for (int i = 0; i < count; ++i) {
+    absl::Status sent = co_await socket->SendTo(std::string(kRequestBytes, 'r'), server);
+    if (!sent.ok()) co_return sent;
+  }
+  co_return absl::OkStatus();
+}
+
+// How many of 20 datagrams of 1,028 bytes, all sent at once, arrive under `plan`.
+int ArriveOf20(absl::string_view plan) {
+  World world;
+  int arrived = 0;
+  Host& server = world.AddHost("server", [&] { return CountDatagrams(&arrived); });
+  Host& client = world.AddHost("client", [&] { return SendDatagrams(server.address(kPort), 20); });
+  world.Inject(*FaultPlan::Parse(plan));
+  EXPECT_EQ(world.RunUntilDone(client, absl::Minutes(1)), absl::OkStatus());
+  EXPECT_TRUE(world.RunFor(absl::Minutes(1)).ok());
+  return arrived;
+}
+
+TEST(QueueLimitTest, WhatDoesNotFitIsDropped) {
+  EXPECT_EQ(ArriveOf20(""), 20);
+  EXPECT_EQ(ArriveOf20("queue-limit client server from 0s to 9s strength 3000"), 3);
+  EXPECT_EQ(ArriveOf20("queue-limit client server from 0s to 9s strength 1"), 1);
+  EXPECT_EQ(ArriveOf20("queue-limit client server from 0s to 9s strength 100000"), 20);
+  // Of two the shorter one holds, and so it does against what a slow link lets wait.
+  EXPECT_EQ(ArriveOf20("queue-limit client server from 0s to 9s strength 3000\n"
+                       "queue-limit client server from 0s to 9s strength 6000\n"),
+            3);
+  EXPECT_EQ(ArriveOf20("bandwidth client server from 0s to 9s strength 20000\n"
+                       "queue-limit client server from 0s to 9s strength 6000\n"),
+            6);
+  EXPECT_EQ(ArriveOf20("bandwidth client server from 0s to 9s strength 20000"), 20);
 }
 
 Task<absl::Status> SendOnce(SocketAddress server) {
