@@ -352,12 +352,12 @@ std::string FaultPlan::ToString() const {
 
 namespace {
 
-Faults OfFamily(Family family) {
-  Faults faults = Faults::None();
+uint64_t KindsOf(Family family) {
+  uint64_t kinds = 0;
   for (size_t kind = 0; kind < kFaultKindCount; ++kind) {
-    if (kKinds[kind].family == family) faults.With(static_cast<FaultKind>(kind));
+    if (kKinds[kind].family == family) kinds |= uint64_t{1} << kind;
   }
-  return faults;
+  return kinds;
 }
 
 }  // namespace
@@ -369,9 +369,9 @@ std::vector<std::string> Faults::HostNames() const {
   return names;
 }
 
-Faults Faults::Network() { return OfFamily(Family::kNetwork); }
-Faults Faults::Hosts() { return OfFamily(Family::kHosts).Without(FaultKind::kTerminate); }
-Faults Faults::Clocks() { return OfFamily(Family::kClocks); }
+Faults Faults::Network() { return Faults(KindsOf(Family::kNetwork)); }
+Faults Faults::Hosts() { return Faults(KindsOf(Family::kHosts)).Without(FaultKind::kTerminate); }
+Faults Faults::Clocks() { return Faults(KindsOf(Family::kClocks)); }
 
 Faults Faults::All() {
   Faults faults = Network();

@@ -167,15 +167,18 @@ class Faults {
   }
   // Network() and Hosts().
   static Faults All();
-  // This kind, in every seed.
+  // This kind, in every seed. Like each that is asked for by its name, it fails a run of many seeds in none of which it
+  // hits, also where nothing in the world could be hit by it.
   static Faults Only(FaultKind kind) { return None().With(kind).Always(); }
 
   Faults& With(FaultKind kind) {
     kinds_ |= Bit(kind);
+    named_ |= Bit(kind);
     return *this;
   }
   Faults& Without(FaultKind kind) {
     kinds_ &= ~Bit(kind);
+    named_ &= ~Bit(kind);
     return *this;
   }
   // Host `name` is neither crashed nor killed, terminated or paused. Everything of Network() still hits it: its links
@@ -215,6 +218,8 @@ class Faults {
   bool Has(FaultKind kind) const { return (kinds_ & Bit(kind)) != 0; }
   // Those that Hosts(), Spare() and AtMostDown() name.
   std::vector<std::string> HostNames() const;
+  // Whether With() or Only() asked for it by its name, and not a family that it is of.
+  bool Names(FaultKind kind) const { return (named_ & Bit(kind)) != 0; }
   // The kinds that can matter in a world that does what `workload` says.
   Faults Applicable(const Workload& workload) const;
 
@@ -226,6 +231,9 @@ class Faults {
  private:
   friend class FaultDraws;
 
+  Faults() = default;
+  explicit Faults(uint64_t kinds) : kinds_(kinds) {}
+
   struct Budget {
     size_t count;
     std::vector<std::string> hosts;
@@ -234,6 +242,7 @@ class Faults {
   static uint64_t Bit(FaultKind kind) { return uint64_t{1} << static_cast<uint32_t>(kind); }
 
   uint64_t kinds_ = 0;
+  uint64_t named_ = 0;                // Of them.
   std::vector<std::string> stopped_;  // The hosts that may be stopped; empty: all but those that are spared.
   std::vector<std::string> spared_;
   absl::Duration from_ = absl::ZeroDuration();

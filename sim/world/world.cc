@@ -309,8 +309,9 @@ void World::Inject(const Faults& faults) {
       rehearsal_.has_value() && rehearsal_->workload().has_value() ? &*rehearsal_->workload() : nullptr;
   if (workload != nullptr) AimSchedule(*workload);
   const Faults asked = workload == nullptr ? faults : faults.Applicable(Among(*workload, HostNames()));
-  for (size_t kind = 0; kind < kFaultKindCount; ++kind) {
-    if (asked.Has(static_cast<FaultKind>(kind))) asked_.With(static_cast<FaultKind>(kind));
+  for (size_t i = 0; i < kFaultKindCount; ++i) {
+    const auto kind = static_cast<FaultKind>(i);
+    if (asked.Has(kind) || faults.Names(kind)) asked_.With(kind);
   }
   injector_->Inject(faults.Generate(choices_, HostNames(), workload));
 }

@@ -99,6 +99,19 @@ SIM_TEST(Broken, LosesReplies) {
   EXPECT_EQ(replies, 20) << "at " << (world.Now() - Instant()) << ", " << world.random("test").Below(1000);
 }
 
+// Over TCP alone.
+void RunWithoutDatagrams(sim::World& world, const sim::Faults& faults) {
+  int replies = 0;
+  world.AddHost("server", [] { return Serve<Echo>(); });
+  sim::Host& client = world.AddHost("client", [&replies] { return AskOften(&replies); });
+  world.Inject(faults);
+  EXPECT_TRUE(world.RunUntilDone(client, kTimeLimit).ok());
+}
+
+SIM_TEST(Broken, AsksForAFaultOfNothing) { RunWithoutDatagrams(world, sim::Faults::Only(sim::FaultKind::kDuplicate)); }
+
+SIM_TEST(Broken, AsksForAFamilyOfFaults) { RunWithoutDatagrams(world, sim::Faults::Network()); }
+
 SIM_TEST(Broken, HasManyFaults) {
   int replies = 0;
   world.AddHost("server", [] { return Serve<Echo>(); });

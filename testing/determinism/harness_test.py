@@ -273,6 +273,14 @@ class Replay(unittest.TestCase):
         self.assertNotIn("\nreset ", run.output)
         self.assertIn("# 1 more have hit nothing", run.output)
 
+    def test_a_fault_asked_for_by_name_that_could_hit_nothing_fails_the_run(self):
+        run = BROKEN.run("--gtest_filter=Broken.AsksForAFaultOfNothing", "--seeds=120")
+        self.assertEqual(run.exit_code, 1, run.output)
+        self.assertIn("faults that were asked for have hit nothing: duplicate\n", run.output)
+        run = BROKEN.run("--gtest_filter=Broken.AsksForAFamilyOfFaults", "--seeds=120")
+        self.assertRegex(run.output, r"\[sim\]   loss +\d+ entries, hit in [1-9]")
+        self.assertNotRegex(run.output, r"hit nothing: .*(duplicate|reorder|lookup)")
+
     def test_a_screen_of_faults_and_all_of_them_for_one_seed(self):
         run = BROKEN.run("--gtest_filter=Broken.HasManyFaults", "--seeds=2", "--shrink=0")
         smallest = min(run.failures)
