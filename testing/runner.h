@@ -46,6 +46,8 @@ struct RecordedWindow {
   bool IsWhole() const { return from_event == 0 && from_ns == 0; }
 };
 
+struct SeedResult;
+
 struct SeedOptions {
   uint64_t seed = 1;
   uint64_t max_events = 0;     // 0: as the test says.
@@ -53,9 +55,14 @@ struct SeedOptions {
   bool trace_records = false;  // Whether the trace is for comparing two runs rather than for people.
   bool recording = false;      // Whether it is a recording for a report (sim/report/recorder.h) instead.
   RecordedWindow window;       // Of a recording.
+  bool trace_count = false;    // Whether the trace is the number of its records so far, 8 bytes in one place, instead.
   bool details = false;        // Whether there is a fine digest, with what happens between the events.
   // The trace is this record of it alone, with the stack that led there, and the process ends with it.
   std::optional<uint64_t> stack_at;
+  // When the trace has so many records, `tell` gets the scenario, steps and decisions until then; it returns if nobody
+  // listens, and the process ends otherwise.
+  std::optional<uint64_t> tells_at;
+  void (*tell)(const SeedResult& so_far) = nullptr;
   std::optional<uint64_t> break_at;  // An event of a recording: a SIGTRAP comes there.
   std::string test;                  // "Suite.Name".
   absl::string_view scenario;        // What happens instead of what the seed and the test say; empty: nothing instead.

@@ -18,10 +18,13 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "tandem/testing/report/gist.h"
 #include "tandem/testing/runner_build.h"
+#include "tandem/testing/runner_last_scenario.h"
 #include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_report.h"
 #include "tandem/testing/runner_scenarios.h"
@@ -73,16 +76,21 @@ void Failures::Add(SeedOutcome outcome) {
 void Failures::Report() {
   if (failures_.empty()) return;
   SeedOutcome& shown = failures_.front();
+  const bool said = !shown.scenario.empty();
+  const std::string no_scenario = FindScenario(shown);
   const ShrunkFailure shrunk = Shrink(shown);
   const bool in_haste = StopSignal() != 0;
-  const std::string& scenario = in_haste && shrunk.scenario.empty() ? shown.scenario : shrunk.scenario;
-  const std::string kept = absl::StrCat(Pin(shown, scenario), in_haste ? KeepScenario(shown, scenario) : "");
+  std::string scenario = shrunk.scenario;
+  if (scenario.empty() && shrunk.replays) scenario = shown.scenario;
+  const std::string kept =
+      absl::StrCat(Pin(shown, scenario), in_haste || shown.stopped ? KeepScenario(shown, scenario) : "");
   // What is shown of a run that was shrunk is the shorter one's.
   const bool says_itself = !shrunk.scenario.empty() && run_.flags.report && !in_haste;
   if (!shown.output.empty() && !run_.flags.seed.has_value() && !says_itself) {
     absl::StrAppend(&shown.message, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(shown.output),
                     "\n---\n");
   }
+  if (!said && shrunk.scenario.empty()) absl::StrAppend(&shown.message, no_scenario, Drawn(shown.scenario));
   absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), kept,
                   Explain(shown, WhatToExplain(shown, shrunk.scenario)));
   if (StopSignal() != 0) absl::StrAppend(&shown.message, "not shrunk or explained to the end: ", StoppedBy(), "\n");
@@ -95,20 +103,52 @@ void Failures::Report() {
   }
 }
 
+std::string Failures::FindScenario(SeedOutcome& failure) const {
+  constexpr int64_t kStoppedLimitNs = (kSanitized ? 100 : 10) * kNsPerSecond;
+  constexpr absl::string_view kThereIsNone = "there is no scenario of it: ";
+  if (!failure.scenario.empty()) return "";
+  if (failure.differs) return absl::StrCat(kThereIsNone, "two runs of the seed differ\n");
+  if (StopSignal() != 0) return absl::StrCat(kThereIsNone, StoppedBy(), "\n");
+  SeedPool::Options options = PoolOptions(run_, -1);
+  // One that does not end stands still much earlier.
+  if (failure.stopped) options.wall_limit_ns = std::min(options.wall_limit_ns, kStoppedLimitNs);
+  const absl::StatusOr<std::unique_ptr<LastScenario>> last = LastScenario::Start(options);
+  if (!last.ok()) return absl::StrCat(kThereIsNone, last.status().message(), "\n");
+  absl::StatusOr<SeedOutcome> completed = (*last)->Complete(RunOf(failure), failure);
+  if (!completed.ok()) return absl::StrCat(kThereIsNone, completed.status().message(), "\n");
+  failure = *std::move(completed);
+  return "";
+}
+
+// The scenario of a seed that has not printed it.
+std::string Failures::Drawn(const std::string& scenario) const {
+  constexpr size_t kLinesOnAScreen = 30;
+  if (scenario.empty()) return "";
+  std::vector<absl::string_view> lines = absl::StrSplit(scenario, '\n', absl::SkipEmpty());
+  std::string more;
+  if (lines.size() > kLinesOnAScreen && !run_.flags.seed.has_value()) {
+    more = absl::StrCat("# ... and ", lines.size() - kLinesOnAScreen, " more lines: the seed alone shows all\n");
+    lines.resize(kLinesOnAScreen);
+  }
+  return absl::StrCat("the scenario of this seed until its death, as --scenario=FILE takes it:\n",
+                      absl::StrJoin(lines, "\n"), "\n", more);
+}
+
 // What is left of the scenario of `failure`.
 ShrunkFailure Failures::Shrink(const SeedOutcome& failure) const {
   constexpr uint64_t kDefaultSeconds = 10;
   const bool by_default = !run_.flags.seed.has_value() || !run_.flags.pin.empty();
   const uint64_t seconds = run_.flags.shrink_s.value_or(by_default ? kDefaultSeconds : 0);
-  if (seconds == 0 || failure.differs || failure.stopped || StopSignal() != 0) return {};
+  if (seconds == 0 || failure.scenario.empty() || failure.differs || failure.stopped || StopSignal() != 0) return {};
   SeedPool::Options options = PoolOptions(run_, -1);
-  options.slots = 1;
-  options.echo_output = false;
   options.wall_limit_ns = std::min(options.wall_limit_ns, (kSanitized ? 20 : 2) * kNsPerSecond);
-  const absl::StatusOr<std::unique_ptr<SeedPool>> pool = SeedPool::Start(options);
-  if (!pool.ok()) return {"", absl::StrCat("not shrunk: ", pool.status().ToString(), "\n"), {}};
-  const SeedRun run = RunOf(failure);
-  return ShrinkFailure(**pool, run, failure, static_cast<int64_t>(seconds) * kNsPerSecond);
+  const absl::StatusOr<std::unique_ptr<LastScenario>> last = LastScenario::Start(options);
+  if (!last.ok()) {
+    ShrunkFailure failed;
+    failed.text = absl::StrCat("not shrunk: ", last.status().ToString(), "\n");
+    return failed;
+  }
+  return ShrinkFailure(**last, RunOf(failure), failure, static_cast<int64_t>(seconds) * kNsPerSecond);
 }
 
 // Writes `scenario` where the report would be, of a failure that there is no time to explain; returns where that is.
@@ -171,6 +211,8 @@ FailureToExplain Failures::WhatToExplain(const SeedOutcome& failure, const std::
   if (!scenario.empty()) {
     what.run.scenario = scenario;
     what.is_shrunk = true;
+  } else {
+    what.scenario = failure.scenario;
   }
   what.folder = FolderOf(failure);
   what.replay = run_.flags.out.empty() ? ReplayCommand(run_, test_, failure.seed, /*twice=*/false)

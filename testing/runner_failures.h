@@ -39,6 +39,9 @@ class Failures {
   std::string TestName() const;
   SeedRun RunOf(const SeedOutcome& failure) const;
   std::string Replay(const SeedOutcome& failure) const;
+  // Looks for the scenario of `failure` where it has none; returns a line that says why there is none.
+  std::string FindScenario(SeedOutcome& failure) const;
+  std::string Drawn(const std::string& scenario) const;
   ShrunkFailure Shrink(const SeedOutcome& failure) const;
   std::string KeepScenario(const SeedOutcome& failure, const std::string& scenario) const;
   std::string Pin(const SeedOutcome& failure, const std::string& scenario) const;

@@ -268,6 +268,7 @@ void SeedPool::Begin(const SeedRun& run) {
   slot.command.counts_decisions = run.counts_decisions ? 1 : 0;
   slot.command.ends_at_failure = run.ends_at_failure ? 1 : 0;
   slot.command.stack_at = run.stack_at;
+  slot.command.tells_at = run.tells_at;
   slot.command.window = run.window;
   slot.command.detail = options_.detail;
   slot.scenario = run.scenario;

@@ -33,7 +33,7 @@ struct SeedOutcome {
   std::string output;    // What it printed: the beginning and the end, if it was much.
   ResultRecord result{};
   std::string place;      // Where it has failed first, and by which error; empty where nobody has said so.
-  std::string scenario;   // SeedResult::scenario, of seeds that failed and ended.
+  std::string scenario;   // SeedResult::scenario, of seeds that failed and ended, or were asked.
   std::string steps;      // SeedResult::steps, likewise.
   std::string decisions;  // SeedResult::decisions, likewise.
   std::vector<uint16_t> hand_offs;
@@ -48,6 +48,7 @@ struct SeedRun {
   TraceKind trace = TraceKind::kNone;
   bool details = false;  // As SeedOptions::details.
   uint64_t stack_at = kNoStack;
+  uint64_t tells_at = kNotTold;
   RecordedWindow window;          // As SeedOptions::window.
   bool counts_decisions = false;  // As SeedOptions::counts_decisions.
   bool ends_at_failure = false;   // As SeedOptions::ends_at_failure.

@@ -54,6 +54,7 @@ enum class TraceKind : uint32_t {
   kEvents,     // For people.
   kRecords,    // For comparing two runs.
   kRecording,  // For a report (sim/report/recorder.h).
+  kCount,      // How many records there are so far, in place: for who outlives the seed.
 };
 
 // How much of a seed is looked at and shown.
@@ -75,6 +76,7 @@ struct Command {
   TraceKind trace;
   uint32_t details;       // As SeedOptions::details.
   uint64_t stack_at;      // As SeedOptions::stack_at; kNoStack: nowhere.
+  uint64_t tells_at;      // As SeedOptions::tells_at; kNotTold: nowhere.
   RecordedWindow window;  // As SeedOptions::window.
   Detail detail;
   uint32_t counts_decisions;  // As SeedOptions::counts_decisions.
@@ -82,6 +84,7 @@ struct Command {
 };
 
 inline constexpr uint64_t kNoStack = ~uint64_t{0};
+inline constexpr uint64_t kNotTold = ~uint64_t{0};
 
 enum class EventKind : uint32_t {
   kReady,       // `value` is the sim::AddressLayout.
@@ -98,7 +101,7 @@ struct Event {
 enum class RecordKind : uint32_t {
   kFailure,    // Text. Any number of them.
   kPlace,      // Text: where it has failed, and by which error. The first counts.
-  kScenario,   // Text, once, of a seed that failed: SeedResult::scenario.
+  kScenario,   // Text, once, of a seed that failed or was asked: SeedResult::scenario.
   kSteps,      // Text, likewise: SeedResult::steps.
   kDecisions,  // Text, likewise: SeedResult::decisions.
   kSkip,       // Text.

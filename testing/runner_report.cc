@@ -155,7 +155,9 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   report.message = outcome.message;
   // "file:line: ERROR", or what went wrong in a word or two.
   report.place = outcome.place.substr(0, outcome.place.find(": "));
-  report.scenario = run.scenario.empty() ? outcome.scenario : run.scenario;
+  report.scenario = run.scenario;
+  if (report.scenario.empty()) report.scenario = outcome.scenario;
+  if (report.scenario.empty()) report.scenario = failure.scenario;
   if (const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(report.scenario); scenario.ok()) {
     report.sentences = ScenarioSentences(*scenario);
   }

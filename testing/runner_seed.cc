@@ -242,6 +242,20 @@ __attribute__((noinline)) void PaintStack() {
   asm volatile("" : : "r"(area) : "memory");
 }
 
+void SendScenario(const SeedResult& result) {
+  if (result.scenario.empty()) return;
+  SendRecord(RecordKind::kScenario, result.scenario);
+  SendRecord(RecordKind::kSteps, result.steps);
+  SendRecord(RecordKind::kDecisions, result.decisions);
+}
+
+// What a seed that is about to die says of itself.
+void TellAndExit(const SeedResult& so_far) {
+  if (g_rehearses) return;
+  SendScenario(so_far);
+  _exit(0);
+}
+
 void RunSeed(const Command& command) {
   SeedOptions options;
   options.seed = command.seed;
@@ -249,11 +263,14 @@ void RunSeed(const Command& command) {
   options.trace_fd = command.trace != TraceKind::kNone ? kChildTraceDescriptor : -1;
   options.trace_records = command.trace == TraceKind::kRecords;
   options.recording = command.trace == TraceKind::kRecording;
+  options.trace_count = command.trace == TraceKind::kCount;
   options.window = command.window;
   options.details = command.details != 0;
   options.counts_decisions = command.counts_decisions != 0;
   options.ends_at_failure = command.ends_at_failure != 0;
   if (command.stack_at != kNoStack) options.stack_at = command.stack_at;
+  if (command.tells_at != kNotTold) options.tells_at = command.tells_at;
+  options.tell = &TellAndExit;
   options.scenario = g_scenario;
   options.isolation = command.detail.isolation != 0;
   options.all_faults = command.detail.all_faults != 0;
@@ -264,11 +281,7 @@ void RunSeed(const Command& command) {
     SendRecord(RecordKind::kPlace, result.place);
     SendRecord(RecordKind::kFailure, result.message);
   }
-  if (!result.scenario.empty()) {
-    SendRecord(RecordKind::kScenario, result.scenario);
-    SendRecord(RecordKind::kSteps, result.steps);
-    SendRecord(RecordKind::kDecisions, result.decisions);
-  }
+  SendScenario(result);
   SendRecord(RecordKind::kHandOffs, absl::string_view(reinterpret_cast<const char*>(result.hand_offs.data()),
                                                       result.hand_offs.size() * sizeof(uint16_t)));
   const ResultRecord record{result.progress, result.faults, result.operations, result.fault_counts};

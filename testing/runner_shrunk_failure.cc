@@ -20,6 +20,7 @@
 #include "tandem/sim/random/decision_counts.h"
 #include "tandem/testing/runner_flags.h"
 #include "tandem/testing/runner_identity.h"
+#include "tandem/testing/runner_last_scenario.h"
 #include "tandem/testing/runner_pool.h"
 #include "tandem/testing/runner_remarks.h"
 #include "tandem/testing/runner_shrink.h"
@@ -45,32 +46,20 @@ std::vector<sim::DecisionCount> ParseDecisions(absl::string_view text) {
   return decisions;
 }
 
-// A seed that crashes says nothing of its scenario: it is asked right before.
-SeedOutcome WithScenario(SeedPool& pool, SeedRun run, SeedOutcome failure) {
-  const uint64_t events = failure.result.progress.events;
-  for (uint64_t before = 0; before < 2 && before + 1 < events && failure.scenario.empty(); ++before) {
-    run.max_events = events - before;
-    SeedOutcome cut = pool.RunAlone(run);
-    failure.scenario = std::move(cut.scenario);
-    failure.steps = std::move(cut.steps);
-    failure.decisions = std::move(cut.decisions);
-  }
-  return failure;
-}
-
 }  // namespace
 
-ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcome& seen, int64_t limit_ns) {
+ShrunkFailure ShrinkFailure(LastScenario& last, const SeedRun& run, const SeedOutcome& failure, int64_t limit_ns) {
   const int64_t start_ns = sim::RealNow();
-  const SeedOutcome failure = WithScenario(pool, run, seen);
-  if (failure.scenario.empty()) return {};
+  ShrunkFailure result;
   const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(failure.scenario);
-  if (!scenario.ok()) return {"", absl::StrCat("not shrunk: ", scenario.status().message(), "\n"), {}};
+  if (!scenario.ok()) {
+    result.text = absl::StrCat("not shrunk: ", scenario.status().message(), "\n");
+    return result;
+  }
 
   const std::string what = WhatFailed(failure);
   // What takes much longer than the failure is something else.
   const uint64_t enough = 2 * failure.result.progress.events + 10'000;
-  ShrunkFailure result;
   const auto in_time = [&] { return sim::RealNow() - start_ns <= limit_ns && StopSignal() == 0; };
   const auto try_out = [&](const sim::Scenario& candidate) {
     if (!in_time()) return Trial::kNoMore;
@@ -78,7 +67,7 @@ ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcom
     again.scenario = candidate.ToString();
     again.seed = candidate.seed.value_or(run.seed);
     again.max_events = run.max_events == kDefaultMaxEvents ? enough : std::min(run.max_events, enough);
-    const SeedOutcome outcome = pool.RunAlone(again);
+    const SeedOutcome outcome = last.pool().RunAlone(again);
     if (outcome.cut_off) return Trial::kNoMore;
     if (!outcome.failed) return Trial::kOther;
     std::string here = WhatFailed(outcome);
@@ -90,9 +79,13 @@ ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcom
     case Trial::kSame:
       break;
     case Trial::kOther:
-      return {"", "not shrunk: with the lines of its scenario alone it does not fail in the same way\n", {}};
+      result.text = "not shrunk: with the lines of its scenario alone it does not fail in the same way\n";
+      result.replays = false;
+      result.others.clear();
+      return result;
     case Trial::kNoMore:
-      return {};
+      result.text = "not shrunk: there was no time to try anything (--shrink=SECONDS)\n";
+      return result;
   }
   const auto decisions = [&](const sim::Scenario& candidate) -> std::vector<sim::DecisionCount> {
     if (!in_time()) return {};
@@ -100,7 +93,13 @@ ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcom
     again.scenario = candidate.ToString();
     again.seed = candidate.seed.value_or(run.seed);
     again.counts_decisions = true;
-    return ParseDecisions(WithScenario(pool, again, pool.RunAlone(again)).decisions);
+    SeedOutcome outcome = last.pool().RunAlone(again);
+    if (outcome.scenario.empty()) {
+      absl::StatusOr<SeedOutcome> completed = last.Complete(again, std::move(outcome));
+      if (!completed.ok()) return {};
+      outcome = *std::move(completed);
+    }
+    return ParseDecisions(outcome.decisions);
   };
   const Shrunk shrunk = Shrink(*scenario, ParseSteps(failure.steps), kRunsMax, try_out, decisions);
   result.scenario =

@@ -9,20 +9,22 @@
 #include <map>
 #include <string>
 
+#include "tandem/testing/runner_last_scenario.h"
 #include "tandem/testing/runner_pool.h"
 
 namespace tandem::testing {
 
 struct ShrunkFailure {
-  std::string scenario;  // What is left; empty for a seed that failed before it had a scenario, or was not shrunk.
-  std::string text;      // That for people.
+  std::string scenario;  // What is left; empty where it was not shrunk.
+  std::string text;      // That for people, or why it was not.
+  bool replays = true;   // Not: with the lines of its scenario alone it does not fail in the same way.
   std::map<std::string, std::string> others;  // What failed in another way meanwhile, and the first scenario of each.
 };
 
-// Shrinks the scenario of `failure`, which came of `run`, for about so long. Two failures are the same when they are at
-// the same place and of the same kind: the expectation and the error in it, the signal and the innermost functions of
-// the project; never the values. Seeds run in `pool`, which runs no other.
-ShrunkFailure ShrinkFailure(SeedPool& pool, const SeedRun& run, const SeedOutcome& failure, int64_t limit_ns);
+// Shrinks the scenario of `failure`, which came of `run` and has one, for about so long. Two failures are the same when
+// they are at the same place and of the same kind: the expectation and the error in it, the signal and the innermost
+// functions of the project; never the values. Seeds run in the pool of `last`, which runs no other.
+ShrunkFailure ShrinkFailure(LastScenario& last, const SeedRun& run, const SeedOutcome& failure, int64_t limit_ns);
 
 }  // namespace tandem::testing
 

@@ -223,6 +223,31 @@ class StackTrace final : public sim::TraceText {
   const uint64_t at_;
 };
 
+// Counts the records, in a file that outlives the process; at one of them it hands over the scenario of the world.
+class RecordCounter final : public sim::TraceSink {
+ public:
+  explicit RecordCounter(const SeedOptions& options) : options_(options) {}
+
+  // From now on it may be asked.
+  void OnWorld(const sim::World& world) {
+    world_ = &world;
+    Look();
+  }
+  // It goes, and has nothing to say any more.
+  void OnEnd() { world_ = nullptr; }
+  void OnRecord(const sim::TraceRecord& /*record*/, const sim::TraceDigest& /*digest*/) override {
+    ++records_;
+    Look();
+  }
+
+ private:
+  void Look() const;
+
+  const SeedOptions& options_;
+  const sim::World* world_ = nullptr;
+  uint64_t records_ = 0;
+};
+
 // For a seed that crashes. Uses no heap.
 SeedProgress ProgressOfWorld() {
   const sim::World* const world = sim::World::Current();
@@ -288,6 +313,18 @@ std::string Decisions(const sim::World& world) {
     absl::StrAppend(&text, sim::ChoiceName(decision.what), " ", decision.count, " ", decision.whom, "\n");
   }
   return text;
+}
+
+void RecordCounter::Look() const {
+  if (world_ == nullptr) return;
+  // What was written last counts: somebody else may have closed the file, or written to it.
+  if (options_.trace_count) static_cast<void>(pwrite(options_.trace_fd, &records_, sizeof(records_), 0));
+  if (records_ != options_.tells_at) return;
+  SeedResult result;
+  result.scenario = EffectiveScenario(*world_, options_);
+  result.steps = WorkloadSteps(*world_);
+  result.decisions = Decisions(*world_);
+  options_.tell(result);
 }
 
 // Returns how many entries of the plan have hit something, and prints them with the rest of the scenario when `print`
@@ -371,7 +408,10 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   DescriptorRecorder recorder(options.trace_fd, options.window);
   std::optional<OperationWitness> operations;
   Breakpoint breakpoint(options.break_at.value_or(0));
-  if (options.break_at.has_value()) {
+  RecordCounter counter(options);
+  if (options.trace_count) {
+    world_options.set_trace_sink(&counter);
+  } else if (options.break_at.has_value()) {
     world_options.set_trace_sink(&breakpoint);
   } else if (options.stack_at.has_value()) {
     world_options.set_trace_sink(&stack);
@@ -401,6 +441,7 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
     world_options.set_scenario(&scenario);
   }
   sim::World world(world_options);
+  counter.OnWorld(world);
   const sim::LogLines log(
       [&world] {
         const sim::Host* const host = world.running_host();
@@ -412,6 +453,7 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
 
   SeedResult result;
   result.message = TextOfException(world, body);
+  counter.OnEnd();
   result.failed = !result.message.empty();
   if (result.failed) result.place = "an exception left a program or the test";
   if (!world.failure().ok() && !IsReported(world.failure().message())) {

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Simulations that end in a way that leaves nobody time to say anything, for dying_test.py.
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+
+#include "absl/functional/function_ref.h"
+#include "absl/log/check.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tandem/sim/faults/faults.h"
+#include "tandem/sim/world/host.h"
+#include "tandem/sim/world/world.h"
+#include "tandem/tandem.h"
+#include "tandem/testing/sim_test.h"
+
+namespace tandem {
+namespace {
+
+constexpr uint16_t kPort = 7;
+
+Task<absl::Status> Accept() {
+  absl::StatusOr<TcpListener> listener = TcpListener::Listen(SocketAddress::AnyIpv4(kPort));
+  if (!listener.ok()) co_return listener.status();
+  while (true) {
+    const absl::StatusOr<TcpStream> stream = co_await listener->Accept();
+    if (absl::IsCancelled(stream.status())) co_return stream.status();
+  }
+}
+
+// Connects until that fails once, and dies then: it needs one fault.
+Task<absl::Status> ConnectUntilRefused(SocketAddress server, absl::FunctionRef<void()> die) {
+  for (int i = 0; i < 50; ++i) {
+    const absl::StatusOr<TcpStream> stream = co_await WithTimeout(absl::Seconds(1), TcpStream::Connect(server));
+    if (absl::IsCancelled(stream.status())) co_return stream.status();
+    if (!stream.ok()) die();
+    static_cast<void>(co_await Sleep(absl::Milliseconds(100)));
+  }
+  co_return absl::OkStatus();
+}
+
+void DieInAHost(sim::World& world, absl::FunctionRef<void()> die) {
+  sim::Host& server = world.AddServer("server", [] { return Accept(); });
+  world.AddClient("client", [&] { return ConnectUntilRefused(server.address(kPort), die); });
+  world.Inject(sim::Faults::Network().Always().During(absl::ZeroDuration(), absl::Seconds(5)));
+  static_cast<void>(world.RunClients(absl::Minutes(1)));
+}
+
+SIM_TEST(Dying, IsKilled) {
+  DieInAHost(world, [] { raise(SIGKILL); });
+}
+
+SIM_TEST(Dying, IsTerminated) {
+  DieInAHost(world, [] { raise(SIGTERM); });
+}
+
+SIM_TEST(Dying, ClosesAllDescriptors) {
+  DieInAHost(world, [] {
+    for (int fd = 0; fd < 1024; ++fd) close(fd);
+  });
+}
+
+SIM_TEST(Dying, WritesToNull) {
+  DieInAHost(world, [] { raise(SIGSEGV); });
+}
+
+SIM_TEST(Dying, FailsACheck) {
+  DieInAHost(world, [] { CHECK(false) << "connections are never refused"; });
+}
+
+SIM_TEST(Dying, Exits) {
+  DieInAHost(world, [] { _exit(0); });
+}
+
+SIM_TEST(Dying, IsKilledBehindTheRun) {
+  bool failed = false;
+  DieInAHost(world, [&failed] { failed = true; });
+  if (failed) raise(SIGKILL);
+}
+
+SIM_TEST(Dying, IsKilledBeforeAnyEvent) { raise(SIGKILL); }
+
+}  // namespace
+}  // namespace tandem

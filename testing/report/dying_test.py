@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of a seed whose process dies without a word."""
+
+import json
+import os
+import re
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "determinism"))
+import sim_program
+
+PROGRAM = sim_program.Program("testing/report/dying_program")
+DRAWN = re.compile(r"^the scenario of this seed until its death, as --scenario=FILE takes it:\n((?:[a-z][\w-]* .*\n)+)",
+                   re.MULTILINE)
+
+
+# How a process dies, and what is said of that; AddressSanitizer exits at a SIGSEGV.
+DEATHS = {
+    "IsKilled": "ended by SIGKILL",
+    "IsTerminated": "ended by SIGTERM",
+    "ClosesAllDescriptors": "exited with status 1",
+    "WritesToNull": "ended by SIGSEGV|exited with status 1",
+    "FailsACheck": "Check failed: false connections are never refused",
+    "Exits": "exited before the test's end",
+    "IsKilledBehindTheRun": "ended by SIGKILL",
+}
+
+
+class DyingTest(unittest.TestCase):
+    def first_failure(self, name, *flags):
+        """Runs the test until a seed of it fails."""
+        run = PROGRAM.run("--gtest_filter=Dying." + name, "--fail_fast", "--jobs=1", "--check_determinism=none", *flags)
+        self.assertEqual(run.exit_code, 1, run.output)
+        self.assertEqual(len(run.failures), 1, run.output)
+        return run
+
+    def look_at(self, name, says):
+        """Its scenario is known without being shrunk, also of the seed alone, and fails again."""
+        run = self.first_failure(name, "--shrink=0", "--report=false")
+        ((seed, failure), ) = run.failures.items()
+        self.assertRegex(failure.message, says)
+        self.assertIsNotNone(DRAWN.search(run.output), run.output)
+        with tempfile.TemporaryDirectory() as outputs:
+            alone = PROGRAM.run("--gtest_filter=Dying." + name, "--seed=%d" % seed, "--out=" + outputs)
+            drawn = DRAWN.search(alone.output)
+            self.assertIsNotNone(drawn, alone.output)
+            folder = os.path.join(outputs, "Dying.%s-seed-%d" % (name, seed))
+            with open(os.path.join(folder, "scenario.txt")) as file:
+                self.assertIn(drawn.group(1), file.read())
+            with open(os.path.join(folder, "report.json")) as file:
+                report = json.load(file)
+            self.assertIn(drawn.group(1), report["scenario"])
+            self.assertIn("seed %d\n" % seed, report["scenario"])
+            self.assertNotEqual(report["sentences"], "")
+            # As it was drawn, it fails again.
+            again = PROGRAM.run("--scenario=" + os.path.join(folder, "scenario.txt"), "--report=false")
+            self.assertEqual(again.exit_code, 1, again.output)
+            self.assertRegex(again.output, says)
+
+    def test_one_that_is_killed_is_shrunk(self):
+        run = self.first_failure("IsKilled", "--shrink=200")
+        shrunk = re.search(r"^--- this much of its scenario fails in the same way.*?:\n(.*?)^---$", run.output,
+                           re.MULTILINE | re.DOTALL).group(1)
+        self.assertRegex(shrunk, r"(?m)^[\w-]+ (server|client|\*).*# needed")
+        self.assertNotIn("of this seed until its death", run.output)
+
+    def test_before_any_event(self):
+        run = self.first_failure("IsKilledBeforeAnyEvent", "--shrink=0", "--report=false")
+        self.assertRegex(DRAWN.search(run.output).group(1),
+                         r"^seed 1\ntest Dying.IsKilledBeforeAnyEvent\nschedule \w+\n$")
+
+
+for death, said in DEATHS.items():
+    setattr(DyingTest, "test_" + death, lambda self, name=death, says=said: self.look_at(name, says))
+
+
+if __name__ == "__main__":
+    sim_program.main()
