@@ -141,7 +141,11 @@ ShrunkFailure Failures::Shrink(const SeedOutcome& failure) const {
   const uint64_t seconds = run_.flags.shrink_s.value_or(by_default ? kDefaultSeconds : 0);
   if (seconds == 0 || failure.scenario.empty() || failure.differs || failure.stopped || StopSignal() != 0) return {};
   SeedPool::Options options = PoolOptions(run_, -1);
-  options.wall_limit_ns = std::min(options.wall_limit_ns, (kSanitized ? 20 : 2) * kNsPerSecond);
+  // A run that takes much longer than the failure did is something else. Other seeds may have run at the same time, and
+  // the machine may be busier now.
+  constexpr int64_t kAtLeastNs = (kSanitized ? 20 : 2) * kNsPerSecond;
+  constexpr int64_t kTimes = 5;
+  options.wall_limit_ns = std::min(options.wall_limit_ns, std::max(kAtLeastNs, kTimes * failure.wall_ns));
   const absl::StatusOr<std::unique_ptr<LastScenario>> last = LastScenario::Start(options);
   if (!last.ok()) {
     ShrunkFailure failed;

@@ -141,6 +141,28 @@ FAKE_CASE(GoesOn) {
   return SeedResult();
 }
 
+// Longer than most seeds take to be shrunk.
+FAKE_CASE(FailsSlowlyOnSeed2) {
+  SeedResult result;
+  if (options.seed != 2) return result;
+  const int64_t end_ns = sim::RealNow() + 2'500'000'000;
+  while (sim::RealNow() < end_ns) {
+  }
+  result.failed = true;
+  result.message = "the world says no";
+  result.scenario = "seed 2\n";
+  return result;
+}
+
+FAKE_CASE(HangsUnderItsScenario) {
+  SeedResult result;
+  result.failed = options.seed == 2;
+  result.message = "the world says no";
+  if (result.failed) result.scenario = "seed 2\n";
+  while (!options.scenario.empty()) pause();
+  return result;
+}
+
 FAKE_CASE(PrintsWithoutEndOnSeed2) {
   while (options.seed == 2) puts("a line that comes again and again and again and again and again and again");
   return SeedResult();

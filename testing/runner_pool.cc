@@ -396,6 +396,7 @@ void SeedPool::EndSlot(uint32_t index, const std::string& death) {
   CHECK(slot.taken);
   SeedOutcome outcome;
   outcome.seed = slot.command.seed;
+  outcome.wall_ns = sim::RealNow() - slot.start_ns;
   ParseReport(slot.report, outcome);
   outcome.output = slot.output.Take();
   if (slot.assertion_fd >= 0) outcome.assertions = ReadAssertions(slot.assertion_fd);

@@ -28,6 +28,7 @@ struct SeedOutcome {
   bool stopped = false;  // It did not end, and was stopped wherever it was.
   bool cut_off = false;  // By the end of the whole run (StopSignal()): nothing is known of it.
   bool differs = false;  // From another run of the seed.
+  int64_t wall_ns = 0;   // How long it ran, in real time.
   std::string death;     // How it ended if not by itself: by a signal, or an exit.
   std::string message;   // Why it failed or was skipped.
   std::string output;    // What it printed: the beginning and the end, if it was much.
@@ -90,6 +91,7 @@ class SeedPool {
   SeedPool& operator=(const SeedPool&) = delete;
 
   bool has_fixed_addresses() const { return fixed_addresses_; }
+  int64_t wall_limit_ns() const { return options_.wall_limit_ns; }
   bool HasFreeSlot() const { return suspects_.empty() && taken_ < slots_.size(); }
 
   // Starts a seed in a free slot (CHECK).

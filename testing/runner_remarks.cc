@@ -37,6 +37,13 @@ Integer Other(Integer number, int i) {
 absl::Duration Other(absl::Duration time, int i) { return i == 0 ? time / 2 : i == 1 ? time + kAWhile : time * 2; }
 constexpr int kOthers = 3;
 
+// Whether other numbers do as well.
+enum class Found {
+  kAll,
+  kNot,       // Not all of them, or there is no other.
+  kNotTried,  // None that was tried does not, and not all were.
+};
+
 class Remarks {
  public:
   Remarks(const Scenario& scenario, uint64_t runs_max, absl::FunctionRef<Trial(const Scenario&)> run)
@@ -46,104 +53,128 @@ class Remarks {
 
  private:
   // Whether it fails in the same way after each of the changes 0 to `count` - 1, those that change nothing left out.
-  bool EachDoes(int count, absl::FunctionRef<void(Scenario&, int)> change);
-  bool EachDoes(size_t fault, absl::FunctionRef<void(FaultEntry&, int)> change);
+  Found EachDoes(int count, absl::FunctionRef<void(Scenario&, int)> change);
+  // Adds `if_each_does` to the remark, or that nobody knows.
+  void Look(absl::string_view if_each_does, Found found);
+  void Look(absl::string_view if_each_does, absl::FunctionRef<void(Scenario&, int)> change) {
+    Look(if_each_does, EachDoes(kOthers, change));
+  }
+  void Look(absl::string_view if_each_does, size_t fault, absl::FunctionRef<void(FaultEntry&, int)> change);
+  // The remark is about the line that begins so.
+  void Add(absl::string_view line);
 
-  std::string OfSchedule();
-  std::string OfFault(size_t index);
-  void Add(absl::string_view line, absl::string_view remark) { remarks_.emplace_back(line, remark); }
+  void LookAtSeed();
+  void LookAtSchedule();
+  void LookAtFault(size_t index);
 
   const Scenario& scenario_;
   uint64_t runs_;  // That are left.
   absl::FunctionRef<Trial(const Scenario&)> run_;
+  std::string remark_ = "needed";  // Of the line that is looked at.
+  bool all_tried_ = true;
   std::vector<std::pair<std::string, std::string>> remarks_;  // By the beginning of the line.
 };
 
-bool Remarks::EachDoes(int count, absl::FunctionRef<void(Scenario&, int)> change) {
+Found Remarks::EachDoes(int count, absl::FunctionRef<void(Scenario&, int)> change) {
   const std::string text = scenario_.ToString();
-  bool any = false;
+  Found found = Found::kNot;
   for (int i = 0; i < count; ++i) {
     Scenario other = scenario_;
     change(other, i);
     if (other.ToString() == text) continue;
     const Trial trial = runs_ == 0 ? Trial::kNoMore : run_(other);
     if (trial == Trial::kNoMore) runs_ = 0;
-    if (trial != Trial::kSame) return false;
+    if (trial == Trial::kNoMore || trial == Trial::kLate) return Found::kNotTried;
     --runs_;
-    any = true;
+    if (trial == Trial::kOther) return Found::kNot;
+    found = Found::kAll;
   }
-  return any;
+  return found;
 }
 
-bool Remarks::EachDoes(size_t fault, absl::FunctionRef<void(FaultEntry&, int)> change) {
-  return EachDoes(kOthers, [&](Scenario& scenario, int i) {
+void Remarks::Look(absl::string_view if_each_does, Found found) {
+  if (found == Found::kAll) absl::StrAppend(&remark_, if_each_does);
+  if (found == Found::kNotTried) all_tried_ = false;
+}
+
+void Remarks::Look(absl::string_view if_each_does, size_t fault, absl::FunctionRef<void(FaultEntry&, int)> change) {
+  Look(if_each_does, [&](Scenario& scenario, int i) {
     std::vector<FaultEntry> entries = scenario.faults.entries();
     change(entries[fault], i);
     scenario.faults = sim::FaultPlan(std::move(entries));
   });
 }
 
-std::string Remarks::OfSchedule() {
-  const bool any = EachDoes(sim::kScheduleKindCount, [](Scenario& scenario, int kind) {
-    if (static_cast<sim::ScheduleKind>(kind) == sim::ScheduleKind::kFifo) return;
-    scenario.schedule = std::string(sim::ScheduleName(static_cast<sim::ScheduleKind>(kind)));
-  });
-  return any ? ", or any other but fifo" : "";
+// That the line is needed is known: without it the scenario does not fail in the same way.
+void Remarks::Add(absl::string_view line) {
+  if (!std::exchange(all_tried_, true)) remark_ += "; more not tried";
+  remarks_.emplace_back(line, std::exchange(remark_, "needed"));
 }
 
-std::string Remarks::OfFault(size_t index) {
+// A seed cannot be left out: whether it is needed is known only by trying others.
+void Remarks::LookAtSeed() {
+  if (!scenario_.seed.has_value()) return;
+  const Found found =
+      EachDoes(kOthers, [](Scenario& scenario, int i) { *scenario.seed += static_cast<uint64_t>(i) + 1; });
+  remark_ = found == Found::kAll ? "any seed does" : found == Found::kNot ? "needed" : "others not tried";
+  Add(absl::StrCat("seed ", *scenario_.seed));
+}
+
+void Remarks::LookAtSchedule() {
+  if (scenario_.schedule.empty() || scenario_.schedule == "fifo") return;
+  Look(", or any other but fifo", EachDoes(sim::kScheduleKindCount, [](Scenario& scenario, int kind) {
+         if (static_cast<sim::ScheduleKind>(kind) == sim::ScheduleKind::kFifo) return;
+         scenario.schedule = std::string(sim::ScheduleName(static_cast<sim::ScheduleKind>(kind)));
+       }));
+  Add("schedule ");
+}
+
+void Remarks::LookAtFault(size_t index) {
   const FaultEntry& fault = scenario_.faults.entries()[index];
-  std::string text;
   if (fault.trigger == FaultEntry::Trigger::kTime) {
-    const auto move = [](FaultEntry& entry, int i) {
+    Look(", at any time", index, [](FaultEntry& entry, int i) {
       const absl::Duration length = entry.to - entry.from;
       entry.from = Other(entry.from, i);
       entry.to = entry.from + length;
-    };
-    if (EachDoes(index, move)) text += ", at any time";
+    });
     const auto stretch = [](FaultEntry& entry, int i) { entry.to = entry.from + Other(entry.to - entry.from, i); };
-    if (sim::Lasts(fault.kind) && EachDoes(index, stretch)) text += ", for any time";
+    if (sim::Lasts(fault.kind)) Look(", for any time", index, stretch);
   } else {
-    const auto count = [](FaultEntry& entry, int i) { entry.count = std::max<uint64_t>(Other(entry.count, i), 1); };
-    if (EachDoes(index, count)) text += ", any time that happens";
+    Look(", any time that happens", index,
+         [](FaultEntry& entry, int i) { entry.count = std::max<uint64_t>(Other(entry.count, i), 1); });
     const auto stretch = [](FaultEntry& entry, int i) { entry.lasts = Other(entry.lasts, i); };
-    if (fault.lasts > absl::ZeroDuration() && EachDoes(index, stretch)) text += ", for any time";
+    if (fault.lasts > absl::ZeroDuration()) Look(", for any time", index, stretch);
   }
   const uint64_t most = sim::StrengthMax(fault.kind);
   const auto weigh = [most](FaultEntry& entry, int i) {
     entry.strength = std::clamp<uint64_t>(Other(entry.strength, i), 1, most);
   };
-  if (most != 0 && EachDoes(index, weigh)) text += ", of any strength";
-  return text;
+  if (most != 0) Look(", of any strength", index, weigh);
+  Add(fault.ToString());
 }
 
 std::string Remarks::Execute() {
-  const auto any_seed = [](Scenario& scenario, int i) { *scenario.seed += static_cast<uint64_t>(i) + 1; };
-  if (scenario_.seed.has_value()) {
-    Add(absl::StrCat("seed ", *scenario_.seed), EachDoes(kOthers, any_seed) ? "any seed does" : "needed");
-  }
-  if (!scenario_.schedule.empty() && scenario_.schedule != "fifo") Add("schedule ", "needed" + OfSchedule());
+  LookAtSeed();
+  LookAtSchedule();
   for (const auto& [host, time] : scenario_.starts) {
-    const auto change = [&](Scenario& scenario, int i) { scenario.starts[host] = Other(time, i); };
-    Add(absl::StrCat("start ", host, " "), EachDoes(kOthers, change) ? "needed, after any time" : "needed");
+    Look(", after any time", [&](Scenario& scenario, int i) { scenario.starts[host] = Other(time, i); });
+    Add(absl::StrCat("start ", host, " "));
   }
   for (const auto& [host, time] : scenario_.clocks) {
-    const auto change = [&](Scenario& scenario, int i) { scenario.clocks[host] = Other(time, i); };
-    Add(absl::StrCat("clock ", host, " "), EachDoes(kOthers, change) ? "needed, by any time" : "needed");
+    Look(", by any time", [&](Scenario& scenario, int i) { scenario.clocks[host] = Other(time, i); });
+    Add(absl::StrCat("clock ", host, " "));
   }
   for (const auto& [name, value] : scenario_.knobs) {
-    const auto change = [&](Scenario& scenario, int i) { scenario.knobs[name] = Other(value, i); };
-    Add(absl::StrCat("knob \"", name, "\" "), EachDoes(kOthers, change) ? "needed, with any number" : "needed");
+    Look(", with any number", [&](Scenario& scenario, int i) { scenario.knobs[name] = Other(value, i); });
+    Add(absl::StrCat("knob \"", name, "\" "));
   }
-  for (size_t i = 0; i < scenario_.faults.entries().size(); ++i) {
-    Add(scenario_.faults.entries()[i].ToString(), "needed" + OfFault(i));
-  }
+  for (size_t i = 0; i < scenario_.faults.entries().size(); ++i) LookAtFault(i);
   for (size_t i = 0; i < scenario_.failures.size(); ++i) {
-    const auto change = [i](Scenario& scenario, int other) {
+    Look(", at any operation", [i](Scenario& scenario, int other) {
       uint64_t& number = scenario.failures[i].number;
       number = std::max<uint64_t>(Other(number, other), 1);
-    };
-    Add(scenario_.failures[i].ToString(), EachDoes(kOthers, change) ? "needed, at any operation" : "needed");
+    });
+    Add(scenario_.failures[i].ToString());
   }
 
   std::string text;

@@ -17,8 +17,8 @@ namespace tandem::testing {
 
 // The lines of `scenario`, none of which can be missed, with a remark behind each of which it is known what of it may
 // be otherwise: "# needed", "# needed, at any time", "# any seed". A number may be any where the scenario fails in the
-// same way with each of several others in its place. `run` is called at most `runs_max` times; what is not known
-// then is just needed.
+// same way with each of several others in its place. `run` is called at most `runs_max` times; of what is not known
+// then the remark says so: "# needed; more not tried".
 std::string WithRemarks(const sim::Scenario& scenario, uint64_t runs_max,
                         absl::FunctionRef<Trial(const sim::Scenario&)> run);
 

@@ -103,13 +103,18 @@ TEST(RemarksTest, WhatHappensAtOneMomentHasNoLength) {
             "reset a from 0.5s strength 1000000  # needed, at any time, of any strength\n");
 }
 
-TEST(RemarksTest, WhatIsNotTriedIsNeeded) {
+TEST(RemarksTest, WhatIsNotTriedIsNamed) {
   EXPECT_EQ(Remarked(
                 "seed 7\nknob \"a\" 1\nknob \"b\" 2\n", [](const Scenario&) { return true; }, 3),
             "seed 7  # any seed does\n"
-            "knob \"a\" 1  # needed\n"
-            "knob \"b\" 2  # needed\n");
-  EXPECT_EQ(Remarked("seed 7\n", [](const Scenario&) { return true; }, 0), "seed 7  # needed\n");
+            "knob \"a\" 1  # needed; more not tried\n"
+            "knob \"b\" 2  # needed; more not tried\n");
+  EXPECT_EQ(Remarked("seed 7\n", [](const Scenario&) { return true; }, 0), "seed 7  # others not tried\n");
+  EXPECT_EQ(Remarked("seed 7\n", [](const Scenario&) { return true; }, 2), "seed 7  # others not tried\n");
+  // What is found by then is said.
+  EXPECT_EQ(Remarked(
+                "loss a b from 1s to 2s strength 500000\n", [](const Scenario&) { return true; }, 4),
+            "loss a b from 1s to 2s strength 500000  # needed, at any time; more not tried\n");
 }
 
 TEST(RemarksTest, NoTimeIsTheEnd) {
@@ -119,8 +124,15 @@ TEST(RemarksTest, NoTimeIsTheEnd) {
     ++runs;
     return Trial::kNoMore;
   });
-  EXPECT_EQ(text, "seed 7  # needed\nknob \"a\" 1  # needed\n");
+  EXPECT_EQ(text, "seed 7  # others not tried\nknob \"a\" 1  # needed; more not tried\n");
   EXPECT_EQ(runs, 1u);
+}
+
+TEST(RemarksTest, OfARunThatWasStoppedNobodyKnows) {
+  const Scenario scenario = ScenarioOf("seed 7\nknob \"a\" 1\n");
+  const std::string text =
+      WithRemarks(scenario, 100, [](const Scenario& other) { return *other.seed == 7 ? Trial::kSame : Trial::kLate; });
+  EXPECT_EQ(text, "seed 7  # others not tried\nknob \"a\" 1  # needed, with any number\n");
 }
 
 }  // namespace

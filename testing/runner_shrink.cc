@@ -246,6 +246,7 @@ class Shrinker {
   std::set<std::string> tried_;
   const uint64_t runs_max_;
   uint64_t runs_ = 0;
+  uint64_t late_ = 0;
   bool ended_early_ = false;
   absl::FunctionRef<Trial(const Scenario&)> run_;
   absl::FunctionRef<std::vector<DecisionCount>(const Scenario&)> decisions_;
@@ -297,6 +298,7 @@ bool Shrinker::Fails(const Scenario& candidate) {
   const Trial trial = runs_ == runs_max_ ? Trial::kNoMore : run_(candidate);
   ended_early_ = trial == Trial::kNoMore;
   if (!ended_early_) ++runs_;
+  if (trial == Trial::kLate) ++late_;
   return trial == Trial::kSame;
 }
 
@@ -760,10 +762,10 @@ Shrunk Shrinker::Execute() {
     if (KeptCount() == before) RemoveWhatPassesTheTime();
   }
   finished = finished && KeptCount() == before;
-  if (ended_early_) return {Without(all_, kept_), runs_, finished};
+  if (ended_early_) return {Without(all_, kept_), runs_, late_, finished && late_ == 0};
   NarrowChance();
   RemoveOneByOne();
-  return {Without(all_, kept_), runs_, finished && !ended_early_};
+  return {Without(all_, kept_), runs_, late_, finished && !ended_early_ && late_ == 0};
 }
 
 }  // namespace

@@ -33,12 +33,14 @@ namespace tandem::testing {
 enum class Trial {
   kSame,    // It fails in the same way.
   kOther,   // It passes, or fails in another way.
+  kLate,    // It was stopped before its end: nobody knows.
   kNoMore,  // It was not run: there is no time left.
 };
 
 struct Shrunk {
   sim::Scenario scenario;
   uint64_t runs = 0;
+  uint64_t late = 0;      // Of these: Trial::kLate.
   bool finished = false;  // Without any single part that is left it does not fail so any more.
 };
 

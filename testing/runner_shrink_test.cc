@@ -182,6 +182,19 @@ TEST(ShrinkTest, WithoutTimeTheScenarioStaysAsItIs) {
   EXPECT_EQ(shrunk.scenario.ToString(), scenario.ToString());
 }
 
+TEST(ShrinkTest, WhatIsStoppedIsKeptAndCounted) {
+  uint64_t runs = 0;
+  const Shrunk shrunk = Shrink(ScenarioOf(2), kSteps, 500, [&runs](const Scenario& candidate) {
+    ++runs;
+    return candidate.faults.entries().size() < 2 ? Trial::kLate : Trial::kSame;
+  });
+  EXPECT_EQ(shrunk.scenario.faults.entries().size(), 2u);
+  EXPECT_EQ(shrunk.runs, runs);
+  EXPECT_GT(shrunk.late, 0u);
+  EXPECT_LT(shrunk.late, runs);
+  EXPECT_FALSE(shrunk.finished) << "with more time there might be less";
+}
+
 TEST(ShrinkTest, TakesNoMoreRunsThanItMayAndKeepsWhatItHas) {
   uint64_t runs = 0;
   const auto fails = [&runs](const Scenario& candidate) {

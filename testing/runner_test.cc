@@ -437,6 +437,21 @@ TEST(RunnerTest, SaysWhichSeedIsTakenWhereTheScenarioHasAnother) {
   }
 }
 
+// --- How long a run may take that is shrunk
+
+TEST(RunnerTest, WhatFailsSlowlyIsShrunkAsWell) {
+  const Finished finished = RunCase("FailsSlowlyOnSeed2", "--seeds=3 --report=false");
+  EXPECT_THAT(finished.output, HasSubstr("--- this much of its scenario fails in the same way, after "));
+  EXPECT_THAT(finished.output, HasSubstr("seed 2  # needed\n"));
+}
+
+TEST(RunnerTest, ARunThatIsStoppedIsNoOtherFailure) {
+  const Finished finished = RunCase("HangsUnderItsScenario", "--seeds=3 --report=false");
+  EXPECT_THAT(
+      finished.output,
+      ContainsRegex("not shrunk: a run with the lines of its scenario alone has no end after [0-9]+ ms of real"));
+}
+
 // --- Where a run writes to
 
 bool IsThere(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
