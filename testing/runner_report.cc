@@ -28,6 +28,7 @@
 #include "tandem/testing/report/table.h"
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_cause.h"
+#include "tandem/testing/runner_identity.h"
 #include "tandem/testing/runner_passing.h"
 #include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_recorded_run.h"
@@ -86,13 +87,13 @@ void AddFailure(Recording& recording, const SeedOutcome& outcome) {
 }
 
 // Measures how likely the failure was, at the end of all else: it takes the longest.
-void AddLikelihood(const SeedPool::Options& options, const FailureToExplain& failure, const SeedOutcome& outcome,
+void AddLikelihood(const SeedPool::Options& options, uint64_t branches, const SeedRun& run, const SeedOutcome& outcome,
                    Report& report) {
   constexpr int64_t kLimitNs = 120 * int64_t{1'000'000'000};
-  if (failure.branches == 0) return;
+  if (branches == 0) return;
   const absl::StatusOr<std::unique_ptr<SeedPool>> pool = SeedPool::Start(options);
   if (!pool.ok()) return;
-  report.likelihood = MeasureLikelihood(**pool, failure.run, outcome, report, failure.branches, kLimitNs);
+  report.likelihood = MeasureLikelihood(**pool, run, outcome, report, branches, kLimitNs);
   const size_t inevitable = InevitableFrom(report.likelihood);
   if (inevitable == report.likelihood.size() || (inevitable == 0 && !report.recording.is_whole)) return;
   // The way back from the failure need not lead there: nobody sees a program forget something.
@@ -114,6 +115,19 @@ void AddPassing(RunRecorder& recorder, const SeedRun& run, const std::string& st
   report.passing = FindPassing(recorder, run, *scenario, ParseSteps(steps), report.recording, window, kLimitNs);
 }
 
+// Runs `run`; if that has no scenario, and fails with `drawn` in the same way, it has this one from then on: who runs
+// the scenario of a report finds its events, by their numbers. What a seed draws are events, too.
+SeedOutcome RunPlain(RunRecorder& recorder, const std::string& drawn, SeedRun& run) {
+  SeedOutcome outcome = recorder.RunPlain(run);
+  if (!run.scenario.empty() || drawn.empty()) return outcome;
+  SeedRun with_scenario = run;
+  with_scenario.scenario = drawn;
+  SeedOutcome again = recorder.RunPlain(with_scenario);
+  if (!again.failed || WhatFailed(again) != WhatFailed(outcome)) return outcome;
+  run = std::move(with_scenario);
+  return again;
+}
+
 std::string PassingText(const Report& report) {
   if (!report.passing.has_value()) return "";
   return absl::StrCat("--- beside it the nearest run that passes, ", report.passing->how, ":\n",
@@ -128,9 +142,9 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   branch_options.echo_output = false;
   const absl::StatusOr<std::unique_ptr<RunRecorder>> recorder = RunRecorder::Start(options);
   if (!recorder.ok()) return absl::StrCat("not explained: ", recorder.status().ToString(), "\n");
-  const SeedRun& run = failure.run;
+  SeedRun run = failure.run;
   // How long it is, and where it leads: what was shrunk is another run than the one that failed.
-  const SeedProgress plain = (*recorder)->RunPlain(run).result.progress;
+  const SeedProgress plain = RunPlain(**recorder, failure.scenario, run).result.progress;
   RecordedWindow window;
   window.from_event = plain.events > kRecordedEventsMax ? plain.events - kRecordedEventsMax : 0;
   SeedOutcome outcome;
@@ -166,11 +180,11 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   report.recording = *std::move(recording);
   report.slice = SliceOf(report.recording, kSliceMax, Milestones(report.recording));
   AddPassing(**recorder, run, outcome.steps, window, report);
-  AddLikelihood(branch_options, failure, outcome, report);
+  AddLikelihood(branch_options, failure.branches, run, outcome, report);
   const std::string table = SliceTable(report);
   const bool said = failure.message == report.message;
   std::string text;
-  if (!run.scenario.empty() && !report.sentences.empty()) {
+  if (!failure.run.scenario.empty() && !report.sentences.empty()) {
     absl::StrAppend(&text, "--- in words:\n", report.sentences);
   }
   // What was shrunk fails at the same place, and may say something shorter there.

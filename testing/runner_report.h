@@ -17,7 +17,7 @@ struct FailureToExplain {
   std::string test;        // "Suite.Name".
   SeedRun run;             // With the scenario that it is shown with.
   bool is_shrunk = false;  // That is not the scenario that failed: what it prints is not known yet.
-  std::string scenario;    // Of a run without one, what it drew, where that is known.
+  std::string scenario;    // Of a run without one, what it drew, where that is known: as a rule it is run with that.
   std::string replay;      // The command that runs it again.
   std::string message;     // Why it failed, as it has been said.
   std::string folder;      // Where the files of the report go; empty: nowhere.

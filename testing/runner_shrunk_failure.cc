@@ -31,6 +31,7 @@ namespace {
 
 // Runs. A failure that needs little takes some hundreds; time tends to end it first.
 constexpr uint64_t kRunsMax = 2'000;
+constexpr int64_t kNsPerMs = 1'000'000;
 // More than anybody reads.
 constexpr size_t kOthersMax = 20;
 
@@ -44,6 +45,14 @@ std::vector<sim::DecisionCount> ParseDecisions(absl::string_view text) {
     if (calm.ok()) decisions.push_back({calm->what, calm->whom, count});
   }
   return decisions;
+}
+
+// Why there may be something less that fails in the same way; empty: there is not.
+std::string NotAll(const SeedPool& pool, const Shrunk& shrunk) {
+  if (shrunk.finished) return "";
+  if (shrunk.late == 0) return " (not enough to try everything: --shrink=SECONDS)";
+  return absl::StrCat(" (", shrunk.late, " of them had no end after ", pool.wall_limit_ns() / kNsPerMs,
+                      " ms of real time, so there may be less)");
 }
 
 }  // namespace
@@ -69,6 +78,7 @@ ShrunkFailure ShrinkFailure(LastScenario& last, const SeedRun& run, const SeedOu
     again.max_events = run.max_events == kDefaultMaxEvents ? enough : std::min(run.max_events, enough);
     const SeedOutcome outcome = last.pool().RunAlone(again);
     if (outcome.cut_off) return Trial::kNoMore;
+    if (outcome.stopped) return Trial::kLate;
     if (!outcome.failed) return Trial::kOther;
     std::string here = WhatFailed(outcome);
     if (here == what) return Trial::kSame;
@@ -82,6 +92,10 @@ ShrunkFailure ShrinkFailure(LastScenario& last, const SeedRun& run, const SeedOu
       result.text = "not shrunk: with the lines of its scenario alone it does not fail in the same way\n";
       result.replays = false;
       result.others.clear();
+      return result;
+    case Trial::kLate:
+      result.text = absl::StrCat("not shrunk: a run with the lines of its scenario alone has no end after ",
+                                 last.pool().wall_limit_ns() / kNsPerMs, " ms of real time\n");
       return result;
     case Trial::kNoMore:
       result.text = "not shrunk: there was no time to try anything (--shrink=SECONDS)\n";
@@ -105,8 +119,7 @@ ShrunkFailure ShrinkFailure(LastScenario& last, const SeedRun& run, const SeedOu
   result.scenario =
       shrunk.finished ? WithRemarks(shrunk.scenario, kRunsMax - shrunk.runs, try_out) : shrunk.scenario.ToString();
   result.text = absl::StrCat("--- this much of its scenario fails in the same way, after ", shrunk.runs,
-                             shrunk.runs == 1 ? " run" : " runs",
-                             shrunk.finished ? "" : " (not enough to try everything: --shrink=SECONDS)",
+                             shrunk.runs == 1 ? " run" : " runs", NotAll(last.pool(), shrunk),
                              ", as text for --scenario=FILE:\n", result.scenario, "---\n");
   return result;
 }

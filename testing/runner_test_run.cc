@@ -17,6 +17,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/log_severity.h"
+#include "absl/base/no_destructor.h"
+#include "absl/log/log_entry.h"
+#include "absl/log/log_sink.h"
+#include "absl/log/log_sink_registry.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -64,6 +69,16 @@ class FailureTeller final : public ::testing::EmptyTestEventListener {
  public:
   void OnTestPartResult(const ::testing::TestPartResult& part) override {
     if (part.failed()) TellFailureWitness(part.file_name() == nullptr ? "" : part.file_name(), part.message());
+  }
+};
+
+// And of a failed CHECK.
+class FatalTeller final : public absl::LogSink {
+ public:
+  void Send(const absl::LogEntry& entry) override {
+    // It comes a second time, with a stack.
+    if (entry.log_severity() != absl::LogSeverity::kFatal || !entry.stacktrace().empty()) return;
+    TellFailureWitness(entry.source_filename(), entry.text_message());
   }
 };
 
@@ -125,6 +140,8 @@ void TestRun::ExecuteHere() {
     InstallCrashReport();
     PrintContextOfExpectations();
     ::testing::UnitTest::GetInstance()->listeners().Append(new FailureTeller);  // gtest owns it.
+    static absl::NoDestructor<FatalTeller> fatal;
+    absl::AddLogSink(fatal.get());
     WatchAssertions(-1);
     sim::Rehearsal::Allow(&MuteHere);
     return true;
@@ -139,6 +156,7 @@ void TestRun::ExecuteHere() {
   static const int registered = atexit([] {
     if (!running) return;
     fputs("[sim] the program exited before the test's end\n", stderr);
+    TellFailureWitness("", "exited before the test's end");
     _exit(1);
   });
   static_cast<void>(registered);

@@ -122,27 +122,29 @@ class Breakpoint final : public sim::Recorder {
   uint64_t events_ = 0;
 };
 
-// While it lives, the recorder, if there is one, is told of the first expectation that fails, and the run ends there if
-// it is to.
+// While it lives, the recorder, if there is one, is told of the first expectation that fails, or of the error that ends
+// the run, and the run ends there if it is to.
 class FailureWitness {
  public:
   FailureWitness(sim::Recorder* recorder, bool ends_run) {
     recorder_ = recorder;
     ends_run_ = ends_run;
     told_ = false;
-    SetFailureWitness([](absl::string_view place, absl::string_view why) {
-      sim::World* const world = sim::World::Current();
-      if (world == nullptr || std::exchange(told_, true)) return;
-      if (ends_run_) world->EndRun();
-      if (recorder_ == nullptr) return;
-      const sim::Host* const host = world->running_host();
-      recorder_->OnFailure(world->Now().nanoseconds(), host == nullptr ? sim::kNoTraceHost : host->index(),
-                           place.substr(place.rfind('/') + 1), why);
-    });
+    SetFailureWitness(&Tell);
   }
   ~FailureWitness() { SetFailureWitness(nullptr); }
   FailureWitness(const FailureWitness&) = delete;
   FailureWitness& operator=(const FailureWitness&) = delete;
+
+  static void Tell(absl::string_view place, absl::string_view why) {
+    sim::World* const world = sim::World::Current();
+    if (world == nullptr || std::exchange(told_, true)) return;
+    if (ends_run_) world->EndRun();
+    if (recorder_ == nullptr) return;
+    const sim::Host* const host = world->running_host();
+    recorder_->OnFailure(world->Now().nanoseconds(), host == nullptr ? sim::kNoTraceHost : host->index(),
+                         place.substr(place.rfind('/') + 1), why);
+  }
 
  private:
   static inline sim::Recorder* recorder_ = nullptr;
@@ -247,6 +249,15 @@ class RecordCounter final : public sim::TraceSink {
   const sim::World* world_ = nullptr;
   uint64_t records_ = 0;
 };
+
+// Where in the world something is logged.
+sim::LogLines::Where WhereItIs() {
+  const sim::World* const world = sim::World::Current();
+  if (world == nullptr) return {0, ""};
+  const sim::Host* const host = world->running_host();
+  if (host == nullptr) return {world->Now().nanoseconds(), ""};
+  return {world->Now().nanoseconds(), host->name(), host->index()};
+}
 
 // For a seed that crashes. Uses no heap.
 SeedProgress ProgressOfWorld() {
@@ -396,6 +407,61 @@ std::string TextOfException(sim::World& world, absl::FunctionRef<void(sim::World
   return DescribeException(world, text);
 }
 
+// Runs `body` in a world that is gone when this returns. `recorder` is told of it; null for none.
+SeedResult RunBody(const SeedOptions& options, const sim::WorldOptions& world_options,
+                   absl::FunctionRef<void(sim::World& world)> body, RecordCounter& counter, sim::Recorder* recorder) {
+  sim::World world(world_options);
+  counter.OnWorld(world);
+
+  SeedResult result;
+  result.message = TextOfException(world, body);
+  counter.OnEnd();
+  result.failed = !result.message.empty();
+  if (result.failed) result.place = "an exception left a program or the test";
+  if (!world.failure().ok() && !IsReported(world.failure().message())) {
+    result.failed = true;
+    if (result.place.empty()) result.place = absl::StatusCodeToString(world.failure().code());
+    absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
+  }
+  if (const std::string line = world.LineOfUnknownHost();
+      !line.empty() && !result.failed && !::testing::Test::HasFailure()) {
+    result.failed = true;
+    result.place = "a line of the scenario";
+    result.message = absl::StrCat("the scenario has a line about a host that the test has not added: ", line);
+  }
+  if (!world.hosts().empty() && world.events() == 0 && !result.failed && !::testing::Test::HasFailure() &&
+      !::testing::Test::IsSkipped()) {
+    result.failed = true;
+    result.place = "nothing has run";
+    result.message = "the test has added hosts and never called world.Run...(): nothing has run";
+  }
+  if (result.failed) {
+    if (options.break_at.has_value()) std::fprintf(stderr, "%s\n", result.message.c_str());
+    FailureWitness::Tell("", result.message.substr(0, result.message.find('\n')));
+  }
+  const bool failed = result.failed || ::testing::Test::HasFailure();
+  if (!failed) {
+    for (const std::string& line : world.LinesWithoutEffect()) {
+      std::fprintf(stderr, "%s%s\n", kNoEffect, line.c_str());
+    }
+  }
+  result.faults = CountFaults(world, options, /*print=*/failed && !options.ends_at_failure);
+  result.fault_counts = CountHits(world);
+  if (failed) {
+    result.scenario = EffectiveScenario(world, options);
+    result.steps = WorkloadSteps(world);
+    result.decisions = Decisions(world);
+  }
+  if (recorder != nullptr) {
+    for (size_t i = 0; i < world.fault_plan().entries().size(); ++i) {
+      recorder->OnHits(world.fault_plan().entries()[i].ToString(), world.fault_hits(i));
+    }
+  }
+  result.progress = ProgressOfWorld();
+  result.hand_offs = world.hand_offs().Seen();
+  return result;
+}
+
 }  // namespace
 
 SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_options,
@@ -424,7 +490,6 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
   sim::Recorder* told = nullptr;
   if (options.recording) told = &recorder;
   if (options.break_at.has_value()) told = &breakpoint;
-  const FailureWitness witness(told, options.ends_at_failure);
   world_options.set_trace_details(options.details).set_counts_decisions(options.counts_decisions);
   std::optional<sim::Isolation> isolation;
   if (options.isolation) {
@@ -440,63 +505,16 @@ SeedResult RunInWorld(const SeedOptions& options, sim::WorldOptions world_option
     scenario = *sim::Scenario::Parse(options.scenario);  // The parent has looked at it.
     world_options.set_scenario(&scenario);
   }
-  sim::World world(world_options);
-  counter.OnWorld(world);
-  const sim::LogLines log(
-      [&world] {
-        const sim::Host* const host = world.running_host();
-        sim::LogLines::Where where{world.Now().nanoseconds(), ""};
-        if (host != nullptr) where = {where.time_ns, host->name(), host->index()};
-        return where;
-      },
-      told);
-
   SeedResult result;
-  result.message = TextOfException(world, body);
-  counter.OnEnd();
-  result.failed = !result.message.empty();
-  if (result.failed) result.place = "an exception left a program or the test";
-  if (!world.failure().ok() && !IsReported(world.failure().message())) {
-    result.failed = true;
-    if (result.place.empty()) result.place = absl::StatusCodeToString(world.failure().code());
-    absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
+  {
+    const sim::LogLines log(&WhereItIs, told);  // Destructors may log, and fail, too.
+    const FailureWitness witness(told, options.ends_at_failure);
+    result = RunBody(options, world_options, body, counter, options.recording ? &recorder : nullptr);
   }
   if (options.break_at.has_value() && breakpoint.events() <= *options.break_at) {
     ADD_FAILURE_AT(nullptr, -1) << "--break_at: the run has no event " << *options.break_at << ", but "
                                 << breakpoint.events() << ", from 0";
   }
-  if (const std::string line = world.LineOfUnknownHost();
-      !line.empty() && !result.failed && !::testing::Test::HasFailure()) {
-    result.failed = true;
-    result.place = "a line of the scenario";
-    result.message = absl::StrCat("the scenario has a line about a host that the test has not added: ", line);
-  }
-  if (!world.hosts().empty() && world.events() == 0 && !result.failed && !::testing::Test::HasFailure() &&
-      !::testing::Test::IsSkipped()) {
-    result.failed = true;
-    result.place = "nothing has run";
-    result.message = "the test has added hosts and never called world.Run...(): nothing has run";
-  }
-  const bool failed = result.failed || ::testing::Test::HasFailure();
-  if (!failed) {
-    for (const std::string& line : world.LinesWithoutEffect()) {
-      std::fprintf(stderr, "%s%s\n", kNoEffect, line.c_str());
-    }
-  }
-  result.faults = CountFaults(world, options, /*print=*/failed && !options.ends_at_failure);
-  result.fault_counts = CountHits(world);
-  if (failed) {
-    result.scenario = EffectiveScenario(world, options);
-    result.steps = WorkloadSteps(world);
-    result.decisions = Decisions(world);
-  }
-  if (options.recording) {
-    for (size_t i = 0; i < world.fault_plan().entries().size(); ++i) {
-      recorder.OnHits(world.fault_plan().entries()[i].ToString(), world.fault_hits(i));
-    }
-  }
-  result.progress = ProgressOfWorld();
-  result.hand_offs = world.hand_offs().Seen();
   return result;
 }
 

@@ -8,9 +8,11 @@
 
 #include <array>
 #include <cstdint>
+#include <stdexcept>
 
 #include "absl/functional/function_ref.h"
 #include "absl/log/check.h"
+#include "absl/log/log.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -86,6 +88,71 @@ SIM_TEST(Dying, IsKilledBehindTheRun) {
 }
 
 SIM_TEST(Dying, IsKilledBeforeAnyEvent) { raise(SIGKILL); }
+
+SIM_TEST(Dying, ExitsBeforeAnyEvent) { exit(0); }
+
+SIM_TEST(Dying, ThrowsBeforeAnyEvent) { throw std::runtime_error("in the body"); }
+
+// --- What a host does after a second ---
+
+Task<absl::Status> SleepAndAct(absl::FunctionRef<void()> act) {
+  static_cast<void>(co_await Sleep(absl::Seconds(1)));
+  act();
+  co_return absl::OkStatus();
+}
+
+void AfterASecond(sim::World& world, absl::FunctionRef<void()> act) {
+  sim::Host& host = world.AddHost("host", [act] { return SleepAndAct(act); });
+  static_cast<void>(world.RunUntilDone(host, absl::Minutes(1)));
+}
+
+SIM_TEST(Failing, ThrowsAnInt) {
+  AfterASecond(world, [] { throw 42; });
+}
+
+SIM_TEST(Failing, ExpectsTooMuch) {
+  AfterASecond(world, [] { EXPECT_EQ(1, 2); });
+}
+
+SIM_TEST(Failing, FailsACheck) {
+  AfterASecond(world, [] { CHECK_EQ(1, 2); });
+}
+
+SIM_TEST(Failing, Exits) {
+  AfterASecond(world, [] { exit(0); });
+}
+
+SIM_TEST(Failing, ThrowsInAStep) {
+  world.AfterEachStep([&world]() -> absl::Status {
+    if (world.Now() >= Instant() + absl::Seconds(1)) throw std::runtime_error("in a step");
+    return absl::OkStatus();
+  });
+  AfterASecond(world, [] {});
+}
+
+SIM_TEST(Failing, HasAnErrorInAStep) {
+  world.AfterEachStep([&world] {
+    return world.Now() >= Instant() + absl::Seconds(1) ? absl::DataLossError("in a step") : absl::OkStatus();
+  });
+  AfterASecond(world, [] {});
+}
+
+struct ChecksInTheEnd {
+  ChecksInTheEnd() = default;
+  ChecksInTheEnd(const ChecksInTheEnd&) = delete;
+  ~ChecksInTheEnd() {
+    LOG(INFO) << "it goes";
+    CHECK(false) << "it must not be";
+  }
+};
+
+SIM_TEST(Failing, ChecksInTheEndOfTheWorld) {
+  world.AddHost("host", []() -> Task<absl::Status> {
+    const ChecksInTheEnd checks;
+    co_return co_await Sleep(absl::Hours(10));
+  });
+  EXPECT_EQ(world.RunFor(absl::Seconds(1)), absl::OkStatus());
+}
 
 }  // namespace
 }  // namespace tandem

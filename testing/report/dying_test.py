@@ -5,6 +5,8 @@
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -14,6 +16,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 import sim_program
 
 PROGRAM = sim_program.Program("testing/report/dying_program")
+CHECK_FILES = sim_program.runfile("testing/report/check_files.py")
+SCHEMAS = os.path.dirname(sim_program.runfile("testing/report/report.schema.json"))
 DRAWN = re.compile(r"^the scenario of this seed until its death, as --scenario=FILE takes it:\n((?:[a-z][\w-]* .*\n)+)",
                    re.MULTILINE)
 
@@ -27,6 +31,18 @@ DEATHS = {
     "FailsACheck": "Check failed: false connections are never refused",
     "Exits": "exited before the test's end",
     "IsKilledBehindTheRun": "ended by SIGKILL",
+}
+
+
+# Failures of other kinds, and what is shown where --break_at stops at them.
+FAILURES = {
+    "ThrowsAnInt": r"an exception left main of host host at 1\.0",
+    "ExpectsTooMuch": r"in tandem::testing::TellFailureWitness",
+    "FailsACheck": r"dying_program.cc:\d+ in ",
+    "Exits": r"the program exited before the test's end",
+    "ThrowsInAStep": r"an exception left the test at 1\.0\d+ s: in a step",
+    "HasAnErrorInAStep": r"DATA_LOSS: .*in a step",
+    "ChecksInTheEndOfTheWorld": r"dying_program.cc:\d+ in .*~ChecksInTheEnd",
 }
 
 
@@ -67,6 +83,36 @@ class DyingTest(unittest.TestCase):
                            re.MULTILINE | re.DOTALL).group(1)
         self.assertRegex(shrunk, r"(?m)^[\w-]+ (server|client|\*).*# needed")
         self.assertNotIn("of this seed until its death", run.output)
+
+    def test_an_event_of_a_report_is_reached_by_its_number(self):
+        """The failure, whatever it is, and nothing behind the last event."""
+        for name, where in FAILURES.items():
+            with self.subTest(name), tempfile.TemporaryDirectory() as outputs:
+                run = PROGRAM.run("--gtest_filter=Failing." + name, "--seeds=1", "--shrink=0", "--out=" + outputs)
+                self.assertEqual(run.exit_code, 1, run.output)
+                folder = os.path.join(outputs, "Failing.%s-seed-1" % name)
+                with open(os.path.join(folder, "report.json")) as file:
+                    failure = json.load(file)["slice"][-1]
+                with open(os.path.join(folder, "trace.jsonl")) as file:
+                    last = [json.loads(line) for line in file][-1]["event"]
+                flags = ["--gtest_filter=Failing." + name, "--scenario=" + os.path.join(folder, "scenario.txt"),
+                         "--here"]
+                stopped = PROGRAM.run(*flags, "--break_at=%d" % failure)
+                self.assertEqual(stopped.exit_code, -signal.SIGTRAP, stopped.output)
+                self.assertRegex(stopped.output, where)
+                if name in ("FailsACheck", "ChecksInTheEndOfTheWorld", "Exits"):
+                    continue  # It does not come to the end of the run.
+                for beyond in (last + 1, last + 1000):
+                    run = PROGRAM.run(*flags, "--break_at=%d" % beyond)
+                    self.assertEqual(run.exit_code, 1, run.output)
+                    self.assertIn("--break_at: the run has no event %d, but %d, from 0" % (beyond, last + 1), run.output)
+
+    def test_what_is_logged_in_the_end_has_its_time(self):
+        run = PROGRAM.run("--gtest_filter=Failing.ChecksInTheEndOfTheWorld", "--seed=1", "--stderrthreshold=0",
+                          "--report=false")
+        self.assertRegex(run.output, r"(?m)^I 1\.000000000 host\S* dying_program.cc:\d+\] it goes$")
+        self.assertRegex(run.output, r"(?m)^F 1\.000000000 host\S* dying_program.cc:\d+\] Check failed: false it must not be")
+        self.assertNotRegex(run.output, r"(?m)^F\d{4} ")
 
     def test_before_any_event(self):
         run = self.first_failure("IsKilledBeforeAnyEvent", "--shrink=0", "--report=false")
