@@ -159,7 +159,9 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   const SeedProgress& progress = outcome.result.progress;
   const bool same = progress.digest_high == plain.digest_high && progress.digest_low == plain.digest_low;
   if (!outcome.failed || !same) return "not explained: recorded, it goes another way\n";
-  if (absl::IsNotFound(recording.status())) return "";
+  const bool before_all = absl::IsNotFound(recording.status());  // It failed before there was anything to record.
+  if (before_all && failure.folder.empty()) return "";
+  if (before_all) recording = Recording();
   if (!recording.ok()) return absl::StrCat("not explained: ", recording.status().ToString(), "\n");
   AddFailure(*recording, outcome);
 
@@ -192,7 +194,9 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   if (failure.is_shrunk && !outcome.output.empty()) {
     absl::StrAppend(&text, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(outcome.output), "\n");
   }
-  absl::StrAppend(&text, "--- what led to it:\n", table, PassingText(report), LikelihoodText(report), "---\n");
+  if (!before_all) {
+    absl::StrAppend(&text, "--- what led to it:\n", table, PassingText(report), LikelihoodText(report), "---\n");
+  }
   if (failure.folder.empty()) return text;
   std::error_code ignored;  // WriteFolder() says it better.
   std::filesystem::create_directories(failure.folder, ignored);

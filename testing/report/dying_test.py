@@ -107,6 +107,15 @@ class DyingTest(unittest.TestCase):
                     self.assertEqual(run.exit_code, 1, run.output)
                     self.assertIn("--break_at: the run has no event %d, but %d, from 0" % (beyond, last + 1), run.output)
 
+    def test_a_failure_before_any_event_has_a_folder(self):
+        for name in ("IsKilledBeforeAnyEvent", "ExitsBeforeAnyEvent", "ThrowsBeforeAnyEvent"):
+            with self.subTest(name), tempfile.TemporaryDirectory() as outputs:
+                run = PROGRAM.run("--gtest_filter=Dying." + name, "--seeds=1", "--out=" + outputs)
+                self.assertEqual(run.exit_code, 1, run.output)
+                folder = os.path.join(outputs, "Dying.%s-seed-1" % name)
+                checked = subprocess.run([sys.executable, CHECK_FILES, folder, SCHEMAS], capture_output=True, text=True)
+                self.assertEqual((checked.returncode, checked.stdout), (0, "events: 1\n"), checked.stderr)
+
     def test_what_is_logged_in_the_end_has_its_time(self):
         run = PROGRAM.run("--gtest_filter=Failing.ChecksInTheEndOfTheWorld", "--seed=1", "--stderrthreshold=0",
                           "--report=false")
