@@ -72,12 +72,14 @@ class FailureTeller final : public ::testing::EmptyTestEventListener {
   }
 };
 
-// And of a failed CHECK.
+// And of a failed CHECK, to --break_at alone.
 class FatalTeller final : public absl::LogSink {
  public:
   void Send(const absl::LogEntry& entry) override {
     // It comes a second time, with a stack.
     if (entry.log_severity() != absl::LogSeverity::kFatal || !entry.stacktrace().empty()) return;
+    // Where that stops, nobody comes to write the line.
+    fprintf(stderr, "%s\n", std::string(entry.text_message()).c_str());
     TellFailureWitness(entry.source_filename(), entry.text_message());
   }
 };
@@ -141,7 +143,7 @@ void TestRun::ExecuteHere() {
     PrintContextOfExpectations();
     ::testing::UnitTest::GetInstance()->listeners().Append(new FailureTeller);  // gtest owns it.
     static absl::NoDestructor<FatalTeller> fatal;
-    absl::AddLogSink(fatal.get());
+    if (run_.flags.break_at.has_value()) absl::AddLogSink(fatal.get());
     WatchAssertions(-1);
     sim::Rehearsal::Allow(&MuteHere);
     return true;

@@ -245,6 +245,7 @@ void Executor::Die() {
 
 void Executor::DestroyTasks() {
   CHECK(dead_);
+  destroys_tasks_ = true;
   // Newest first: a child is younger than the group that it belongs to.
   while (!tasks_.empty()) {
     RootPromise& root = tasks_.PopBack();
@@ -258,6 +259,7 @@ void Executor::DestroyTasks() {
       frame = parent;
     }
   }
+  destroys_tasks_ = false;
 }
 
 void Executor::EscapedException() {
@@ -271,7 +273,9 @@ void Executor::EscapedException() {
   // One that was thrown outside of any coroutine has no trace; what is noted then belongs to an older one.
   const PromiseBase* const root = running_ != nullptr ? running_->first_frame : nullptr;
   const std::string trace = exception_trace_.LeadsTo(root) ? exception_trace_.Describe() : "";
-  LOG(FATAL) << "an exception escaped a spawned task: " << text << trace;
+  LOG(FATAL) << "an exception escaped "
+             << (destroys_tasks_ ? "a destructor, of what a task held whose host has ended: " : "a spawned task: ")
+             << text << trace;
 }
 
 }  // namespace tandem

@@ -214,10 +214,12 @@ class Executor {
   bool dead() const { return dead_; }
   // Destroys every task without running it. Destructors of their locals run. REQUIRES dead().
   void DestroyTasks();
+  // Whether that is going on: nothing but destructors throws then, and nobody is left to catch it.
+  bool destroys_tasks() const { return destroys_tasks_; }
 
   // Where the exception that is on its way now has passed.
   ExceptionTrace& exception_trace() { return exception_trace_; }
-  // The current exception escaped the running task: ends the process with a report.
+  // The current exception escaped the running task, or a destructor in DestroyTasks(): ends the process with a report.
   [[noreturn]] void EscapedException();
 
   // Null: none. Outlives the tasks. REQUIRES that no task is held.
@@ -267,6 +269,7 @@ class Executor {
   int ready_awaits_ = 0;
   Instant slice_start_ = Instant::InfiniteFuture();  // Infinite: nobody asked yet.
   bool dead_ = false;
+  bool destroys_tasks_ = false;
   TaskContext* running_ = nullptr;
   const TaskContext* runs_alone_ = nullptr;
   PromiseBase* waits_to_be_alone_ = nullptr;  // Of that task: it was ready when there were others.

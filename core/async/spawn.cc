@@ -14,7 +14,7 @@ void RootCoroutine::Start(CancelScope& scope, TaskSet* set) && {
 }
 
 void RootCoroutine::promise_type::unhandled_exception() {
-  if (set == nullptr) Executor::Current().EscapedException();
+  if (set == nullptr || Executor::Current().destroys_tasks()) Executor::Current().EscapedException();
   set->Fail();
 }
 

@@ -274,6 +274,7 @@ class TaskPromise final : public PromiseBase, public Awaits<TaskPromise<T>>, pub
   std::suspend_always initial_suspend() noexcept { return {}; }
   FinalAwaiter final_suspend() noexcept { return {}; }
   void unhandled_exception() {
+    if (Executor::Current().destroys_tasks()) Executor::Current().EscapedException();
     Executor::Current().exception_trace().Note(*this);
     exception_ = std::current_exception();
   }

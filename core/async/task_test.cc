@@ -231,6 +231,31 @@ TEST(TaskDeathTest, CoroutineOutsideOfAShardIsABug) {
   EXPECT_DEATH(Spawn([]() -> Task<void> { co_return; }), "not on a Tandem shard");
 }
 
+struct ThrowsInTheEnd {
+  ThrowsInTheEnd() = default;
+  ThrowsInTheEnd(const ThrowsInTheEnd&) = delete;
+  ~ThrowsInTheEnd() noexcept(false) { throw std::runtime_error("nobody is there"); }
+};
+
+// Of a task that is destroyed, as by the crash of a host: it is no result of that task any more.
+TEST(TaskDeathTest, ExceptionOutOfADestructorEndsTheProcess) {
+  EXPECT_DEATH(
+      {
+        FakeShard shard;
+        shard.Start([]() -> Task<void> {
+          const auto hold = []() -> Task<void> {
+            const ThrowsInTheEnd held;
+            static_cast<void>(co_await Sleep(absl::Hours(1)));
+          };
+          co_await hold();
+        }());
+        for (int i = 0; i < 4; ++i) static_cast<void>(shard.shard().Turn(Instant::InfinitePast()));
+        shard.shard().Die();
+        shard.shard().Abandon();
+      },
+      "escaped a destructor, of what a task held whose host has ended: nobody is there");
+}
+
 TEST(TaskDeathTest, EscapedExceptionEndsTheProcessWithItsChain) {
   EXPECT_DEATH(
       {

@@ -146,6 +146,28 @@ struct ChecksInTheEnd {
   }
 };
 
+struct ThrowsInTheEnd {
+  ThrowsInTheEnd() = default;
+  ThrowsInTheEnd(const ThrowsInTheEnd&) = delete;
+  ~ThrowsInTheEnd() noexcept(false) { throw std::runtime_error("nobody is there"); }
+};
+
+Task<absl::Status> HoldForLong() {
+  const ThrowsInTheEnd held;
+  co_return co_await Sleep(absl::Hours(10));
+}
+
+SIM_TEST(Failing, ThrowsInTheEndOfTheWorld) {
+  world.AddHost("host", [] { return HoldForLong(); });
+  EXPECT_EQ(world.RunFor(absl::Seconds(1)), absl::OkStatus());
+}
+
+SIM_TEST(Failing, ThrowsInACrash) {
+  sim::Host& host = world.AddHost("host", [] { return HoldForLong(); });
+  EXPECT_EQ(world.RunFor(absl::Seconds(1)), absl::OkStatus());
+  host.Crash();
+}
+
 SIM_TEST(Failing, ChecksInTheEndOfTheWorld) {
   world.AddHost("host", []() -> Task<absl::Status> {
     const ChecksInTheEnd checks;
