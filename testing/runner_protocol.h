@@ -100,7 +100,7 @@ struct Event {
 
 enum class RecordKind : uint32_t {
   kFailure,    // Text. Any number of them.
-  kPlace,      // Text: where it has failed, and by which error. The first counts.
+  kPlace,      // Text: where it has failed, which expectation, and by which error. The first counts.
   kScenario,   // Text, once, of a seed that failed or was asked: SeedResult::scenario.
   kSteps,      // Text, likewise: SeedResult::steps.
   kDecisions,  // Text, likewise: SeedResult::decisions.

@@ -43,6 +43,7 @@
 #include "tandem/testing/runner.h"
 #include "tandem/testing/runner_assertions.h"
 #include "tandem/testing/runner_build.h"
+#include "tandem/testing/runner_expectation.h"
 #include "tandem/testing/runner_output.h"
 #include "tandem/testing/runner_protocol.h"
 #include "tandem/testing/runner_registry.h"
@@ -142,7 +143,10 @@ class ReportingListener : public ::testing::EmptyTestEventListener {
       absl::StrAppend(&text, "\n");
       std::string context;
       WriteCrashContext([&](absl::string_view more) { absl::StrAppend(&context, more); });
-      SendRecord(RecordKind::kPlace, absl::StrCat(place, ErrorIn(part.message()), FunctionsIn(context)));
+      std::string what = ExpectationIn(message);
+      const absl::string_view error = ErrorIn(part.message());
+      absl::StrAppend(&what, what.empty() || error.empty() ? "" : ", ", error);
+      SendRecord(RecordKind::kPlace, absl::StrCat(place, what, FunctionsIn(context)));
       absl::StrAppend(&text, context);
       text.resize(absl::StripSuffix(text, "\n").size());
     }

@@ -22,8 +22,8 @@ struct ShrunkFailure {
 };
 
 // Shrinks the scenario of `failure`, which came of `run` and has one, for about so long. Two failures are the same when
-// they are at the same place and of the same kind: the expectation and the error in it, the signal and the innermost
-// functions of the project; never the values. Seeds run in the pool of `last`, which runs no other.
+// they are at the same place and of the same kind: the expectation, its expressions and the error in it, the signal and
+// the innermost functions of the project; never the values. Seeds run in the pool of `last`, which runs no other.
 ShrunkFailure ShrinkFailure(LastScenario& last, const SeedRun& run, const SeedOutcome& failure, int64_t limit_ns);
 
 }  // namespace tandem::testing

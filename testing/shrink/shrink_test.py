@@ -102,6 +102,17 @@ class ShrinkTest(unittest.TestCase):
         self.assertIn("CheckThatNoneWasRefused", again.output)
         self.assertIn("another failure on the way: ", run.output)
 
+    def test_another_expectation_on_the_same_line_is_another_failure(self):
+        run = SAME_FAILURE.run("--gtest_filter=*.TwoOnOneLine", "--fail_fast", "--jobs=1", "--check_determinism=none",
+                               TIME)
+        with tempfile.NamedTemporaryFile("w", suffix=".scenario") as file:
+            file.write(Shrunk(run).text)
+            file.flush()
+            again = SAME_FAILURE.run("--gtest_filter=*.TwoOnOneLine", "--scenario=" + file.name, "--report=false")
+        self.assertRegex(run.output, r"failed: \S+:\d+: Expected equality of these values:\n  refused\n")
+        self.assertRegex(again.output, r"failed: \S+:\d+: Expected equality of these values:\n  refused\n")
+        self.assertRegex(run.output, r"another failure on the way: \S+:\d+: \(done\) > \(kOps / 2\)")
+
     def test_what_comes_behind_the_failure_is_not_run_again(self):
         with tempfile.TemporaryDirectory() as folder:
             run = SAME_FAILURE.run("--gtest_filter=*.GoesOnForLong", "--seeds=1", "--out=" + folder, TIME)
