@@ -83,7 +83,8 @@ std::string Say(const FaultEntry& fault) {
 
 std::string Numbers(uint64_t from, uint64_t to) {
   if (to == sim::Skip::kEnd) return absl::StrCat(from, " and all behind it");
-  return to == from + 1 ? absl::StrCat(from) : absl::StrCat(from, " to ", to - 1);
+  // The numbers of the line, to be found again.
+  return to == from + 1 ? absl::StrCat(from) : absl::StrCat("from ", from, " to before ", to);
 }
 
 // Which decisions of its kind `calm` is about: " of a/tcp/b#0, number 3"; empty: all.

@@ -57,12 +57,12 @@ TEST(SentencesTest, TheRest) {
   EXPECT_EQ(SentencesOf("start server after 0.1s"), "server starts 0.1s late.\n");
   EXPECT_EQ(SentencesOf("clock server ahead 2s"), "The wall clock of server is 2s ahead.\n");
   EXPECT_EQ(SentencesOf("skip adder from 0 to 28\nskip adder 29\nskip other from 3 to 9"),
-            "Of the operations of adder these are left out: 0 to 27, 29.\n"
-            "Of the operations of other these are left out: 3 to 8.\n");
+            "Of the operations of adder these are left out: from 0 to before 28, 29.\n"
+            "Of the operations of other these are left out: from 3 to before 9.\n");
   EXPECT_EQ(SentencesOf("calm latency *\ncalm loss client/tcp/server#0"),
             "Not left to chance: latency, loss of client/tcp/server#0.\n");
   EXPECT_EQ(SentencesOf("calm latency * from 3\ncalm schedule * from 0 to 2"),
-            "Not left to chance: latency number 3 and all behind it, schedule number 0 to 1.\n");
+            "Not left to chance: latency number 3 and all behind it, schedule number from 0 to before 2.\n");
   EXPECT_EQ(SentencesOf("calm * *"),
             "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n");
 }
@@ -82,7 +82,8 @@ TEST(SentencesTest, WhoseChanceIsLeftIsNamed) {
   for (const sim::Choice fate : sim::kFates) {
     if (fate != sim::Choice::kLoss) absl::StrAppend(&calms, "calm ", sim::ChoiceName(fate), " *\n");
   }
-  EXPECT_EQ(SentencesOf(calms), "All else that is left to chance: loss of a/udp/b but of a/udp/b number 0 to 6.\n");
+  EXPECT_EQ(SentencesOf(calms),
+            "All else that is left to chance: loss of a/udp/b but of a/udp/b number from 0 to before 7.\n");
   EXPECT_EQ(SentencesOf("calm loss * but a/udp/b"), "Not left to chance: loss of all but a/udp/b.\n");
 }
 
