@@ -76,13 +76,14 @@ void Failures::Add(SeedOutcome outcome) {
 void Failures::Report() {
   if (failures_.empty()) return;
   SeedOutcome& shown = failures_.front();
+  SayShortly(shown);
   const bool said = !shown.scenario.empty();
   const std::string no_scenario = FindScenario(shown);
   const ShrunkFailure shrunk = Shrink(shown);
   const bool in_haste = StopSignal() != 0;
   std::string scenario = shrunk.scenario;
   if (scenario.empty() && shrunk.replays) scenario = shown.scenario;
-  const std::string kept =
+  std::string kept =
       absl::StrCat(Pin(shown, scenario), in_haste || shown.stopped ? KeepScenario(shown, scenario) : "");
   // What is shown of a run that was shrunk is the shorter one's.
   const bool says_itself = !shrunk.scenario.empty() && run_.flags.report && !in_haste;
@@ -91,8 +92,9 @@ void Failures::Report() {
                     "\n---\n");
   }
   if (!said && shrunk.scenario.empty()) absl::StrAppend(&shown.message, no_scenario, Drawn(shown.scenario));
-  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), kept,
-                  Explain(shown, WhatToExplain(shown, shrunk.scenario)));
+  const std::string story = Explain(shown, WhatToExplain(shown, shrunk.scenario));
+  if (StopSignal() != 0 && !in_haste) absl::StrAppend(&kept, KeepScenario(shown, scenario));
+  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), kept, story);
   if (StopSignal() != 0) absl::StrAppend(&shown.message, "not shrunk or explained to the end: ", StoppedBy(), "\n");
   std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
   std::sort(failures_.begin(), failures_.end() - 1,
@@ -132,6 +134,12 @@ std::string Failures::Drawn(const std::string& scenario) const {
   }
   return absl::StrCat("the scenario of this seed until its death, as --scenario=FILE takes it:\n",
                       absl::StrJoin(lines, "\n"), "\n", more);
+}
+
+// What is known before all that takes time, for whoever ends this process while it looks on.
+void Failures::SayShortly(const SeedOutcome& failure) const {
+  fprintf(stderr, "[sim] %s: looks into seed %ju: %s\n[sim] replay: %s\n", TestName().c_str(),
+          static_cast<uintmax_t>(failure.seed), FailureGist(failure.message).c_str(), Replay(failure).c_str());
 }
 
 // What is left of the scenario of `failure`.

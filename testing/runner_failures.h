@@ -42,6 +42,7 @@ class Failures {
   // Looks for the scenario of `failure` where it has none; returns a line that says why there is none.
   std::string FindScenario(SeedOutcome& failure) const;
   std::string Drawn(const std::string& scenario) const;
+  void SayShortly(const SeedOutcome& failure) const;
   ShrunkFailure Shrink(const SeedOutcome& failure) const;
   std::string KeepScenario(const SeedOutcome& failure, const std::string& scenario) const;
   std::string Pin(const SeedOutcome& failure, const std::string& scenario) const;

@@ -33,6 +33,7 @@
 #include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_recorded_run.h"
 #include "tandem/testing/runner_shrink.h"
+#include "tandem/testing/runner_stop.h"
 
 namespace tandem::testing {
 namespace {
@@ -197,10 +198,10 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   if (!before_all) {
     absl::StrAppend(&text, "--- what led to it:\n", table, PassingText(report), LikelihoodText(report), "---\n");
   }
-  if (failure.folder.empty()) return text;
+  if (failure.folder.empty() || StopSignal() != 0) return text;
   std::error_code ignored;  // WriteFolder() says it better.
-  std::filesystem::create_directories(failure.folder, ignored);
-  const absl::Status written = WriteFolder(report, failure.folder);
+  std::filesystem::create_directories(std::filesystem::path(failure.folder).parent_path(), ignored);
+  const absl::Status written = WriteFolder(report, failure.folder, kMaxReportBytes, [] { return StopSignal() != 0; });
   absl::StrAppend(&text,
                   written.ok()
                       ? absl::StrCat("the whole of it: ", ShownPlace(absl::StrCat(failure.folder, "/timeline.html")),

@@ -37,6 +37,7 @@
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
 #include "tandem/core/async/await_stack.h"
+#include "tandem/core/base/cut_text.h"
 #include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/world/rehearsal.h"
@@ -60,6 +61,9 @@ __attribute__((visibility("default"))) void __ubsan_on_report();
 
 namespace tandem::testing {
 namespace {
+
+using ::tandem::internal::CutText;
+using ::tandem::internal::kMessageMax;
 
 constinit bool g_sanitizer_reported = false;
 constinit bool g_rehearses = false;  // This process is a copy that nobody listens to.
@@ -136,15 +140,16 @@ class ReportingListener : public ::testing::EmptyTestEventListener {
     const std::string place =
         part.file_name() == nullptr ? "" : absl::StrCat(ProjectPath(part.file_name()), ":", part.line_number(), ": ");
     // FAIL() and ADD_FAILURE() say on a line of its own what everybody knows here.
-    const absl::string_view message = absl::StripPrefix(part.message(), "Failed\n");
-    if (part.failed()) TellFailureWitness(absl::StripSuffix(place, ": "), message);
+    const absl::string_view all = absl::StripPrefix(part.message(), "Failed\n");
+    if (part.failed()) TellFailureWitness(absl::StripSuffix(place, ": "), all);
+    const std::string message = CutText(all, kMessageMax);
     std::string text = absl::StrCat(place, message);
     if (part.failed()) {
       absl::StrAppend(&text, "\n");
       std::string context;
       WriteCrashContext([&](absl::string_view more) { absl::StrAppend(&context, more); });
       std::string what = ExpectationIn(message);
-      const absl::string_view error = ErrorIn(part.message());
+      const absl::string_view error = ErrorIn(message);
       absl::StrAppend(&what, what.empty() || error.empty() ? "" : ", ", error);
       SendRecord(RecordKind::kPlace, absl::StrCat(place, what, FunctionsIn(context)));
       absl::StrAppend(&text, context);
@@ -167,7 +172,7 @@ class FatalLogSink final : public absl::LogSink {
     const std::string place = absl::StrCat(ProjectPath(entry.source_filename()), ":", entry.source_line());
     SendRecord(RecordKind::kPlace, absl::StrCat(place, kFatalPlace));
     TellFailureWitness(place, entry.text_message());
-    SendRecord(RecordKind::kFailure, absl::StrCat(place, ": ", entry.text_message()));
+    SendRecord(RecordKind::kFailure, absl::StrCat(place, ": ", CutText(entry.text_message(), kMessageMax)));
   }
 };
 
@@ -283,7 +288,7 @@ void RunSeed(const Command& command) {
   const SeedResult result = test.run(options);
   if (result.failed) {
     SendRecord(RecordKind::kPlace, result.place);
-    SendRecord(RecordKind::kFailure, result.message);
+    SendRecord(RecordKind::kFailure, CutText(result.message, kMessageMax));
   }
   SendScenario(result);
   SendRecord(RecordKind::kHandOffs, absl::string_view(reinterpret_cast<const char*>(result.hand_offs.data()),

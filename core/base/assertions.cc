@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "tandem/core/base/cut_text.h"
 
 namespace tandem::internal {
 namespace {
@@ -69,7 +70,8 @@ std::string PairWithNames(absl::string_view names, absl::Span<const std::string>
   std::string text;
   for (const std::string& value : values) {
     const size_t end = EndOfName(names);
-    absl::StrAppend(&text, text.empty() ? "" : ", ", absl::StripAsciiWhitespace(names.substr(0, end)), "=", value);
+    absl::StrAppend(&text, text.empty() ? "" : ", ", absl::StripAsciiWhitespace(names.substr(0, end)), "=",
+                    CutText(value, kTextMax));
     names.remove_prefix(end < names.size() ? end + 1 : end);
   }
   return text;

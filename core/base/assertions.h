@@ -114,7 +114,8 @@ void VisitAssertion(Text /*where*/, bool holds, absl::FunctionRef<std::string()>
   assertion_visited(assertion_site<Text>, holds, values);
 }
 
-// "committed_=4, appended_=3", of the names as they were written, between commas, and their values.
+// "committed_=4, appended_=3", of the names as they were written, between commas, and their values, of which the
+// beginning is shown where they are long.
 std::string PairWithNames(absl::string_view names, absl::Span<const std::string> values);
 
 template <typename... Values>

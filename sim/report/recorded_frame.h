@@ -62,6 +62,7 @@ struct RecordedFrame {
   uint8_t protocol;              // As Packet::Protocol.
   uint8_t flags;                 // As Packet::Flag.
   std::array<uint8_t, 6> unused;
+  uint64_t left_out;  // Of kText: so many bytes behind what is here.
   std::array<uint32_t, kTexts> sizes;
 };
 

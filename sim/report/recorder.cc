@@ -2,6 +2,7 @@
 
 #include "tandem/sim/report/recorder.h"
 
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <tuple>
@@ -9,6 +10,7 @@
 
 #include "absl/strings/ascii.h"
 #include "tandem/core/async/executor.h"
+#include "tandem/core/base/cut_text.h"
 #include "tandem/core/io/address.h"
 #include "tandem/core/io/socket_options.h"
 #include "tandem/sim/network/link.h"
@@ -64,6 +66,13 @@ void DescribePacket(RecordedFrame& frame, const TraceRecord& record, const Packe
   if (fate == nullptr || fate->dropped) return;
   frame.arrival_ns = fate->arrival_ns;
   frame.duplicate_arrival_ns = fate->duplicate_arrival_ns.value_or(-1);
+}
+
+// The beginning of `text`, as the text of `frame`.
+absl::string_view Cut(RecordedFrame& frame, absl::string_view text, size_t max) {
+  const absl::string_view beginning = internal::BeginningOf(text, max);
+  frame.left_out = text.size() - beginning.size();
+  return beginning;
 }
 
 // Parts a line at its first two spaces.
@@ -135,7 +144,7 @@ void Recorder::OnLog(const LoggedLine& line) {
   texts[RecordedFrame::kTask] = task.view();
   texts[RecordedFrame::kPlace] = place.view();
   texts[RecordedFrame::kVerb] = absl::string_view(&line.severity, 1);
-  texts[RecordedFrame::kText] = line.message;
+  texts[RecordedFrame::kText] = Cut(frame, line.message, internal::kTextMax);
   WriteFrame(frame, texts);
 }
 
@@ -147,7 +156,7 @@ void Recorder::OnFailure(int64_t time_ns, uint32_t host, absl::string_view place
   Texts texts;
   texts[RecordedFrame::kTask] = task.view();
   texts[RecordedFrame::kPlace] = place;
-  texts[RecordedFrame::kText] = text;
+  texts[RecordedFrame::kText] = Cut(frame, text, internal::kMessageMax);
   WriteFrame(frame, texts);
 }
 

@@ -21,12 +21,15 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "tandem/testing/report/recording.h"
 
 namespace tandem::testing {
 
 inline constexpr uint64_t kMaxReportBytes = 10'000'000;
+
+inline bool HasTime() { return false; }  // Whoever is never late.
 
 struct ReportFile {
   std::string name;
@@ -37,12 +40,19 @@ struct ReportFile {
 // those around it and the first of the run stay, and the others are left out, which each file says; so are operations,
 // but for those that cannot be right and the last, where there are very many. Never cut is what a report says besides:
 // its message, its scenario, its faults.
-std::vector<ReportFile> ReportFiles(const Report& report, uint64_t max_bytes = kMaxReportBytes);
-
-// Writes them to `folder`, which is made if its parent is there. Files of these names are replaced.
 //
-// Errors: those of the file system, with the path.
-absl::Status WriteFolder(const Report& report, const std::string& folder, uint64_t max_bytes = kMaxReportBytes);
+// `is_late` is asked again and again: once it says so, there are none.
+std::vector<ReportFile> ReportFiles(const Report& report, uint64_t max_bytes = kMaxReportBytes,
+                                    absl::FunctionRef<bool()> is_late = HasTime);
+
+// Writes them to `folder`, which is made if its parent is there. Files of these names are replaced. Upon an error none
+// of them is left, and no folder that it has made.
+//
+// Errors:
+//   kCancelled  `is_late` said so.
+//   Those of the file system, with the path.
+absl::Status WriteFolder(const Report& report, const std::string& folder, uint64_t max_bytes = kMaxReportBytes,
+                         absl::FunctionRef<bool()> is_late = HasTime);
 
 }  // namespace tandem::testing
 

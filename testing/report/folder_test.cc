@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -46,6 +47,12 @@ uint64_t Bytes(const std::vector<ReportFile>& files) {
   uint64_t bytes = 0;
   for (const ReportFile& file : files) bytes += file.content.size();
   return bytes;
+}
+
+std::vector<std::string> NamesIn(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
+  return names;
 }
 
 TEST(ReportFiles, AreThese) {
@@ -97,6 +104,24 @@ TEST(ReportFiles, AreNotLargerThanTheyMay) {
   }
 }
 
+TEST(ReportFiles, LeaveOutLongTextsRatherThanAllEvents) {
+  Report report = ReportForTest(5'000);
+  report.recording.events[2'000].text = std::string(3'000'000, 'x');
+  constexpr uint64_t kMax = 1'000'000;
+
+  const std::vector<ReportFile> files = ReportFiles(report, kMax);
+
+  EXPECT_LE(Bytes(files), kMax);
+  EXPECT_GE(Bytes(files), kMax / 2);
+}
+
+TEST(ReportFiles, AreNotMadeOnceItIsLate) {
+  int asked = 0;
+  const auto is_late = [&asked] { return ++asked > 3; };
+
+  EXPECT_TRUE(ReportFiles(ReportForTest(100), kMaxReportBytes, is_late).empty());
+}
+
 TEST(ReportFiles, SayWhatFailedWhereNothingElseFits) {
   const Report report = ReportForTest(5'000);
 
@@ -135,6 +160,15 @@ TEST(WriteFolder, SaysWhichFileFailed) {
   ASSERT_EQ(mkdir(absl::StrCat(folder, "/log.txt").c_str(), 0777), 0);
 
   EXPECT_THAT(WriteFolder(ReportForTest(100), folder).message(), HasSubstr("full/log.txt"));
+  EXPECT_THAT(NamesIn(folder), ElementsAre("log.txt")) << "nor is a part of the report left";
+}
+
+TEST(WriteFolder, LeavesNoFolderOnceItIsLate) {
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/late");
+
+  EXPECT_EQ(WriteFolder(ReportForTest(100), folder, kMaxReportBytes, [] { return true; }).code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_FALSE(std::filesystem::exists(folder));
 }
 
 }  // namespace

@@ -2,13 +2,69 @@
 
 #include "tandem/testing/report/json.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 
 namespace tandem::testing {
 namespace {
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+// The next character of `bytes`, or the byte that it begins with, if that is part of none. REQUIRES that it is not
+// empty.
+absl::string_view Next(absl::string_view bytes) { return bytes.substr(0, std::max<size_t>(CharacterSize(bytes), 1)); }
+
+// What stands for a control character, or a byte that is part of no character, as in C; empty for others.
+std::string ByteEscape(absl::string_view character) {
+  if (CharacterSize(character) != 0 && !IsControl(character[0])) return "";
+  return absl::StrFormat("\\x%02x", static_cast<unsigned char>(character[0]));
+}
+
+// Likewise of the controls that UTF-8 writes in two bytes, which terminals obey as well.
+std::string ControlEscape(absl::string_view character) {
+  const bool is_long_control = character.size() == 2 && character[0] == '\xc2' && character[1] < '\xa0';
+  if (!is_long_control) return ByteEscape(character);
+  return absl::StrFormat("\\xc2\\x%02x", static_cast<unsigned char>(character[1]));
+}
+
+// Of ASCII, what is itself in all texts.
+bool IsPlain(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
+
+// In a string of JSON.
+std::string JsonEscape(absl::string_view character) {
+  if (character == "\n") return "\\n";
+  if (character == "\"" || character == "\\") return absl::StrCat("\\", character);
+  if (CharacterSize(character) == 0) return "\xef\xbf\xbd";
+  if (!IsControl(character[0])) return "";
+  return absl::StrFormat("\\u%04x", static_cast<unsigned char>(character[0]));
+}
+
+// Appends `bytes` to `out`, and in the place of each character what `escape` has for it, if that is not empty. What is
+// not escaped comes in long runs.
+template <typename Escape>
+void AppendEscaped(absl::string_view bytes, std::string& out, Escape escape) {
+  size_t run = 0;
+  for (size_t at = 0; at < bytes.size();) {
+    if (IsPlain(bytes[at])) {
+      ++at;
+      continue;
+    }
+    const absl::string_view character = Next(bytes.substr(at));
+    const std::string instead = escape(character);
+    if (!instead.empty()) {
+      out.append(bytes.data() + run, at - run);
+      out += instead;
+      run = at + character.size();
+    }
+    at += character.size();
+  }
+  out.append(bytes.data() + run, bytes.size() - run);
+}
 
 }  // namespace
 
@@ -33,21 +89,7 @@ JsonWriter& JsonWriter::Key(absl::string_view key) {
 
 JsonWriter& JsonWriter::String(absl::string_view bytes) {
   Raw("\"");
-  while (!bytes.empty()) {
-    const size_t size = CharacterSize(bytes);
-    if (size == 0) {
-      absl::StrAppend(&out_, "\xef\xbf\xbd");
-    } else if (bytes[0] == '"' || bytes[0] == '\\') {
-      absl::StrAppend(&out_, "\\", bytes.substr(0, 1));
-    } else if (bytes[0] == '\n') {
-      absl::StrAppend(&out_, "\\n");
-    } else if (IsControl(bytes[0])) {
-      absl::StrAppendFormat(&out_, "\\u%04x", static_cast<unsigned char>(bytes[0]));
-    } else {
-      absl::StrAppend(&out_, bytes.substr(0, size));
-    }
-    bytes.remove_prefix(size == 0 ? 1 : size);
-  }
+  AppendEscaped(bytes, out_, &JsonEscape);
   out_ += '"';
   return *this;
 }
@@ -90,18 +132,18 @@ bool IsText(absl::string_view bytes) {
 
 std::string OneLine(absl::string_view bytes) {
   std::string line;
-  while (!bytes.empty()) {
-    const size_t size = CharacterSize(bytes);
-    if (bytes[0] == '\n') {
-      absl::StrAppend(&line, "\\n");
-    } else if (size == 0 || IsControl(bytes[0])) {
-      absl::StrAppendFormat(&line, "\\x%02x", static_cast<unsigned char>(bytes[0]));
-    } else {
-      absl::StrAppend(&line, bytes.substr(0, size));
-    }
-    bytes.remove_prefix(size == 0 ? 1 : size);
-  }
+  AppendEscaped(bytes, line, [](absl::string_view character) {
+    return character == "\n" ? std::string("\\n") : ByteEscape(character);
+  });
   return line;
+}
+
+std::string Printable(absl::string_view bytes) {
+  std::string text;
+  AppendEscaped(bytes, text, [](absl::string_view character) {
+    return character == "\n" || character == "\t" ? std::string() : ControlEscape(character);
+  });
+  return text;
 }
 
 }  // namespace tandem::testing

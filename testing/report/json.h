@@ -55,6 +55,10 @@ bool IsText(absl::string_view bytes);
 // stays one, or what is written like this already would be hard to read.
 std::string OneLine(absl::string_view bytes);
 
+// Valid UTF-8 of the lines and tabs of `bytes`, for a terminal, which other bytes would command: they are as in
+// OneLine().
+std::string Printable(absl::string_view bytes);
+
 }  // namespace tandem::testing
 
 #endif  // TANDEM_TESTING_REPORT_JSON_H_

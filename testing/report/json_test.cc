@@ -50,6 +50,20 @@ TEST(JsonWriter, KeepsCharactersAndReplacesOtherBytes) {
             "b\xef\xbf\xbd\"");
 }
 
+TEST(Printable, KeepsLinesTabsAndCharacters) {
+  EXPECT_EQ(Printable("a \"b\" \\\n\tgr\xc3\xbc\xc3\x9f\n"), "a \"b\" \\\n\tgr\xc3\xbc\xc3\x9f\n");
+}
+
+TEST(Printable, HasNothingThatATerminalObeys) {
+  EXPECT_EQ(Printable("\x1b[31m\r\a\x7f"), R"(\x1b[31m\x0d\x07\x7f)");
+  EXPECT_EQ(Printable(absl::string_view("a\0b", 3)), R"(a\x00b)");
+  EXPECT_EQ(Printable("\xff\xc3"), R"(\xff\xc3)");
+  EXPECT_EQ(Printable("\xc2\x9b"
+                      "31m\xc2\xa0"),
+            "\\xc2\\x9b31m\xc2\xa0")
+      << "CSI, and a space";
+}
+
 TEST(CharacterSize, IsZeroForWhatIsNoCharacter) {
   EXPECT_EQ(CharacterSize(""), 0u);
   EXPECT_EQ(CharacterSize("\x80"), 0u);

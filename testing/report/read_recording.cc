@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "tandem/core/base/cut_text.h"
 #include "tandem/core/io/address.h"
 #include "tandem/sim/report/recorded_frame.h"
 #include "tandem/sim/trace/trace.h"
@@ -91,7 +92,7 @@ RecordedEvent ToEvent(const Frame& frame, const Texts& texts) {
   event.task = std::string(texts[Frame::kTask]);
   event.place = std::string(texts[Frame::kPlace]);
   event.verb = std::string(texts[Frame::kVerb]);
-  event.text = std::string(texts[Frame::kText]);
+  event.text = absl::StrCat(texts[Frame::kText], ::tandem::internal::BytesMore(frame.left_out));
   event.a = frame.a;
   event.b = frame.b;
   event.c = frame.c;
