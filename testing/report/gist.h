@@ -10,7 +10,8 @@
 namespace tandem::testing {
 
 // The line of the message of a failure that says most, for where there is room for one: of a failed expectation what
-// its author says, else the value that it saw; of other failures the first line. A "file:line: " before it stays.
+// its author says, else the error that it saw, else what was compared and its values; of other failures the first line.
+// A "file:line: " before it stays.
 std::string FailureGist(absl::string_view message);
 
 }  // namespace tandem::testing

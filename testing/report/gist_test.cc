@@ -2,6 +2,8 @@
 
 #include "tandem/testing/report/gist.h"
 
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
@@ -35,7 +37,39 @@ TEST(GistTest, OfOneThatSaysNothingWhatItSaw) {
             "a_test.cc:30: Actual: DEADLINE_EXCEEDED: not in 120 s");
   EXPECT_EQ(FailureGist("Expected: eight\n  Actual: seven"), "Expected: eight");
   EXPECT_EQ(FailureGist("Expected: (a) >= (b), actual: 1 vs 2\n  at 3 s"), "Expected: (a) >= (b), actual: 1 vs 2");
-  EXPECT_EQ(FailureGist("Expected equality of these values:\n  1\n  2"), "Expected equality of these values:");
+}
+
+TEST(GistTest, OfAConditionThatSaysNothingTheConditionAndItsValue) {
+  EXPECT_EQ(FailureGist("a_test.cc:3: Value of: failed == 0 || failed > 10\n  Actual: false\nExpected: true\n  at 2 s"),
+            "a_test.cc:3: Value of: failed == 0 || failed > 10, actual: false");
+  EXPECT_EQ(FailureGist("Value of: IsSorted(x)\n  Actual: false (3 is behind 4)\nExpected: true"),
+            "Value of: IsSorted(x), actual: false (3 is behind 4)");
+}
+
+TEST(GistTest, OfAnEqualityThatSaysNothingBothSides) {
+  EXPECT_EQ(FailureGist("Expected equality of these values:\n  1\n  2"), "Expected equality of 1 and 2");
+  EXPECT_EQ(FailureGist("a.cc:1: Expected equality of these values:\n  failed\n    Which is: 5\n  0\n  at 1 s"),
+            "a.cc:1: Expected equality of failed (5) and 0");
+  EXPECT_EQ(FailureGist("Expected equality of these values:\n  a\n    Which is: \"x\\ny\"\n  b\n    Which is: \"x\"\n"
+                        "With diff:\n@@ -1,2 @@\n x\n-y\n  at 1 s"),
+            R"(Expected equality of a ("x\ny") and b ("x"))");
+  EXPECT_EQ(FailureGist("Expected equality of these values:"), "Expected equality of these values:");
+}
+
+TEST(GistTest, OfAnErrorThatShouldBeNoneTheError) {
+  constexpr char kStuck[] =
+      "Which is: FAILED_PRECONDITION: stuck: host client has not ended:\nhost server (10.0.0.1): 2 task(s)\n"
+      "  task 1 of 2\n    waits for: an event\n";
+  constexpr char kGist[] = "FAILED_PRECONDITION: stuck: host client has not ended:";
+  const std::string stuck_left = absl::StrCat("Expected equality of these values:\n  world.Run()\n    ", kStuck,
+                                              "\n  absl::OkStatus()\n    Which is: OK\n");
+  EXPECT_EQ(FailureGist(stuck_left), kGist);
+  EXPECT_EQ(FailureGist(stuck_left + "  at 3 s of virtual time, outside of any host\n"), kGist);
+  EXPECT_EQ(FailureGist(stuck_left + "it ends\n  at 3 s"), "it ends");
+  EXPECT_EQ(FailureGist(absl::StrCat("Expected equality of these values:\n  absl::OkStatus()\n    Which is: OK\n"
+                                     "  world.Run()\n    ",
+                                     kStuck, "  at 3 s")),
+            kGist);
 }
 
 TEST(GistTest, OfOtherFailuresTheFirstLine) {
