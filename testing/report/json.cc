@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "tandem/core/base/cut_text.h"
 
 namespace tandem::testing {
 namespace {
@@ -136,6 +137,14 @@ std::string OneLine(absl::string_view bytes) {
     return character == "\n" ? std::string("\\n") : ByteEscape(character);
   });
   return line;
+}
+
+std::string RowText(absl::string_view bytes, size_t width) {
+  constexpr absl::string_view kMore = "...";
+  std::string text = Printable(bytes);
+  std::replace_if(text.begin(), text.end(), &IsControl, ' ');
+  if (text.size() <= width) return text;
+  return absl::StrCat(::tandem::internal::BeginningOf(text, width - std::min(width, kMore.size())), kMore);
 }
 
 std::string Printable(absl::string_view bytes) {

@@ -59,6 +59,10 @@ std::string OneLine(absl::string_view bytes);
 // OneLine().
 std::string Printable(absl::string_view bytes);
 
+// Likewise on one line, with blanks for tabs and ends of lines, of at most `width` bytes: cut off with "..." at the
+// end.
+std::string RowText(absl::string_view bytes, size_t width);
+
 }  // namespace tandem::testing
 
 #endif  // TANDEM_TESTING_REPORT_JSON_H_

@@ -64,6 +64,17 @@ TEST(Printable, HasNothingThatATerminalObeys) {
       << "CSI, and a space";
 }
 
+TEST(RowText, IsOneLineOfACertainWidth) {
+  EXPECT_EQ(RowText("a\nb\tc\x1b", 20), R"(a b c\x1b)");
+  EXPECT_EQ(RowText("12345678", 8), "12345678");
+  EXPECT_EQ(RowText("123456789", 8), "12345...");
+  EXPECT_EQ(RowText("1234\xc3\xbc"
+                    "6789",
+                    8),
+            "1234...")
+      << "no half of a character";
+}
+
 TEST(CharacterSize, IsZeroForWhatIsNoCharacter) {
   EXPECT_EQ(CharacterSize(""), 0u);
   EXPECT_EQ(CharacterSize("\x80"), 0u);

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/testing/report/event_words.h"
+#include "tandem/testing/report/json.h"
 #include "tandem/testing/report/recording.h"
 
 namespace tandem::testing {
@@ -106,11 +107,7 @@ class Rows {
 
 // One line of exactly `width` characters.
 std::string Cell(absl::string_view text, size_t width) {
-  std::string cell(text);
-  for (char& c : cell) {
-    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
-  }
-  if (cell.size() > width) cell = absl::StrCat(cell.substr(0, width - 3), "...");
+  std::string cell = RowText(text, width);
   cell.resize(width, ' ');
   return cell;
 }

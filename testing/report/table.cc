@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <numeric>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,27 +19,19 @@
 #include "tandem/sim/time/virtual_time.h"
 #include "tandem/sim/trace/trace.h"
 #include "tandem/testing/report/event_words.h"
+#include "tandem/testing/report/json.h"
 #include "tandem/testing/report/recording.h"
 
 namespace tandem::testing {
 namespace {
 
 constexpr size_t kGap = 2;
+// What is of no host, or concerns all, begins with this, left of all columns.
+constexpr absl::string_view kOfAll = "* ";
+// More are not read at a glance, and make lines that no screen has.
+constexpr size_t kColumnsMax = 8;
 constexpr size_t kNarrowest = 24;
 constexpr size_t kPlaceMax = 28;
-
-// One line of at most `width` characters.
-std::string Fit(absl::string_view text, size_t width) {
-  std::string line(text);
-  for (char& c : line) {
-    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
-  }
-  if (line.size() > width) {
-    line.resize(width - 3);
-    line += "...";
-  }
-  return line;
-}
 
 void PadTo(std::string& line, size_t column) {
   if (line.size() < column) line.resize(column, ' ');
@@ -185,7 +179,36 @@ std::string Shorten(std::string text, size_t width) {
     if (close == std::string::npos) break;
     text.erase(open, close + 1 - open);
   }
-  return Fit(text, width);
+  return RowText(text, width);
+}
+
+// `name` in `width` characters, of which the last are as telling as the first.
+std::string Heading(absl::string_view name, size_t width) {
+  constexpr absl::string_view kMiddle = "...";
+  const std::string all = RowText(name, name.size() * 4);
+  if (all.size() <= width) return all;
+  const size_t head = (width - kMiddle.size()) / 2;
+  const size_t tail = width - kMiddle.size() - head;
+  return RowText(
+      absl::StrCat(absl::string_view(all).substr(0, head), kMiddle, absl::string_view(all).substr(all.size() - tail)),
+      width * 4);
+}
+
+// The hosts that have columns: those of `rows`, and where these are many that of the failure and those with most rows.
+std::vector<bool> HostsOf(const Recording& recording, const std::vector<const RecordedEvent*>& rows) {
+  std::vector<size_t> weights(recording.hosts.size());
+  for (const RecordedEvent* const row : rows) {
+    if (row->host < 0) continue;
+    const bool fails = row->source == RecordedEvent::Source::kFailure;
+    weights[static_cast<size_t>(row->host)] += fails ? rows.size() : 1;
+  }
+  std::vector<size_t> order(weights.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&weights](size_t a, size_t b) { return weights[a] != weights[b] ? weights[a] > weights[b] : a < b; });
+  std::vector<bool> shown(weights.size());
+  for (size_t i = 0; i < std::min(order.size(), kColumnsMax); ++i) shown[order[i]] = weights[order[i]] > 0;
+  return shown;
 }
 
 }  // namespace
@@ -203,29 +226,28 @@ std::string SliceTable(const Report& report, const TableSize& size) {
   const std::vector<const RecordedEvent*> rows = RowsOf(report, size.rows, &left_out);
   if (rows.empty()) return "";
 
-  std::vector<bool> shown(recording.hosts.size());
+  const std::vector<bool> shown = HostsOf(recording, rows);
   size_t number_width = 0;
   size_t time_width = absl::string_view("seconds").size();
   size_t place_width = 2;
   for (const RecordedEvent* const row : rows) {
-    if (row->host >= 0) shown[static_cast<size_t>(row->host)] = true;
     number_width = std::max(number_width, absl::StrCat("e", row->number).size());
     time_width = std::max(time_width, sim::VirtualTimeText(row->time_ns).view().size());
     place_width = std::max(place_width, std::min(row->place.size(), kPlaceMax));
   }
   const auto hosts = static_cast<size_t>(std::count(shown.begin(), shown.end(), true));
   const size_t first = number_width + kGap + time_width + kGap;
-  const size_t fixed = first + place_width;
+  const size_t fixed = first + kOfAll.size() + place_width;
   const size_t room = size.columns > fixed ? size.columns - fixed : 0;
   const size_t share = room / std::max<size_t>(hosts, 1);
   const size_t width = std::max(kNarrowest, share - std::min(share, kGap));
   std::vector<size_t> columns(recording.hosts.size());
-  size_t next = first;
+  size_t next = first + kOfAll.size();
   for (size_t i = 0; i < columns.size(); ++i) {
     columns[i] = next;
     if (shown[i]) next += width + kGap;
   }
-  const size_t place_column = next;
+  const size_t place_column = hosts > 0 ? next : next + width + kGap;
 
   std::string text;
   const auto leave_out = [&](const RecordedEvent& row, absl::string_view where) {
@@ -237,10 +259,13 @@ std::string SliceTable(const Report& report, const TableSize& size) {
   std::string head;
   PadTo(head, number_width + kGap);
   head += "seconds";
+  std::set<std::string> headings;
   for (size_t i = 0; i < columns.size(); ++i) {
     if (!shown[i]) continue;
     PadTo(head, columns[i]);
-    head += Fit(recording.hosts[i], width);
+    std::string heading = Heading(recording.hosts[i], width);
+    if (!headings.insert(heading).second) heading = Heading(absl::StrCat("#", i, " ", recording.hosts[i]), width);
+    head += heading;
   }
   PadTo(head, place_column);
   absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(head + "at"), "\n");
@@ -251,13 +276,19 @@ std::string SliceTable(const Report& report, const TableSize& size) {
     line += sim::VirtualTimeText(row->time_ns).view();
     // The failure has the whole line: it is what all others are there for.
     const bool fails = row->source == RecordedEvent::Source::kFailure;
-    const bool everywhere = row->host < 0 || fails;
-    PadTo(line, everywhere ? first : columns[static_cast<size_t>(row->host)]);
-    const std::string who = fails && row->host >= 0 ? recording.hosts[static_cast<size_t>(row->host)] + " " : "";
-    line += Shorten(who + InBrief(recording, *row), everywhere ? std::max(place_column - first - kGap, width) : width);
+    const absl::string_view host = HostName(recording, row->host, "");
+    const bool has_column = row->host >= 0 && !fails && shown[static_cast<size_t>(row->host)];
+    PadTo(line, has_column ? columns[static_cast<size_t>(row->host)] : first);
+    std::string who;
+    if (row->host < 0 || fails) {
+      who = absl::StrCat(kOfAll, host, host.empty() ? "" : " ");
+    } else if (!has_column) {
+      who = absl::StrCat("[", host, "] ");
+    }
+    line += Shorten(who + InBrief(recording, *row), has_column ? width : place_column - first - kGap);
     if (!row->place.empty()) {
       PadTo(line, place_column);
-      line += Fit(row->place, kPlaceMax);
+      line += RowText(row->place, kPlaceMax);
     }
     absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(line), "\n");
   }

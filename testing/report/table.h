@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The story of a failure on one screen of a terminal: a row for each event that led to it, a column for each host.
+// The story of a failure on one screen of a terminal: a row for each event that led to it, a column for each host that
+// has some; of many hosts for those that have most, and the others are named in their rows. What is of no host begins
+// left of all columns.
 //
-//        seconds      client                                server                               at
-//   e12  0.000020000  connects socket 3 to server:7                                              ping_test.cc:31
-//   e14  0.000020000  > server: SYN                                                              ping_test.cc:31
-//   e19  0.000270000                                        < client: SYN
+//        seconds        client                               server                              at
+//   e12  0.000020000    connects socket 3 to server:7                                            ping_test.cc:31
+//   e14  0.000020000    > server: SYN                                                            ping_test.cc:31
+//   e19  0.000270000                                         < client: SYN
+//   e23  0.000500000  * FAILS: no answer                                                         ping_test.cc:40
 
 #ifndef TANDEM_TESTING_REPORT_TABLE_H_
 #define TANDEM_TESTING_REPORT_TABLE_H_
@@ -21,7 +24,7 @@ namespace tandem::testing {
 
 struct TableSize {
   size_t rows = 40;      // Of events; those that came last.
-  size_t columns = 132;  // Of characters, unless there are many hosts.
+  size_t columns = 134;  // Of characters, unless there are many hosts.
 };
 
 // The slice of `report`, without the details, and where it is long without handshakes and the like; empty if it has
