@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "tandem/testing/runner_output.h"
 
 namespace tandem::testing {
 namespace {
@@ -41,6 +43,13 @@ absl::Status CannotBeWritten(int error) {
 std::string FolderOf(const std::string& file) {
   const std::string folder = std::filesystem::path(file).parent_path();
   return folder.empty() ? "." : folder;
+}
+
+// Opens one in `folder` whose name nobody else has: other shards do the same. Returns its descriptor, or -1, and why in
+// errno.
+int OpenNewFile(const std::string& folder, std::string* name) {
+  *name = absl::StrCat(folder, "/.tandem-XXXXXX");
+  return mkostemp(name->data(), O_CLOEXEC);
 }
 
 }  // namespace
@@ -67,17 +76,31 @@ std::string PlaceOf(const std::string& file) {
   return file;
 }
 
-// By a file whose name nobody else has: other shards do the same.
 absl::Status TryFolder(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return CannotBeWritten(error.value());
-  std::string name = absl::StrCat(folder, "/.tandem-XXXXXX");
-  const int file = mkostemp(name.data(), O_CLOEXEC);
+  std::string name;
+  const int file = OpenNewFile(folder, &name);
   if (file < 0) return CannotBeWritten(errno);
   close(file);
   unlink(name.c_str());
   return absl::OkStatus();
+}
+
+absl::Status WriteWholeFile(const std::string& file, absl::string_view content) {
+  std::string name;
+  const int opened = OpenNewFile(FolderOf(file), &name);
+  if (opened < 0) return CannotBeWritten(errno);
+  const mode_t mask = umask(0);
+  umask(mask);
+  int error = 0;
+  if (!WriteFully(opened, content.data(), content.size()) || fchmod(opened, 0666 & ~mask) != 0) error = errno;
+  if (close(opened) != 0 && error == 0) error = errno;
+  if (error == 0 && rename(name.c_str(), file.c_str()) != 0) error = errno;
+  if (error == 0) return absl::OkStatus();
+  unlink(name.c_str());
+  return CannotBeWritten(error);
 }
 
 absl::Status TryNewFile(const std::string& file) {

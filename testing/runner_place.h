@@ -36,6 +36,11 @@ absl::Status TryFolder(const std::string& folder);
 absl::Status TryFile(const std::string& file);     // Leaves what is in it, and an empty file where there was none.
 absl::Status TryNewFile(const std::string& file);  // Leaves none.
 
+// Makes `file` have `content`, or leaves what was there: a file that is there is whole.
+//
+// Errors: kUnavailable, whose message says why not.
+absl::Status WriteWholeFile(const std::string& file, absl::string_view content);
+
 }  // namespace tandem::testing
 
 #endif  // TANDEM_TESTING_RUNNER_PLACE_H_

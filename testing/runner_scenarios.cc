@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/testing/report/gist.h"
+#include "tandem/testing/runner_place.h"
 #include "tandem/testing/runner_registry.h"
 
 namespace tandem::testing {
@@ -70,10 +71,8 @@ absl::StatusOr<std::vector<ScenarioFile>> ReadRegressions(const std::vector<std:
 absl::Status WriteScenarioFile(const std::string& place, absl::string_view remark, absl::string_view text) {
   std::string line = FailureGist(remark);
   std::replace_if(line.begin(), line.end(), absl::ascii_iscntrl, '?');  // A scenario is a text.
-  std::ofstream file(place);
-  file << "# " << line << "\n" << text;
-  file.close();
-  return file ? absl::OkStatus() : absl::UnavailableError(absl::StrCat(place, " cannot be written"));
+  const absl::Status written = WriteWholeFile(place, absl::StrCat("# ", line, "\n", text));
+  return written.ok() ? written : absl::UnavailableError(absl::StrCat(place, " ", written.message()));
 }
 
 }  // namespace tandem::testing
