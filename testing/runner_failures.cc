@@ -23,6 +23,7 @@
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "tandem/testing/report/gist.h"
+#include "tandem/testing/report/json.h"
 #include "tandem/testing/runner_build.h"
 #include "tandem/testing/runner_last_scenario.h"
 #include "tandem/testing/runner_place.h"
@@ -101,7 +102,7 @@ void Failures::Report() {
             [](const SeedOutcome& a, const SeedOutcome& b) { return a.seed < b.seed; });
   for (const SeedOutcome& failure : failures_) {
     ADD_FAILURE_AT(test_.file, test_.line)
-        << "seed " << failure.seed << " failed: " << failure.message << "replay: " << Replay(failure);
+        << "seed " << failure.seed << " failed: " << Printable(failure.message) << "replay: " << Replay(failure);
   }
 }
 
@@ -139,7 +140,8 @@ std::string Failures::Drawn(const std::string& scenario) const {
 // What is known before all that takes time, for whoever ends this process while it looks on.
 void Failures::SayShortly(const SeedOutcome& failure) const {
   fprintf(stderr, "[sim] %s: looks into seed %ju: %s\n[sim] replay: %s\n", TestName().c_str(),
-          static_cast<uintmax_t>(failure.seed), FailureGist(failure.message).c_str(), Replay(failure).c_str());
+          static_cast<uintmax_t>(failure.seed), Printable(FailureGist(failure.message)).c_str(),
+          Replay(failure).c_str());
 }
 
 // What is left of the scenario of `failure`.
@@ -250,9 +252,10 @@ void Failures::ReportRegression(const ScenarioFile& regression, const SeedOutcom
   const std::string replay = what.replay;
   const std::string story = std::exchange(regression_explained_, true) ? "" : Explain(failure, std::move(what));
   ADD_FAILURE_AT(test_.file, test_.line) << "the regression " << regression.name << " (seed " << *regression.seed
-                                         << ") failed: " << failure.message << "--- what it printed:\n"
-                                         << failure.output << "---\n"
-                                         << story << "replay: " << replay;
+                                         << ") failed: "
+                                         << Printable(absl::StrCat(failure.message, "--- what it printed:\n",
+                                                                   failure.output, "---\n", story))
+                                         << "replay: " << replay;
 }
 
 }  // namespace tandem::testing

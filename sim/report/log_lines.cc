@@ -3,6 +3,7 @@
 #include "tandem/sim/report/log_lines.h"
 
 #include <cstdio>
+#include <string>
 #include <utility>
 
 #include "absl/log/globals.h"
@@ -47,7 +48,8 @@ void LogLines::Send(const absl::LogEntry& entry) {
   if (Executor::HasCurrent() && Executor::Current().running_task() != nullptr) {
     task = TaskName(*Executor::Current().running_task());
   }
-  std::fputs(Format(entry, where_(), task).c_str(), stderr);
+  const std::string line = Format(entry, where_(), task);
+  std::fwrite(line.data(), 1, line.size(), stderr);  // With NULs, if there are some.
 }
 
 }  // namespace tandem::sim
