@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -139,6 +140,33 @@ absl::Status CheckFilter(const std::string& filter) {
   return absl::NotFoundError(absl::StrCat("no test is called ", filter, TestNames()));
 }
 
+// Whether the test `name` was one of those to run.
+bool WasSelected(absl::string_view name) {
+  const ::testing::UnitTest& tests = *::testing::UnitTest::GetInstance();
+  for (int i = 0; i < tests.total_test_suite_count(); ++i) {
+    const ::testing::TestSuite& suite = *tests.GetTestSuite(i);
+    for (int j = 0; j < suite.total_test_count(); ++j) {
+      const ::testing::TestInfo& test = *suite.GetTestInfo(j);
+      if (name == absl::StrCat(suite.name(), ".", test.name())) return test.should_run();
+    }
+  }
+  return false;
+}
+
+// What is known once all has run: whoever replays a scenario is not content when its test was left out.
+absl::Status CheckScenario(const Run& run, const std::string& filter) {
+  if (run.scenario.test.empty() || WasSelected(run.scenario.test)) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("--scenario=", run.flags.scenario, ": it is of ", run.scenario.test,
+                                          ", which has not run: --gtest_filter=", filter, " leaves it out"));
+}
+
+absl::Status CheckTrace(const Run& run) {
+  if (run.trace_errno == 0) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("--trace=", run.flags.trace,
+                   ": the trace is cut off, it cannot be written: ", strerror(static_cast<int>(run.trace_errno))));
+}
+
 absl::Status TryTarget(absl::string_view flag, const std::string& name, const absl::Status& tried) {
   if (tried.ok()) return tried;
   return absl::UnavailableError(absl::StrCat("--", flag, "=", name, ": ", tried.message()));
@@ -227,6 +255,9 @@ int RunTests(int argc, char** argv) {
   }
   if (StopSignal() != 0) return 128 + StopSignal();
   const std::string filter = GTEST_FLAG_GET(filter);
+  for (const absl::Status& done : {CheckScenario(run, filter), CheckTrace(run)}) {
+    if (!done.ok() && !help) return UsageError(done);
+  }
   const absl::Status selected = help ? absl::OkStatus() : CheckFilter(filter);
   if (selected.ok()) return result;
   const int usage_error = UsageError(selected);

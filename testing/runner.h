@@ -72,13 +72,14 @@ struct SeedOptions {
   bool all_faults = false;           // Whether a failure shows its whole plan of faults, or a screen of it.
 };
 
-// What two runs of a seed are compared by.
+// How far a seed has come, which is what two runs of it are compared by.
 struct SeedProgress {
   uint64_t digest_high = 0;
   uint64_t digest_low = 0;
   uint64_t fine_digest_high = 0;  // Zero without SeedOptions::details.
   uint64_t fine_digest_low = 0;
   uint64_t events = 0;
+  uint64_t trace_errno = 0;  // Why SeedOptions::trace_fd has not got all of the trace; 0: it has.
 
   friend bool operator==(const SeedProgress&, const SeedProgress&) = default;
 };

@@ -285,7 +285,8 @@ void RunSeed(const Command& command) {
   options.all_faults = command.detail.all_faults != 0;
   const SimTestCase& test = SimTestAt(command.test);
   options.test = absl::StrCat(test.suite, ".", test.name);
-  const SeedResult result = test.run(options);
+  SeedResult result = test.run(options);
+  result.progress.trace_errno = CurrentSeedProgress().trace_errno;  // The end of the world is traced, too.
   if (result.failed) {
     SendRecord(RecordKind::kPlace, result.place);
     SendRecord(RecordKind::kFailure, CutText(result.message, kMessageMax));

@@ -407,12 +407,16 @@ TEST(RunnerTest, RegressionsRunBeforeTheSeeds) {
   EXPECT_EQ(RunCase("FailsUnderAScenario", flags, "TEST_SHARD_INDEX=1 TEST_TOTAL_SHARDS=2").exit_code, 0);
 }
 
-TEST(RunnerTest, AScenarioOfAnotherTestIsNotRun) {
+TEST(RunnerTest, AScenarioOfATestThatIsLeftOutIsAnError) {
   const std::string file = WriteScenario("another.scenario", "seed 8\ntest Fake.Passes\n");
   const Finished finished = RunCase("FailsUnderAScenario", absl::StrCat("--scenario=", file));
 
-  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_EQ(finished.exit_code, 2);
   EXPECT_THAT(finished.output, HasSubstr("the scenario is of Fake.Passes"));
+  EXPECT_THAT(finished.output, HasSubstr(absl::StrCat("--scenario=", file,
+                                                      ": it is of Fake.Passes, which has not run: "
+                                                      "--gtest_filter=Fake.FailsUnderAScenario leaves it out\n")));
+  EXPECT_EQ(RunCase("*", absl::StrCat("--scenario=", file)).exit_code, 0) << "others are left out";
 }
 
 TEST(RunnerTest, AScenarioIsASeed) {

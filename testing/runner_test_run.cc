@@ -33,6 +33,7 @@
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/world/rehearsal.h"
 #include "tandem/testing/expectation_context.h"
+#include "tandem/testing/report/json.h"
 #include "tandem/testing/runner_assertions.h"
 #include "tandem/testing/runner_failures.h"
 #include "tandem/testing/runner_faults.h"
@@ -165,6 +166,7 @@ void TestRun::ExecuteHere() {
   running = true;
   const SeedResult result = test_.run(HereOptions());
   running = false;
+  run_.trace_errno = CurrentSeedProgress().trace_errno;
   if (result.failed) ADD_FAILURE_AT(test_.file, test_.line) << result.message;
   if (run_.flags.print_digest) {
     printf("seed %ju digest %016jx%016jx\n", static_cast<uintmax_t>(*run_.flags.seed),
@@ -207,7 +209,7 @@ void TestRun::Execute() {
   PrintSummary();
   PrintFaultTable();
   if (StopSignal() != 0 && failures_.empty() && failed_regressions_ == 0) GTEST_SKIP() << StoppedBy();
-  if (skipped_ > 0 && passed_ + failed_ == 0) GTEST_SKIP() << skip_message_;
+  if (skipped_ > 0 && passed_ + failed_ == 0) GTEST_SKIP() << Printable(skip_message_);
 }
 
 // Those of the first shard.
@@ -257,6 +259,7 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
 }
 
 void TestRun::HandleFirst(SeedOutcome outcome) {
+  if (!run_.flags.trace.empty() && run_.trace_errno == 0) run_.trace_errno = outcome.result.progress.trace_errno;
   fault_table_.Add(outcome.result.fault_counts);
   run_.assertions.Add(outcome.assertions);
   operations_ = std::max(operations_, outcome.result.operations);

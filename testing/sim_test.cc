@@ -4,6 +4,7 @@
 
 #include "tandem/testing/sim_test.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -56,12 +57,18 @@ namespace {
 // Writes each line at once: what comes before a crash is what one wants to see.
 class DescriptorTrace final : public sim::TraceText {
  public:
-  DescriptorTrace(int fd, Detail detail) : TraceText(detail), fd_(fd) {}
+  DescriptorTrace(int fd, Detail detail) : TraceText(detail), fd_(fd) { error_ = 0; }
+
+  // Why the trace is cut off; 0: it is not.
+  static uint64_t error() { return static_cast<uint64_t>(error_); }
 
  private:
   // A full disk cuts the trace and must not change the run.
-  void Write(absl::string_view lines) override { WriteFully(fd_, lines.data(), lines.size()); }
+  void Write(absl::string_view lines) override {
+    if (error_ == 0 && !WriteFully(fd_, lines.data(), lines.size())) error_ = errno;
+  }
 
+  static inline int error_ = 0;
   const int fd_;
 };
 
@@ -262,10 +269,17 @@ sim::LogLines::Where WhereItIs() {
 // For a seed that crashes. Uses no heap.
 SeedProgress ProgressOfWorld() {
   const sim::World* const world = sim::World::Current();
-  if (world == nullptr) return {};
+  SeedProgress progress;
+  progress.trace_errno = DescriptorTrace::error();
+  if (world == nullptr) return progress;
   const sim::TraceDigest digest = world->digest();
   const sim::TraceDigest fine = world->trace_details() ? world->fine_digest() : sim::TraceDigest();
-  return {digest.high, digest.low, fine.high, fine.low, world->events()};
+  progress.digest_high = digest.high;
+  progress.digest_low = digest.low;
+  progress.fine_digest_high = fine.high;
+  progress.fine_digest_low = fine.low;
+  progress.events = world->events();
+  return progress;
 }
 
 // What is longer hides the rest of a failure.

@@ -59,10 +59,10 @@ SIM_TEST(Texts, Bytes) {
 
 SIM_TEST(Texts, ManyHosts) {
   for (int i = 0; i < 200; ++i) {
-    world.AddHost(absl::StrCat("a-very-long-host-name-whose-end-tells-it-apart-", i),
-                  [i] { return Do(i == 77 ? +[] { ADD_FAILURE() << "the one of 200"; } : +[] {}); });
+    world.AddHost(absl::StrCat("a-very-long-host-name-whose-end-tells-it-apart-", i), [] { return Do([] {}); });
   }
   EXPECT_OK(world.RunFor(absl::Seconds(5)));
+  ADD_FAILURE() << "none of them did anything";
 }
 
 SIM_TEST(Texts, Stuck) {
@@ -79,6 +79,10 @@ SIM_TEST(Texts, ACondition) {
   RunOne(world, [] {});
   const int failed = 5;
   EXPECT_TRUE(failed == 0 || failed > 10);
+}
+
+SIM_TEST(Texts, Passes) {
+  RunOne(world, [] {});
 }
 
 SIM_TEST(Texts, BeforeAnything) { ADD_FAILURE() << "there is no host"; }

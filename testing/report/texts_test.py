@@ -49,6 +49,58 @@ class TextsTest(unittest.TestCase):
                         message[:100] + message[-1000:])
         self.assertNotIn("exited before the test's end", message)
 
+    def test_what_failed_in_a_row(self):
+        last = [self.table(name).splitlines()[-1] for name in ("Stuck", "ACondition", "BeforeAnything")]
+        self.assertRegex(last[0], r"^e\d+ +0\.000000000  \* FAILS: FAILED_PRECONDITION: stuck: host client has not ended, ")
+        self.assertRegex(last[1], r"  \* FAILS: Value of: failed == 0 \|\| failed > 10, actual: false  +texts_program\.cc:")
+        self.assertRegex(last[2], r"^e0  0\.000000000  \* FAILS: there is no host  +texts_program\.cc:\d+$")
+
+    def test_no_column_has_what_is_of_no_host(self):
+        head, *rows = self.table("Stuck").splitlines()
+        column = head.index("server")
+        self.assertEqual(rows[-1].index("* FAILS"), column - 2)
+        self.assertTrue(any(row[column:].startswith("starts with") for row in rows), rows)
+
+    def test_many_hosts(self):
+        _, head, *rows = self.table("ManyHosts").splitlines()
+        self.assertLessEqual(max(map(len, [head] + rows)), 300)
+        columns = head.split()[1:-1]
+        self.assertEqual(len(columns), 8, head)
+        self.assertEqual(len(set(columns)), 8, head)
+        self.assertRegex(columns[0], r"^a-very-\S*\.\.\.\S*-\d+$")
+        self.assertRegex("\n".join(rows), r"  \[a-very-long-host-name-whose-end-tells-it-apart-\d+\] ends main")
+
+    def test_bytes_that_are_no_text(self):
+        with tempfile.TemporaryDirectory() as outputs:
+            run = self.fail_once("Bytes", "--out=" + outputs)
+            shown = r"rings \x07 and paints \x1b[31m, \xff is no character, \u00e4 is one\x0d" "\n\tand more\n"
+            self.assertIn(shown.replace("\\u00e4", "\u00e4"), run.failures[1].message)
+            self.assertIn(r"] before\x00behind\x1b[31m\xff red" "\n", run.output)
+            for byte in set(run.output) - {"\n", "\t"}:
+                self.assertTrue(byte.isprintable() and byte != "\ufffd", repr(byte))
+            with open(os.path.join(outputs, "Texts.Bytes-seed-1", "report.json")) as file:
+                self.assertIn("\a and paints \x1b[31m", json.load(file)["message"])
+
+    def test_a_trace_for_which_there_is_no_room(self):
+        for flags in (["--trace=/dev/full"], ["--trace=/dev/full", "--here"]):
+            run = PROGRAM.run("--gtest_filter=Texts.Passes", "--seed=1", *flags)
+            self.assertEqual(run.exit_code, 2, run.output)
+            self.assertIn("--trace=/dev/full: the trace is cut off, it cannot be written: No space left on device\n",
+                          run.output)
+        self.assertEqual(PROGRAM.run("--gtest_filter=Texts.Passes", "--seed=1", "--trace=/dev/null").exit_code, 0)
+
+    def test_a_scenario_of_a_test_that_is_left_out(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".scenario") as scenario:
+            scenario.write("seed 1\ntest Texts.ACondition\n")
+            scenario.flush()
+            run = PROGRAM.run("--gtest_filter=Texts.Passes", "--scenario=" + scenario.name)
+            self.assertEqual(run.exit_code, 2, run.output)
+            self.assertIn("it is of Texts.ACondition, which has not run: --gtest_filter=Texts.Passes leaves it out\n",
+                          run.output)
+            for name in ("Texts.ACondition", "*"):
+                run = PROGRAM.run("--gtest_filter=" + name, "--scenario=" + scenario.name)
+                self.assertEqual(run.exit_code, 1, run.output)
+
     def test_a_stop_while_it_is_explained(self):
         with tempfile.TemporaryDirectory() as outputs:
             command = [PROGRAM.path, "--gtest_filter=Texts.LongLog", *FLAGS, "--shrink=0", "--out=" + outputs]
