@@ -21,9 +21,10 @@ class HostClock {
   int64_t TimeOf(int64_t monotonic_ns) const;
   // What the wall clock shows, counted from the wall-clock time of the world's beginning.
   int64_t WallNs(int64_t now_ns) const {
-    if (frozen_wall_ns_.has_value()) return *frozen_wall_ns_;
-    return now_ns + SlewNs(now_ns) + wall_offset_ns_ + fault_offset_ns_;
+    wall_was_read_ = true;
+    return frozen_wall_ns_.has_value() ? *frozen_wall_ns_ : RunningWallNs(now_ns);
   }
+  bool wall_was_read() const { return wall_was_read_; }
 
   // The machine starts: the monotonic clock shows `monotonic_ns` now.
   void Boot(int64_t now_ns, int64_t monotonic_ns) { boot_offset_ns_ = monotonic_ns - now_ns - SlewNs(now_ns); }
@@ -42,7 +43,7 @@ class HostClock {
   void SetFrozen(int64_t now_ns, bool frozen) {
     if (frozen == frozen_wall_ns_.has_value()) return;
     if (frozen) {
-      frozen_wall_ns_ = WallNs(now_ns);
+      frozen_wall_ns_ = RunningWallNs(now_ns);
     } else {
       frozen_wall_ns_.reset();
     }
@@ -57,6 +58,9 @@ class HostClock {
     return slewed_ns_ + static_cast<int64_t>(static_cast<__int128>(now_ns - since_ns_) * rate_ / kMillion);
   }
 
+  // While it does not stand still.
+  int64_t RunningWallNs(int64_t now_ns) const { return now_ns + SlewNs(now_ns) + wall_offset_ns_ + fault_offset_ns_; }
+
   int64_t boot_offset_ns_ = 0;
   int64_t slewed_ns_ = 0;  // Until since_ns_.
   int64_t since_ns_ = 0;
@@ -64,6 +68,7 @@ class HostClock {
   int64_t wall_offset_ns_ = 0;
   int64_t fault_offset_ns_ = 0;
   std::optional<int64_t> frozen_wall_ns_;
+  mutable bool wall_was_read_ = false;
 };
 
 }  // namespace tandem::sim

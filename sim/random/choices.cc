@@ -161,7 +161,8 @@ void Choices::AddCalm(const Calm& calm) {
   const absl::StatusOr<Entity> whom = all ? Entity() : Entity::Parse(calm.whom);
   CHECK(whom.ok()) << whom.status();
   calms_.push_back(calm);
-  ranges_.push_back({calm.what, all, *whom, calm.from, calm.to, {}});
+  used_.push_back(false);
+  ranges_.push_back({calms_.size() - 1, calm.what, all, *whom, calm.from, calm.to, {}});
   for (const absl::string_view path : absl::StrSplit(calm.but, ',', absl::SkipEmpty())) {
     const absl::StatusOr<Entity> but = Entity::Parse(path);
     CHECK(but.ok()) << but.status();
@@ -183,10 +184,13 @@ uint64_t Choices::DrawSpecial(Choice what, Entity whom, uint64_t n, uint64_t par
 }
 
 bool Choices::IsCalm(Choice what, Entity whom, uint64_t n) const {
-  return std::any_of(ranges_.begin(), ranges_.end(), [&](const Range& range) {
+  const auto found = std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& range) {
     return range.what == what && (range.all || range.whom == whom) && range.from <= n && n < range.to &&
            !std::binary_search(range.but.begin(), range.but.end(), whom, IsBefore);
   });
+  if (found == ranges_.end()) return false;
+  used_[found->calm] = true;
+  return true;
 }
 
 }  // namespace tandem::sim

@@ -195,6 +195,8 @@ class Choices {
   // Decisions that were taken before keep their values. CHECKs that `calm.whom` and `calm.but` are paths.
   void AddCalm(const Calm& calm);
   const std::vector<Calm>& calms() const { return calms_; }
+  // Whether some decision was calm by the one of calms() with this index, and by none before it.
+  bool WasUsed(size_t calm) const { return used_[calm]; }
 
   // From now on every decision is another one, and none is calm: another future of the same past for each `salt`.
   void Branch(uint64_t salt);
@@ -204,6 +206,7 @@ class Choices {
 
  private:
   struct Range {
+    size_t calm;  // Its index.
     Choice what;
     bool all;
     Entity whom;
@@ -224,6 +227,7 @@ class Choices {
   std::array<uint64_t, kChoiceCount> keys_;
   uint64_t special_kinds_ = 0;  // A bit for each Choice: there are calm ones, or somebody is told.
   std::vector<Calm> calms_;
+  mutable std::vector<bool> used_;  // By calm.
   std::vector<Range> ranges_;
   ChoicesObserver* observer_ = nullptr;
 };

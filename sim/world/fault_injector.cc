@@ -36,7 +36,10 @@ void FaultInjector::Inject(const FaultPlan& plan) {
       left.from = std::max(left.from, absl::Nanoseconds(now_ns + 1));  // Behind all that happens now.
       if (!Lasts(left.kind)) left.to = left.from;
     }
-    if (IsOver(left)) continue;
+    if (IsOver(left)) {
+      over_.Add(entry);
+      continue;
+    }
     plan_.Add(left);
     faults_.push_back(std::make_unique<Fault>(*this, world_.queue(), std::move(left)));
     faults_.back()->Schedule();

@@ -48,6 +48,8 @@ class FaultInjector final : private FaultSource {
   void OnBoot(Host& host);
   // Everything that was injected.
   const FaultPlan& plan() const { return plan_; }
+  // But for these, of which nothing could come any more.
+  const FaultPlan& over() const { return over_; }
   // `host` visits `site`, for the `count`-th time.
   void OnVisit(Host& host, absl::string_view site, uint64_t count);
   // Whether an entry is still to come that stops `host`, which may start again then.
@@ -94,6 +96,7 @@ class FaultInjector final : private FaultSource {
 
   World& world_;
   FaultPlan plan_;
+  FaultPlan over_;
   std::vector<std::unique_ptr<Fault>> faults_;
   // What hosts had before the first fault that they suffer.
   std::map<uint32_t, StackFaults> stack_faults_;

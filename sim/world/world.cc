@@ -3,6 +3,7 @@
 #include "tandem/sim/world/world.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,6 +15,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "tandem/core/base/buggify.h"
 #include "tandem/core/base/site.h"
 #include "tandem/core/crash/crash_report.h"
@@ -353,6 +356,43 @@ std::string World::LineOfUnknownHost() {
   return "";
 }
 
+// A line may be about several kinds: as long as one of them was decided by it, it matters. What is calm for all, of a
+// kind that was never decided, is no mistake.
+std::vector<std::string> World::CalmLinesWithoutEffect() {
+  const std::vector<Calm>& calms = options_.scenario()->calms;  // The first of choices_.calms(), in their order.
+  std::vector<std::string> lines;
+  const auto add = [&lines](std::vector<Calm> line) {
+    Scenario scenario;
+    scenario.calms = std::move(line);
+    for (const absl::string_view text : absl::StrSplit(scenario.ToString(), '\n', absl::SkipEmpty())) {
+      lines.emplace_back(text);
+    }
+  };
+  const auto has_unknown_host = [this](const Calm& calm) {
+    const std::vector<absl::string_view> paths = absl::StrSplit(calm.but, ',', absl::SkipEmpty());
+    return std::any_of(paths.begin(), paths.end(),
+                       [this](absl::string_view path) { return FindHost(path.substr(0, path.find('/'))) == nullptr; });
+  };
+  for (size_t i = 0; i < calms.size();) {
+    const Calm& first = calms[i];
+    std::vector<Calm> line;
+    std::vector<Calm> said_before;
+    bool matters = false;
+    for (; i < calms.size() && calms[i].whom == first.whom && calms[i].from == first.from && calms[i].to == first.to &&
+           calms[i].but == first.but;
+         ++i) {
+      if (!IsFate(calms[i].what) || calms[i].what == Choice::kBuggify) continue;
+      const bool again = std::any_of(calms.data(), calms.data() + i,
+                                     [&](const Calm& other) { return other.what == calms[i].what && other.IsOfAll(); });
+      (again ? said_before : line).push_back(calms[i]);
+      matters = matters || (!again && (first.whom == "*" ? !has_unknown_host(first) : choices_.WasUsed(i)));
+    }
+    if (!matters) add(std::move(line));
+    add(std::move(said_before));
+  }
+  return lines;
+}
+
 std::vector<std::string> World::LinesWithoutEffect() {
   std::vector<std::string> lines;
   if (options_.scenario() == nullptr) return lines;
@@ -360,18 +400,28 @@ std::vector<std::string> World::LinesWithoutEffect() {
   for (size_t i = 0; i < fault_plan().entries().size(); ++i) {
     if (fault_hits(i) == 0) lines.push_back(fault_plan().entries()[i].ToString());
   }
-  for (const Calm& calm : scenario.calms) {
-    if (!IsFate(calm.what) || calm.what == Choice::kBuggify) continue;
-    const std::string& paths = calm.whom == "*" ? calm.but : calm.whom;
-    for (const absl::string_view path : absl::StrSplit(paths, ',', absl::SkipEmpty())) {
-      if (FindHost(path.substr(0, path.find('/'))) != nullptr) continue;
-      lines.push_back(calm.ToString());
-      break;
-    }
+  for (const FaultEntry& over : injector_->over().entries()) lines.push_back(over.ToString());
+  for (const OperationFailure& failure : scenario.failures) {
+    const Host* const host = FindHost(failure.host);
+    if (host != nullptr && operations(failure.host) < failure.number) lines.push_back(failure.ToString());
   }
-  for (const sim::Skip& skip : scenario.skips) {
+  for (const auto& [name, ahead] : scenario.clocks) {
+    Host* const host = FindHost(name);
+    if (host == nullptr || host->stack().clock().wall_was_read()) continue;
+    Scenario line;
+    line.clocks[name] = ahead;
+    lines.push_back(std::string(absl::StripSuffix(line.ToString(), "\n")));
+  }
+  const std::vector<std::string> calms = CalmLinesWithoutEffect();
+  lines.insert(lines.end(), calms.begin(), calms.end());
+  for (size_t i = 0; i < scenario.skips.size(); ++i) {
+    const sim::Skip& skip = scenario.skips[i];
     const auto steps = workload_steps_.find(skip.what);
-    if (steps == workload_steps_.end() || steps->second <= skip.from) lines.push_back(skip.ToString());
+    const bool nobody_comes = steps == workload_steps_.end() || steps->second <= skip.from;
+    const bool again = std::any_of(scenario.skips.data(), scenario.skips.data() + i, [&skip](const sim::Skip& other) {
+      return other.what == skip.what && other.from <= skip.from && skip.to <= other.to;
+    });
+    if (nobody_comes || again) lines.push_back(skip.ToString());
   }
   for (const auto& [name, value] : scenario.knobs) {
     if (!drawn_.knobs.contains(name)) lines.push_back(absl::StrCat("knob \"", name, "\" ", value));

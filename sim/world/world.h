@@ -298,8 +298,9 @@ class World : private ChoicesObserver {
   // A line of the options' scenario about a host that has not been added so far; empty: there is none.
   std::string LineOfUnknownHost();
 
-  // The other lines of the options' scenario that have had no effect so far: faults that have hit nothing, calm lines
-  // about hosts that are not there, steps of workloads and knobs that are not.
+  // The other lines of the options' scenario that have had no effect so far: faults that have hit nothing, operations
+  // and steps of workloads that nobody has come to, calm lines by which nothing was decided, knobs that are not there,
+  // wall clocks that nobody has read, and what another line says already.
   std::vector<std::string> LinesWithoutEffect();
 
   // --- By name, at once. ---
@@ -389,6 +390,7 @@ class World : private ChoicesObserver {
   void ForEachLink(const std::vector<Host*>& from, const std::vector<Host*>& to,
                    void (Network::*change)(NetworkHost& from, NetworkHost& to));
   void InjectScenario();
+  std::vector<std::string> CalmLinesWithoutEffect();
   void InjectWaitingFaults();
   // By how much the scenario moves the start of a new host, and the seed or the scenario its wall clock.
   absl::Duration StartOf(const Host& host);

@@ -242,19 +242,40 @@ TEST(ScenarioPropertyTest, ALineAboutAHostThatNeverComesIsNamed) {
   }
 }
 
+Task<absl::Status> SendAndReadTheWallClock() {
+  static_cast<void>(WallNow());
+  const absl::StatusOr<SocketAddress> to = HostAddress("b", 7);
+  if (!to.ok()) co_return to.status();
+  absl::StatusOr<tandem::UdpSocket> socket = tandem::UdpSocket::Bind(SocketAddress::AnyIpv4(0));
+  if (!socket.ok()) co_return socket.status();
+  for (int i = 0; i < 9; ++i) static_cast<void>(co_await socket->SendTo("note", *to));
+  co_return co_await SleepForever();
+}
+
 TEST(ScenarioPropertyTest, LinesWithoutEffectAreNamed) {
   const std::string idle =
       "crash a from 100s to 101s\n"
       "crash a at call 99999999 for 2s before 60s\n"
+      "loss a b from 0s to 0s strength 500000\n"
+      "fail a at operation 50000\n"
+      "clock b ahead 0.5s\n"
       "calm latency nobody/tcp/a\n"
+      "calm latency a/tcp/b#9\n"
+      "calm loss a/tcp/b#9\n"
+      "calm reorder * but nobody/tcp/a\n"
+      "calm loss *\n"
       "skip reader 1\n"
       "skip writer from 3 to 9\n"
+      "skip writer 2\n"
       "knob \"nothing\" 3\n"
       "branch at event 99999999 salt 7\n";
   const Scenario scenario = *Scenario::Parse(absl::StrCat(
-      "crash a from 1s to 2s\ncalm latency a/tcp/b\ncalm loss *\nskip writer from 2 to 9\nknob \"size\" 3\n", idle));
+      "crash a from 1s to 2s\ncalm latency a/udp#0/b\ncalm loss *\nskip writer from 2 to 9\nknob \"size\" 3\n"
+      "fail a at operation 3\nclock a ahead 0.5s\n",
+      idle));
   World world(WorldOptions().set_scenario(&scenario));
-  world.AddHost("a", &SleepForever);
+  world.AddHost("a", &SendAndReadTheWallClock);
+  world.AddHost("b", &SleepForever);
   world.Inject(FaultPlan());
   EXPECT_EQ(world.Knob("size", 1, 9), 3);
   EXPECT_EQ(world.Ops("writer", 3).size(), 2u);
