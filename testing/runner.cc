@@ -155,6 +155,10 @@ bool WasSelected(absl::string_view name) {
 
 // What is known once all has run: whoever replays a scenario is not content when its test was left out.
 absl::Status CheckScenario(const Run& run, const std::string& filter) {
+  if (run.scenario_is_wrong) {
+    return absl::NotFoundError(
+        absl::StrCat("--scenario=", run.flags.scenario, ": it has a host that the test has not"));
+  }
   if (run.scenario.test.empty() || WasSelected(run.scenario.test)) return absl::OkStatus();
   return absl::NotFoundError(absl::StrCat("--scenario=", run.flags.scenario, ": it is of ", run.scenario.test,
                                           ", which has not run: --gtest_filter=", filter, " leaves it out"));

@@ -37,6 +37,9 @@ struct FaultCounts {
 // How a line of what a seed prints begins that names a line of its scenario without any effect.
 inline constexpr char kNoEffect[] = "[sim] this line of the scenario has had no effect: ";
 
+// The place of a seed that failed because its scenario is not of this test: it is about a host that there is not.
+inline constexpr char kWrongScenario[] = "a line of the scenario";
+
 // The part of a run that is recorded for a report: it ends where either bound says so.
 struct RecordedWindow {
   uint64_t from_event = 0;  // Of the world.

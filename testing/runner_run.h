@@ -36,6 +36,7 @@ struct Run {
   std::vector<ScenarioFile> regressions;  // Scenarios that run before the seeds.
   AssertionTable assertions;              // Of all tests.
   int trace_fd = -1;                      // Of --trace, or of the first runs of twins.
+  bool scenario_is_wrong = false;         // It is about hosts that there are not.
   uint64_t trace_errno = 0;               // Why --trace has not got all; 0: it has.
   std::unique_ptr<SeedPool> pool;
   std::unique_ptr<Twins> twins;  // Of --check_determinism, where a seed runs twice.

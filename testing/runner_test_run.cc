@@ -167,6 +167,7 @@ void TestRun::ExecuteHere() {
   const SeedResult result = test_.run(HereOptions());
   running = false;
   run_.trace_errno = CurrentSeedProgress().trace_errno;
+  if (result.place == kWrongScenario) run_.scenario_is_wrong = true;
   if (result.failed) ADD_FAILURE_AT(test_.file, test_.line) << result.message;
   if (run_.flags.print_digest) {
     printf("seed %ju digest %016jx%016jx\n", static_cast<uintmax_t>(*run_.flags.seed),
@@ -260,6 +261,7 @@ void TestRun::RunSeeds(SeedPool& pool, const std::vector<uint64_t>& seeds,
 
 void TestRun::HandleFirst(SeedOutcome outcome) {
   if (!run_.flags.trace.empty() && run_.trace_errno == 0) run_.trace_errno = outcome.result.progress.trace_errno;
+  if (outcome.place == kWrongScenario) run_.scenario_is_wrong = true;
   fault_table_.Add(outcome.result.fault_counts);
   run_.assertions.Add(outcome.assertions);
   operations_ = std::max(operations_, outcome.result.operations);

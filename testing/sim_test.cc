@@ -25,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -437,11 +438,13 @@ SeedResult RunBody(const SeedOptions& options, const sim::WorldOptions& world_op
     if (result.place.empty()) result.place = absl::StatusCodeToString(world.failure().code());
     absl::StrAppend(&result.message, result.message.empty() ? "" : "\n", world.failure().ToString());
   }
+  const auto add_name = [](std::string* out, const std::unique_ptr<sim::Host>& host) { out->append(host->name()); };
   if (const std::string line = world.LineOfUnknownHost();
       !line.empty() && !result.failed && !::testing::Test::HasFailure()) {
     result.failed = true;
-    result.place = "a line of the scenario";
-    result.message = absl::StrCat("the scenario has a line about a host that the test has not added: ", line);
+    result.place = kWrongScenario;
+    result.message = absl::StrCat("the scenario has a line about a host that the test has not added: ", line,
+                                  "\nit has added: ", absl::StrJoin(world.hosts(), ", ", add_name));
   }
   if (!world.hosts().empty() && world.events() == 0 && !result.failed && !::testing::Test::HasFailure() &&
       !::testing::Test::IsSkipped()) {

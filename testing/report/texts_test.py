@@ -101,6 +101,16 @@ class TextsTest(unittest.TestCase):
                 run = PROGRAM.run("--gtest_filter=" + name, "--scenario=" + scenario.name)
                 self.assertEqual(run.exit_code, 1, run.output)
 
+    def test_a_scenario_of_a_host_that_is_not_there(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".scenario") as scenario:
+            scenario.write("seed 1\ntest Texts.Passes\ncrash hsot from 1s to 2s\n")
+            scenario.flush()
+            for flags in ([], ["--here"]):
+                run = PROGRAM.run("--scenario=" + scenario.name, *flags)
+                self.assertEqual(run.exit_code, 2, run.output)
+                self.assertIn("the test has not added: crash hsot from 1s to 2s\nit has added: host\n", run.output)
+                self.assertIn("--scenario=%s: it has a host that the test has not\n" % scenario.name, run.output)
+
     def test_a_stop_while_it_is_explained(self):
         with tempfile.TemporaryDirectory() as outputs:
             command = [PROGRAM.path, "--gtest_filter=Texts.LongLog", *FLAGS, "--shrink=0", "--out=" + outputs]
