@@ -77,7 +77,8 @@ void Failures::Add(SeedOutcome outcome) {
 void Failures::Report() {
   if (failures_.empty()) return;
   SeedOutcome& shown = failures_.front();
-  SayShortly(shown);
+  const bool shrinks = run_.flags.shrink_s.value_or(run_.flags.seed.has_value() ? 0 : 1) != 0;
+  if (run_.flags.report || shrinks) SayShortly(shown);
   const bool said = !shown.scenario.empty();
   const std::string no_scenario = FindScenario(shown);
   const ShrunkFailure shrunk = Shrink(shown);

@@ -185,7 +185,7 @@ std::string Shorten(std::string text, size_t width) {
 // `name` in `width` characters, of which the last are as telling as the first.
 std::string Heading(absl::string_view name, size_t width) {
   constexpr absl::string_view kMiddle = "...";
-  const std::string all = RowText(name, name.size() * 4);
+  std::string all = RowText(name, name.size() * 4);
   if (all.size() <= width) return all;
   const size_t head = (width - kMiddle.size()) / 2;
   const size_t tail = width - kMiddle.size() - head;
