@@ -84,11 +84,7 @@ void RunZygote() {
   sigemptyset(&no_signals);
   sigemptyset(&child_ended);
   sigaddset(&child_ended, SIGCHLD);
-  sigset_t blocked = child_ended;
-  // These reach the parent as well, which says what ends when.
-  sigaddset(&blocked, SIGINT);
-  sigaddset(&blocked, SIGTERM);
-  sigprocmask(SIG_BLOCK, &blocked, nullptr);
+  sigprocmask(SIG_BLOCK, &child_ended, nullptr);
   const int signals = signalfd(-1, &child_ended, SFD_CLOEXEC | SFD_NONBLOCK);
   CHECK_GE(signals, 0);
   SendEvent(EventKind::kReady, 0, static_cast<int32_t>(sim::CurrentAddressLayout()));

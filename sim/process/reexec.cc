@@ -158,8 +158,12 @@ bool ArrangeDescriptors(std::vector<int>& sources) {
   return null >= 0 && dup2(null, 0) == 0 && close(null) == 0;
 }
 
+// Those that wait are forgotten: they came for the group that this process has left.
 void ResetSignals() {
-  for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);
+  for (int number = 1; number < NSIG; ++number) {
+    signal(number, SIG_IGN);
+    signal(number, SIG_DFL);
+  }
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -168,6 +172,7 @@ void ResetSignals() {
 // Runs in the forked child, which has a copy of one thread only: nothing here may allocate.
 [[noreturn]] void ExecCleanProcess(const CleanProcessOptions& options, pid_t parent, std::vector<int>& sources,
                                    char** envp) {
+  setpgid(0, 0);
   ResetSignals();
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);
@@ -238,9 +243,14 @@ absl::StatusOr<pid_t> StartCleanProcess(const CleanProcessOptions& options) {
   for (std::string& variable : environment) envp.push_back(variable.data());
   envp.push_back(nullptr);
   const pid_t parent = getpid();
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &before);  // The handlers of this process are not for the child.
   const pid_t child = fork();
   if (child == 0) ExecCleanProcess(options, parent, sources, envp.data());
   const int fork_errno = errno;
+  sigprocmask(SIG_SETMASK, &before, nullptr);
   close(*file);
   if (child < 0) return absl::ErrnoToStatus(fork_errno, "fork");
   return child;

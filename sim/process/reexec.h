@@ -53,7 +53,8 @@ struct CleanProcessOptions {
 
 // Starts the running executable in a clean process: one argument, an environment of a fixed size that only holds what
 // the sanitizers and the dynamic linker need, no signal mask or handler, standard input from /dev/null, a fixed umask
-// and fixed limits of stack and open files. It dies with its parent. The caller waits for it.
+// and fixed limits of stack and open files. It has a process group of its own, so that what a terminal or a supervisor
+// sends to all is for its parent to deal with, and dies with its parent. The caller waits for it.
 absl::StatusOr<pid_t> StartCleanProcess(const CleanProcessOptions& options);
 
 // For the first line of main(): whether this is a clean process.

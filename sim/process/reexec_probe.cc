@@ -60,6 +60,7 @@ int main(int argc, char** argv) {
     getrlimit(RLIMIT_NOFILE, &files);
     std::array<char, 4096> folder{};
     const bool at_home = getcwd(folder.data(), folder.size()) != nullptr && std::strcmp(folder.data(), "/") != 0;
+    std::printf("group=%s ", getpgrp() == getpid() ? "its own" : "of the caller");
     std::printf("umask=%o files=%ju folder=%s\n", umask(0), static_cast<uintmax_t>(files.rlim_cur),
                 at_home ? "of the caller" : "/");
     std::printf("OUTSIDE=%s TEST_TMPDIR=%s\n", secret == nullptr ? "" : secret, directory == nullptr ? "" : directory);

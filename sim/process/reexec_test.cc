@@ -78,10 +78,11 @@ TEST(StartCleanProcessTest, DisturbsWithoutMovingAnAddress) {
 TEST(StartCleanProcessTest, TheMaskAndTheLimitsAreNotTheCallers) {
   for (const std::string prefix : {"", "umask 077; ulimit -S -n 200;", "umask 0; ulimit -S -n 1500;"}) {
     const std::string output = RunProbe(prefix, "clean");
-    EXPECT_NE(output.find("umask=22 files=1024 folder=of the caller\n"), std::string::npos) << prefix << output;
+    EXPECT_NE(output.find("group=its own umask=22 files=1024 folder=of the caller\n"), std::string::npos)
+        << prefix << output;
   }
   const std::string disturbed = RunProbe("", "clean-disturbed");
-  EXPECT_NE(disturbed.find("umask=22 files=1024 folder=/\n"), std::string::npos) << disturbed;
+  EXPECT_NE(disturbed.find("group=its own umask=22 files=1024 folder=/\n"), std::string::npos) << disturbed;
 }
 
 TEST(StartCleanProcessTest, RandomizesOnRequestThoughItsParentIsFixed) {
