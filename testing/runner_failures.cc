@@ -85,8 +85,7 @@ void Failures::Report() {
   const bool in_haste = StopSignal() != 0;
   std::string scenario = shrunk.scenario;
   if (scenario.empty() && shrunk.replays) scenario = shown.scenario;
-  std::string kept =
-      absl::StrCat(Pin(shown, scenario), in_haste || shown.stopped ? KeepScenario(shown, scenario) : "");
+  std::string kept = absl::StrCat(Pin(shown, scenario), in_haste || shown.stopped ? KeepScenario(shown, scenario) : "");
   // What is shown of a run that was shrunk is the shorter one's.
   const bool says_itself = !shrunk.scenario.empty() && run_.flags.report && !in_haste;
   if (!shown.output.empty() && !run_.flags.seed.has_value() && !says_itself) {

@@ -355,8 +355,9 @@ class Scenario(unittest.TestCase):
     def test_hosts_that_there_are_not(self):
         seed, scenario = next(self.failing())
         run = self.run_scenario("seed %d\nstart n1 after 0.001s\nclock n2 ahead 1s\nfail n3 at operation 3" % seed)
-        self.assertEqual(run.exit_code, 1, run.output)
-        self.assertIn("the scenario has a line about a host that the test has not added: start n1\n", run.output)
+        self.assertEqual(run.exit_code, 2, run.output)
+        self.assertIn("the scenario has a line about a host that the test has not added: start n1\n"
+                      "it has added: server, client\n", run.output)
         self.assertNotIn("the scenario has a line", self.run_scenario(scenario).output)
 
     def test_wrong_files(self):
@@ -465,7 +466,7 @@ class Flags(unittest.TestCase):
     def test_fail_fast_ends_the_run(self):
         run = BROKEN.run("--gtest_filter=Broken.Deadlocks:Broken.Exits", "--seeds=%d" % SEEDS, "--fail_fast")
         self.assertEqual(run.exit_code, 1)
-        self.assertEqual(run.output.count("replay: "), 1, run.output)
+        self.assertEqual(run.output.count("\nreplay: "), 1, run.output)
 
     def test_unknown_flag_gives_the_list(self):
         run = BROKEN.run("--sedes=3")

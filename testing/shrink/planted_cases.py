@@ -149,12 +149,12 @@ class Shrunk:
 def identity(run):
     """What went wrong, by what the planted bugs say themselves."""
     (failure, ) = run.failures.values()
-    for pattern in (r"bug: [^;\n]*", r"planted_program\.cc:\d+\] Check failed", r"an exception left[^:]*main of host host",
-                    r"planted_program\.cc:\d+"):
+    for pattern in (r"bug: [^;\n]*", r"planted_program\.cc:\d+\] Check failed", r"an exception left[^:]*main of host host"):
         found = re.search(pattern, run.output)
         if found is not None:
             return found.group(0)
-    return failure.message
+    found = re.search(r"planted_program\.cc:\d+", failure.message)
+    return failure.message if found is None else found.group(0)
 
 
 def nothing_to_look_at(run, seeds):

@@ -80,8 +80,8 @@ std::vector<int> Arrived(sim::World& world, sim::Faults faults) {
 }
 
 SIM_TEST(Planted, TakesAGapForNothing) {
-  // Of damaged ones it is the seed that says which of them, and no fault can be made to hit the first; and a queue takes
-  // several to be full.
+  // Of damaged ones it is the seed that says which of them, and no fault can be made to hit the first; and a queue
+  // takes several to be full.
   const sim::Faults faults =
       sim::Faults::Network().Without(sim::FaultKind::kCorruption).Without(sim::FaultKind::kQueueLimit);
   const std::vector<int> arrived = Arrived(world, faults);
