@@ -83,6 +83,7 @@ std::vector<Stream> FollowAll(const std::string& file) {
   for (absl::string_view line : LinesForTest(Tshark(file, arguments))) {
     absl::string_view number = line;
     if (absl::ConsumePrefix(&number, "Filter: tcp.stream eq ")) stream = &followed.at(std::stoul(std::string(number)));
+    if (stream == nullptr) continue;
     std::string* const bytes = absl::ConsumePrefix(&line, "\t") ? &stream->from_second : &stream->from_first;
     std::string part;
     if (absl::HexStringToBytes(line, &part)) absl::StrAppend(bytes, part);  // Not the frame around them.
