@@ -181,8 +181,9 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   report.replay = failure.replay;
   report.digest = absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
   report.recording = *std::move(recording);
-  report.slice = SliceOf(report.recording, kSliceMax, Milestones(report.recording));
   AddPassing(**recorder, run, outcome.steps, window, report);
+  const uint64_t turn = report.passing.has_value() ? report.passing->differs_at : kNoEvent;
+  report.slice = SliceOf(report.recording, kSliceMax, Milestones(report.recording), turn);
   AddLikelihood(branch_options, failure.branches, run, outcome, report);
   const std::string table = SliceTable(report);
   const bool said = failure.message == report.message;

@@ -179,11 +179,31 @@ std::vector<uint64_t> EventsBefore(const std::vector<RecordedEvent>& events) {
 int64_t TimeOf(int64_t time_ns) { return time_ns; }
 int64_t TimeOf(const RecordedEvent& event) { return event.time_ns; }
 
-// Where a failure that is no host's doing comes from: what each host, and each of its last tasks, did last.
-std::set<uint64_t> LastOfEach(const Recording& recording, uint64_t failure) {
+// `turn`, and what came of it until `failure`.
+std::vector<uint64_t> Consequences(const std::vector<RecordedEvent>& events, uint64_t turn, uint64_t failure) {
+  std::vector<bool> follows(events.size());
+  std::vector<uint64_t> found;
+  for (uint64_t i = turn; i < failure; ++i) {
+    const RecordedEvent& event = events[i];
+    follows[i] = i == turn || (event.cause < i && follows[event.cause]) ||
+                 std::any_of(event.written_by.begin(), event.written_by.end(),
+                             [&](const RecordedWriter& writer) { return follows[writer.event]; });
+    if (follows[i]) found.push_back(i);
+  }
+  return found;
+}
+
+// Where a failure that is no host's doing comes from: what each host, and each of its last tasks, did last. Of the
+// hosts of `reached` alone, if there are some.
+std::set<uint64_t> LastOfEach(const Recording& recording, uint64_t failure, const std::vector<uint64_t>& reached) {
   constexpr size_t kTasksOfAHost = 3;
   std::set<uint64_t> found;
-  std::vector<bool> seen(recording.hosts.size());
+  std::vector<bool> seen(recording.hosts.size(), !reached.empty());
+  std::vector<bool> left_out = seen;
+  for (const uint64_t number : reached) {
+    const int32_t host = recording.events[number].host;
+    if (host >= 0) seen[static_cast<size_t>(host)] = left_out[static_cast<size_t>(host)] = false;
+  }
   std::vector<std::set<uint64_t>> tasks(recording.hosts.size());
   for (uint64_t i = failure; i-- > 0;) {
     const RecordedEvent& event = recording.events[i];
@@ -193,7 +213,7 @@ std::set<uint64_t> LastOfEach(const Recording& recording, uint64_t failure) {
       seen[host] = true;
       found.insert(i);
     }
-    if (event.task_id == 0 || tasks[host].size() == kTasksOfAHost) continue;
+    if (event.task_id == 0 || left_out[host] || tasks[host].size() == kTasksOfAHost) continue;
     if (tasks[host].insert(event.task_id).second) found.insert(i);
   }
   return found;
@@ -225,7 +245,8 @@ std::set<uint64_t> EventsOfOperations(const Recording& recording) {
 
 }  // namespace
 
-std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std::vector<uint64_t>& also) {
+std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std::vector<uint64_t>& also,
+                              uint64_t turn) {
   const std::vector<RecordedEvent>& events = recording.events;
   if (events.empty()) return {};
   uint64_t failure = events.size() - 1;
@@ -247,8 +268,16 @@ std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std
   todo = EventsOfOperations(recording);
   // What comes behind it did not lead to it, be it of the same instant.
   todo.erase(todo.upper_bound(failure), todo.end());
-  if (todo.empty() && events[failure].host < 0) todo = LastOfEach(recording, failure);
   std::set<uint64_t> known(also.begin(), also.end());
+  if (todo.empty() && events[failure].host < 0) {
+    constexpr size_t kFirst = 16;
+    const std::vector<uint64_t> reached = Consequences(events, turn, failure);
+    size_t count = 0;
+    for (const uint64_t number : reached) {
+      if (!events[number].detail && !events[number].verb.empty() && ++count <= kFirst) known.insert(number);
+    }
+    todo = LastOfEach(recording, failure, reached);
+  }
   known.erase(known.upper_bound(failure), known.end());
   todo.insert(failure);
   todo.insert(known.begin(), known.end());

@@ -31,10 +31,12 @@ void FindCauses(Recording& recording);
 
 // The numbers of the events that led to the failure, in order, the failure last: back from it along the causes. One of
 // a history follows from what the clients did in the operations that cannot be right. Another failure that is no host's
-// doing follows from what each host and its tasks did last. Where that is a short story, what the tasks in it did
-// before is part of it. At most `most` events, those that came last; and the events `also`, which are known to belong
-// to it.
-std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std::vector<uint64_t>& also = {});
+// doing follows from what each host and its tasks did last; where `turn` is known, the first event that a run which
+// passes does not have, it follows from that, from what came of it, and from what the hosts that it reached did last.
+// Where that is a short story, what the tasks in it did before is part of it. At most `most` events, those that came
+// last; and the events `also`, which are known to belong to it.
+std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std::vector<uint64_t>& also = {},
+                              uint64_t turn = kNoEvent);
 
 // What belongs to the story of a failure although the way back from it need not lead there: what a program would have
 // done otherwise is nowhere recorded. That each fault begins, before the failure, where they are so few that each is

@@ -121,5 +121,25 @@ TEST(SliceTest, WhatIsKnownToBelongToItIsThere) {
   EXPECT_EQ(SliceOf(story.recording(), 2, {known}).front(), known);
 }
 
+// What another host goes on with, be it much and later than all that, has nothing to do with it.
+TEST(SliceTest, AFailureOfNoHostFollowsFromWhereAPassingRunTurnsOff) {
+  Story story;
+  const uint64_t asked = story.Does(5 * kMs, 0);
+  const uint64_t turn = story.Does(6 * kMs, 2, asked);
+  const uint64_t told = story.Does(7 * kMs, 0, turn);
+  const uint64_t chatter = story.Does(8 * kMs, 1);
+  uint64_t last = chatter;
+  for (int i = 0; i < 200; ++i) last = story.Does((50 + i) * kMs, 1, last);
+  const uint64_t read = story.Does(300 * kMs, 0);
+  story.recording().events[read].written_by.push_back({turn, 1});
+  const uint64_t failure = story.Fails(1000 * kMs);
+
+  const std::vector<uint64_t> without = SliceOf(story.recording(), 1000);
+  EXPECT_TRUE(std::binary_search(without.begin(), without.end(), last));
+  EXPECT_EQ(SliceOf(story.recording(), 1000, {}, turn), (std::vector<uint64_t>{asked, turn, told, read, failure}));
+  // Where it is a detail of the failure's own instant there is nothing behind it.
+  EXPECT_EQ(SliceOf(story.recording(), 1000, {}, failure), without);
+}
+
 }  // namespace
 }  // namespace tandem::testing

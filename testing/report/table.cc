@@ -148,7 +148,9 @@ std::vector<const RecordedEvent*> RowsOf(const Report& report, size_t rows_max, 
     if (rows.size() <= rows_max) break;
     std::erase_if(rows, [&](const RecordedEvent* row) { return row->number != report.cause && is_plumbing(*row); });
   }
-  *left_out = CutRows(rows, rows_max, report.cause);
+  uint64_t turn = report.cause;
+  if (turn == kNoEvent && report.passing.has_value()) turn = report.passing->differs_at;
+  *left_out = CutRows(rows, rows_max, turn);
   if (rows.empty()) return rows;
   // Where tasks go on in the order in which they become ready, their steps say little: not so in what only runs in a
   // circle, or of which hardly anything else is seen.
