@@ -111,6 +111,7 @@ void AssertionTable::Add(const std::vector<AssertionCount>& seed) {
   for (size_t i = 0; i < seed.size(); ++i) {
     rows_[i].visited += seed[i].visits > 0 ? 1 : 0;
     rows_[i].held += seed[i].holds > 0 ? 1 : 0;
+    rows_[i].broken += seed[i].holds < seed[i].visits ? 1 : 0;
   }
 }
 
@@ -120,7 +121,11 @@ std::string AssertionTable::ToString(const std::vector<std::string>& folders) co
     const Row row = site->index() < rows_.size() ? rows_[site->index()] : Row();
     if (row.visited == 0 && !IsIn(*site, folders)) continue;
     const uint64_t seeds = MustHoldAlways(site->kind()) ? row.visited : row.held;
-    absl::StrAppend(&text, "[sim]   ", Describe(*site), ": in ", seeds, " of ", seeds_, " seeds\n");
+    absl::StrAppend(&text, "[sim]   ", Describe(*site), ": in ", seeds, " of ", seeds_, " seeds");
+    if (site->kind() == AssertionKind::kAlways && row.broken > 0) {
+      absl::StrAppend(&text, ", and does not hold in ", row.broken, " of them");
+    }
+    text += '\n';
   }
   return text.empty() ? "" : absl::StrCat("[sim] assertions:\n", text);
 }

@@ -39,8 +39,8 @@ class AssertionTable {
   uint64_t seeds() const { return seeds_; }
 
   // A line for each assertion that a seed has visited, or of a file in one of these `folders`: "sometimes
-  // log.cc:12 several entries share a write: in 17 of 100 seeds". In the order of their places. Empty when there is
-  // none.
+  // log.cc:12 several entries share a write: in 17 of 100 seeds"; of one that must hold always, how many seeds have
+  // been there, and in how many of them it has not held. In the order of their places. Empty when there is none.
   std::string ToString(const std::vector<std::string>& folders) const;
   // A line for each that should have held in some seed and has not: those of a file in one of `folders`, and checkers
   // that were asked.
@@ -53,6 +53,7 @@ class AssertionTable {
   struct Row {
     uint64_t visited = 0;  // In so many seeds.
     uint64_t held = 0;     // Likewise.
+    uint64_t broken = 0;   // Likewise: at least one visit at which it did not hold.
   };
 
   std::vector<Row> rows_;

@@ -119,6 +119,7 @@ TEST(RunnerAssertionsTest, WhatDoesNotAlwaysHoldFailsItsSeedWithTheValues) {
   EXPECT_THAT(finished.output,
               ContainsRegex("testing/runner_assertions_fake.cc:[0-9]+: does not always hold: seeds are small "
                             "\\(options.seed=2000, last=0\\)"));
+  EXPECT_THAT(finished.output, HasSubstr("seeds are small: in 6 of 6 seeds, and does not hold in 1 of them\n"));
 }
 
 TEST(RunnerAssertionsTest, WhatIsUnreachableIsToldOnce) {

@@ -46,8 +46,10 @@ enum class Found {
 
 class Remarks {
  public:
-  Remarks(const Scenario& scenario, uint64_t runs_max, absl::FunctionRef<Trial(const Scenario&)> run)
-      : scenario_(scenario), runs_(runs_max), run_(run) {}
+  // `needed` is what is known of each line before anything else is tried.
+  Remarks(const Scenario& scenario, absl::string_view needed, uint64_t runs_max,
+          absl::FunctionRef<Trial(const Scenario&)> run)
+      : scenario_(scenario), needed_(needed), runs_(runs_max), run_(run) {}
 
   std::string Execute();
 
@@ -68,9 +70,10 @@ class Remarks {
   void LookAtFault(size_t index);
 
   const Scenario& scenario_;
+  const absl::string_view needed_;
   uint64_t runs_;  // That are left.
   absl::FunctionRef<Trial(const Scenario&)> run_;
-  std::string remark_ = "needed";  // Of the line that is looked at.
+  std::string remark_{needed_};  // Of the line that is looked at.
   bool all_tried_ = true;
   std::vector<std::pair<std::string, std::string>> remarks_;  // By the beginning of the line.
 };
@@ -105,10 +108,9 @@ void Remarks::Look(absl::string_view if_each_does, size_t fault, absl::FunctionR
   });
 }
 
-// That the line is needed is known: without it the scenario does not fail in the same way.
 void Remarks::Add(absl::string_view line) {
   if (!std::exchange(all_tried_, true)) remark_ += "; more not tried";
-  remarks_.emplace_back(line, std::exchange(remark_, "needed"));
+  remarks_.emplace_back(line, std::exchange(remark_, needed_));
 }
 
 // A seed cannot be left out: whether it is needed is known only by trying others.
@@ -189,7 +191,11 @@ std::string Remarks::Execute() {
 }  // namespace
 
 std::string WithRemarks(const Scenario& scenario, uint64_t runs_max, absl::FunctionRef<Trial(const Scenario&)> run) {
-  return Remarks(scenario, runs_max, run).Execute();
+  return Remarks(scenario, "needed", runs_max, run).Execute();
+}
+
+std::string WithNothingKnown(const Scenario& scenario) {
+  return Remarks(scenario, "perhaps needed", 0, [](const Scenario&) { return Trial::kNoMore; }).Execute();
 }
 
 }  // namespace tandem::testing

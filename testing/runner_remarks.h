@@ -22,6 +22,11 @@ namespace tandem::testing {
 std::string WithRemarks(const sim::Scenario& scenario, uint64_t runs_max,
                         absl::FunctionRef<Trial(const sim::Scenario&)> run);
 
+// The same of a scenario of which not even that is known, since nobody had the time to try it without each of its
+// lines:
+// "# perhaps needed; more not tried".
+std::string WithNothingKnown(const sim::Scenario& scenario);
+
 }  // namespace tandem::testing
 
 #endif  // TANDEM_TESTING_RUNNER_REMARKS_H_

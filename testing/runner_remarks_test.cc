@@ -128,6 +128,19 @@ TEST(RemarksTest, NoTimeIsTheEnd) {
   EXPECT_EQ(runs, 1u);
 }
 
+TEST(RemarksTest, OfWhatNobodyHasLookedAtNothingIsKnown) {
+  const Scenario scenario =
+      ScenarioOf("seed 7\nschedule pct\nknob \"a\" 1\nloss a b from 1s to 2s strength 500000\ncalm latency *\n");
+  const std::string text = WithNothingKnown(scenario);
+  EXPECT_EQ(text,
+            "seed 7  # others not tried\n"
+            "schedule pct  # perhaps needed; more not tried\n"
+            "knob \"a\" 1  # perhaps needed; more not tried\n"
+            "loss a b from 1s to 2s strength 500000  # perhaps needed; more not tried\n"
+            "calm latency *\n");
+  EXPECT_EQ(ScenarioOf(text).ToString(), scenario.ToString());
+}
+
 TEST(RemarksTest, OfARunThatWasStoppedNobodyKnows) {
   const Scenario scenario = ScenarioOf("seed 7\nknob \"a\" 1\n");
   const std::string text =

@@ -180,6 +180,14 @@ std::vector<FaultEntry> WideVariantsOf(const FaultEntry& entry) {
 
 absl::Duration Rounded(absl::Duration time, absl::Duration unit) { return absl::Trunc(time, unit); }
 
+// The shortest of 1 us, 10 us, 100 us and so on that is not shorter than `time`; zero for zero.
+absl::Duration DecadeFrom(absl::Duration time) {
+  if (time == absl::ZeroDuration()) return time;
+  absl::Duration decade = absl::Microseconds(1);
+  while (decade < time && decade < kVeryLong) decade *= 10;
+  return std::max(decade, time);
+}
+
 class Shrinker {
  public:
   Shrinker(Scenario scenario, const WorkloadSteps& steps, uint64_t runs_max,
@@ -529,6 +537,8 @@ void Shrinker::SimplifyTimes(size_t part) {
     };
     if (Simplify(part, round)) return;
   }
+  // What is left of many halvings is no number that anybody would have chosen.
+  Simplify(part, [](FaultEntry& e) { e.lasts = DecadeFrom(e.lasts); });
 }
 
 // Fewer hosts.

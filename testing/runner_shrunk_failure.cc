@@ -116,8 +116,8 @@ ShrunkFailure ShrinkFailure(LastScenario& last, const SeedRun& run, const SeedOu
     return ParseDecisions(outcome.decisions);
   };
   const Shrunk shrunk = Shrink(*scenario, ParseSteps(failure.steps), kRunsMax, try_out, decisions);
-  result.scenario =
-      shrunk.finished ? WithRemarks(shrunk.scenario, kRunsMax - shrunk.runs, try_out) : shrunk.scenario.ToString();
+  result.scenario = shrunk.finished ? WithRemarks(shrunk.scenario, kRunsMax - shrunk.runs, try_out)
+                                    : WithNothingKnown(shrunk.scenario);
   result.text = absl::StrCat("--- this much of its scenario fails in the same way, after ", shrunk.runs,
                              shrunk.runs == 1 ? " run" : " runs", NotAll(last.pool(), shrunk),
                              ", as text for --scenario=FILE:\n", result.scenario, "---\n");

@@ -123,7 +123,15 @@ class Breakpoint final : public sim::Recorder {
  private:
   void Write(absl::string_view /*bytes*/) override {}
   void Count() {
-    if (events_++ == at_) raise(SIGTRAP);
+    if (events_++ == at_) Stop();
+  }
+  // Here, and not in a function of libc: this is the first frame that a debugger shows.
+  static void Stop() {
+#if defined(__x86_64__)
+    asm volatile("int3");
+#else
+    raise(SIGTRAP);
+#endif
   }
 
   const uint64_t at_;

@@ -73,6 +73,12 @@ void WriteNumber(uint64_t number, TextWriter write) {
   write(absl::string_view(digits, static_cast<size_t>(end.ptr - digits)));
 }
 
+// Whether `file` is of those whose coroutines do nothing but await a program's main.
+bool StartsMain(absl::string_view file) {
+  file = ProjectPath(file);
+  return IsOwn(file) && (absl::StrContains(file, "sim/world/") || absl::StrContains(file, "core/runtime/runtime."));
+}
+
 bool IsSame(const std::source_location& a, const std::source_location& b) {
   return a.line() == b.line() && a.column() == b.column() && absl::string_view(a.file_name()) == b.file_name();
 }
@@ -129,10 +135,14 @@ void WriteAwaitStack(const PromiseBase& innermost, TextWriter write) {
 }
 
 const std::source_location* PlaceInProgram(const PromiseBase& innermost) {
+  const std::source_location* own = nullptr;
   for (const PromiseBase* frame = &innermost; frame->parent != nullptr; frame = frame->parent) {
-    if (frame->await_location.line() != 0 && !IsOwn(frame->await_location.file_name())) return &frame->await_location;
+    const std::source_location& place = frame->await_location;
+    if (place.line() == 0 || StartsMain(place.file_name())) continue;
+    own = &place;
+    if (!IsOwn(place.file_name())) break;
   }
-  return nullptr;
+  return own;
 }
 
 absl::string_view TaskName(const TaskContext& task) {

@@ -32,7 +32,8 @@ void WritePlace(const std::source_location& place, TextWriter write);
 void WriteAwaitStack(const PromiseBase& innermost, TextWriter write);
 
 // Returns where the innermost coroutine that is not the library's own awaits, or awaited last: the line of the program
-// that waits. Null while there is none.
+// that waits. Of a task that is all the library's, as a connection of ServeLines(), where its outermost coroutine
+// awaits. Null while there is none.
 const std::source_location* PlaceInProgram(const PromiseBase& innermost);
 
 // Returns what a person may call a task: the plain name of its outermost coroutine that is not the library's own,

@@ -227,6 +227,18 @@ absl::string_view OperationName(uint64_t kind) {
   return "";
 }
 
+absl::string_view InputName(uint64_t kind) {
+  switch (static_cast<Source::Kind>(kind)) {
+    case Source::Kind::kAccept:
+      return "connections";
+    case Source::Kind::kReceive:
+      return "bytes";
+    case Source::Kind::kReceiveDatagrams:
+      return "datagrams";
+  }
+  return "";
+}
+
 absl::string_view OptionName(uint64_t option) {
   switch (static_cast<SocketOption>(option)) {
     case SocketOption::kNoDelay:
@@ -665,6 +677,54 @@ bool WriteEvent(TextLine& line, const TraceRecord& r, const TraceAbout& about) {
       return false;
   }
   return false;
+}
+
+void WriteSilentEvent(TextLine& line, const TraceRecord& r) {
+  const auto of_socket = [&line, &r](uint64_t id) {
+    if (static_cast<SocketId>(id) == kNoSocket) return;
+    line << " of ";
+    WriteSocket(line, r.host, id);
+  };
+  switch (r.kind) {
+    case TraceKind::kSubmit:
+      line << "submits a " << OperationName(r.a);
+      of_socket(r.b);
+      return;
+    case TraceKind::kComplete:
+      line << "has done a " << OperationName(r.a);
+      of_socket(r.b);
+      return;
+    case TraceKind::kArm:
+      line << "waits for " << InputName(r.a);
+      of_socket(r.b);
+      return;
+    case TraceKind::kDisarm:
+      line << "waits no longer for " << InputName(r.a);
+      of_socket(r.b);
+      return;
+    case TraceKind::kReceiveEnd:
+      line << "has no more to read for now";
+      of_socket(r.a);
+      return;
+    case TraceKind::kAbandon:
+      line << "leaves " << r.a << (r.a == 1 ? " operation and " : " operations and ") << r.b
+           << (r.b == 1 ? " wait for input" : " waits for input") << " without an end";
+      return;
+    case TraceKind::kSubmitDead:
+      line << "asks for " << (r.a == 0 ? "an operation" : "input") << " after its end";
+      return;
+    case TraceKind::kHostTurn:
+      line << "has its turn " << r.a;
+      return;
+    case TraceKind::kPacketLost:
+      line << "does not get it: " << WhyLost(static_cast<DropReason>(r.b));
+      return;
+    case TraceKind::kFault:
+      line << "a fault begins";
+      return;
+    default:
+      line << TraceKindName(r.kind);
+  }
 }
 
 }  // namespace tandem::sim

@@ -83,6 +83,8 @@ bool IsDetail(TraceKind kind);
 // Writes what has happened: a verb, and from kRestColumn on to what. False for what people are not shown, since another
 // record says the same, or it says nothing.
 bool WriteEvent(TextLine& line, const TraceRecord& record, const TraceAbout& about);
+// Writes in words what WriteEvent() does not show: "ends a send of socket 4", without a column for the verb.
+void WriteSilentEvent(TextLine& line, const TraceRecord& record);
 
 // The bytes that it carries.
 absl::string_view PayloadOf(const Packet& packet);

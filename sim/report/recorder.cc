@@ -119,6 +119,9 @@ void Recorder::OnRecord(const TraceRecord& record, const TraceDigest& /*digest*/
   WriteTaskPlace(place);
   if (WriteEvent(what, record, about)) {
     std::tie(texts[RecordedFrame::kVerb], texts[RecordedFrame::kText]) = VerbAndRest(what.view());
+  } else {
+    WriteSilentEvent(what, record);
+    texts[RecordedFrame::kText] = what.view();  // Nobody is shown what has no verb, unless everything is.
   }
   texts[RecordedFrame::kTask] = task.view();
   texts[RecordedFrame::kPlace] = place.view();

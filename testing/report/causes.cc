@@ -219,6 +219,34 @@ std::set<uint64_t> LastOfEach(const Recording& recording, uint64_t failure, cons
   return found;
 }
 
+// Who wrote what it read; kNoHost: nobody, or it is no read.
+int32_t WriterOf(const std::vector<RecordedEvent>& events, const RecordedEvent& event) {
+  if (event.kind != TraceKind::kReceive) return kNoHost;
+  if (!event.written_by.empty()) return events[event.written_by.back().event].host;
+  if (event.datagram == kNoEvent || !events[event.datagram].packet.has_value()) return kNoHost;
+  return events[event.datagram].packet->from;
+}
+
+// What the host of `failure` has read last from each other host, and how that came to it. Its tasks share memory: what
+// one of them has read, another may fail of.
+std::set<uint64_t> LastHeard(const std::vector<RecordedEvent>& events, uint64_t failure) {
+  constexpr size_t kHostsMax = 8;
+  std::set<uint64_t> found;
+  std::set<int32_t> heard;
+  for (uint64_t i = failure; i-- > 0 && heard.size() < kHostsMax;) {
+    if (events[i].host != events[failure].host) continue;
+    const int32_t writer = WriterOf(events, events[i]);
+    if (writer == kNoHost || writer == events[i].host || !heard.insert(writer).second) continue;
+    if (!events[i].written_by.empty()) found.insert(events[i].written_by.back().event);
+    uint64_t step = i;
+    while (events[step].cause < step && events[step].host == events[i].host && found.insert(step).second) {
+      step = events[step].cause;
+    }
+    found.insert(step);
+  }
+  return found;
+}
+
 // Where a history that cannot be right comes from: what tasks did when its operations began and ended.
 std::set<uint64_t> EventsOfOperations(const Recording& recording) {
   std::set<uint64_t> found;
@@ -289,6 +317,7 @@ std::vector<uint64_t> SliceOf(const Recording& recording, size_t most, const std
     const std::vector<uint64_t> before = EventsBefore(events);
     follow(std::min(most, kShort), &before);
   }
+  if (events[failure].host >= 0 && slice.size() < most) slice.merge(LastHeard(events, failure));
   slice.insert(known.begin(), known.end());  // Also where there was no room left.
   return std::vector<uint64_t>(slice.begin(), slice.end());
 }

@@ -141,5 +141,34 @@ TEST(SliceTest, AFailureOfNoHostFollowsFromWhereAPassingRunTurnsOff) {
   EXPECT_EQ(SliceOf(story.recording(), 1000, {}, failure), without);
 }
 
+// Tasks of a host share memory.
+TEST(SliceTest, WhatAHostHasHeardLastFromEachOtherMayHaveMadeItFail) {
+  Story story;
+  const auto hears = [&](int64_t time_ns, uint64_t written) {
+    RecordedEvent event;
+    event.kind = sim::TraceKind::kReceive;
+    event.verb = "reads";
+    event.host = 2;
+    event.task_id = 7;
+    event.cause = written;
+    event.written_by.push_back({written, 1});
+    story.recording().events.push_back(event);
+    story.recording().events.back().number = story.recording().events.size() - 1;
+    story.recording().events.back().time_ns = time_ns;
+    return story.recording().events.back().number;
+  };
+  const uint64_t early = hears(2 * kMs, story.Does(1 * kMs, 0));
+  const uint64_t from_ann = story.Does(3 * kMs, 0);
+  const uint64_t read_of_ann = hears(4 * kMs, from_ann);
+  const uint64_t from_bob = story.Does(5 * kMs, 1);
+  const uint64_t read_of_bob = hears(6 * kMs, from_bob);
+  const uint64_t failure = story.Fails(7 * kMs);
+  story.recording().events[failure].host = 2;
+
+  EXPECT_EQ(SliceOf(story.recording(), 1000),
+            (std::vector<uint64_t>{from_ann, read_of_ann, from_bob, read_of_bob, failure}))
+      << early << " was long ago";
+}
+
 }  // namespace
 }  // namespace tandem::testing

@@ -36,6 +36,17 @@ std::string SayPacket(const RecordedPacket& packet) {
   return text;
 }
 
+// "reads 8 bytes of e17: "GET x"".
+std::string SayRead(const RecordedEvent& event) {
+  const uint64_t first = event.written_by.front().event;
+  const uint64_t last = event.written_by.back().event;
+  const absl::string_view text = OwnText(event);
+  const size_t bytes = text.find(": \"");
+  return absl::StrCat("reads ", event.b, event.b == 1 ? " byte of " : " bytes of ", EventName(first),
+                      first == last ? "" : absl::StrCat(" to ", EventName(last)),
+                      bytes == text.npos ? "" : text.substr(bytes));
+}
+
 std::string NameOf(const Recording& recording, int32_t host, const SocketAddress& address) {
   return host < 0 ? address.ToString() : recording.hosts[static_cast<size_t>(host)];
 }
@@ -61,10 +72,12 @@ std::string WhatHappened(const RecordedEvent& event) {
     case RecordedEvent::Source::kTrace:
       break;
   }
-  if (event.verb.empty()) {
-    return absl::StrCat(sim::TraceKindName(event.kind), " ", event.a, " ", event.b, " ", event.c);
-  }
-  return event.text.empty() ? event.verb : absl::StrCat(event.verb, " ", event.text);
+  return absl::StrCat(event.verb, event.verb.empty() || event.text.empty() ? "" : " ", event.text);
+}
+
+absl::string_view OwnText(const RecordedEvent& event) {
+  const absl::string_view text = event.text;
+  return event.written_by.empty() ? text : text.substr(0, text.rfind(kWrittenIn));
 }
 
 std::string InBrief(const Recording& recording, const RecordedEvent& event) {
@@ -81,6 +94,7 @@ std::string InBrief(const Recording& recording, const RecordedEvent& event) {
   if (event.kind == sim::TraceKind::kTaskResume) {
     return absl::StrCat(event.task.empty() ? "a new task" : event.task, " goes on");
   }
+  if (event.kind == sim::TraceKind::kReceive && !event.written_by.empty()) return SayRead(event);
   if (!event.packet.has_value()) return event.text.empty() ? event.verb : absl::StrCat(event.verb, " ", event.text);
   const RecordedPacket& packet = *event.packet;
   if (event.kind == sim::TraceKind::kPacketDelivered) {

@@ -22,7 +22,12 @@ std::string TimeName(int64_t time_ns);
 // `none` for kNoHost.
 absl::string_view HostName(const Recording& recording, int32_t host, absl::string_view none);
 
-// "reads 12 bytes from socket 4"; where there are no words, the kind and its numbers: "host_turn 17 0 0". Any bytes.
+// What stands in the text of a read before the number of the event that has written its bytes.
+inline constexpr absl::string_view kWrittenIn = ", written in ";
+// The text without that: what is the same in another run, where events have other numbers.
+absl::string_view OwnText(const RecordedEvent& event);
+
+// "reads 12 bytes from socket 4". Any bytes.
 std::string WhatHappened(const RecordedEvent& event);
 
 // The same in few words, for tables: "> server: SYN", "HandleConnection goes on".

@@ -22,11 +22,15 @@ namespace {
 
 using Source = RecordedEvent::Source;
 
-// Of a world whose hosts may have other numbers.
+absl::string_view WhyLost(const RecordedEvent& event) {
+  return event.packet.has_value() ? absl::string_view(event.packet->lost) : "";
+}
+
+// Of a world whose hosts, and events, may have other numbers.
 bool IsSame(const Recording& a, const RecordedEvent& x, const Recording& b, const RecordedEvent& y) {
   return x.source == y.source && x.kind == y.kind && x.time_ns == y.time_ns && x.task == y.task &&
-         HostName(a, x.host, "") == HostName(b, y.host, "") && WhatHappened(x) == WhatHappened(y) &&
-         InBrief(a, x) == InBrief(b, y);  // What became of a packet is not in the words of all kinds.
+         HostName(a, x.host, "") == HostName(b, y.host, "") && x.verb == y.verb && OwnText(x) == OwnText(y) &&
+         WhyLost(x) == WhyLost(y);  // What became of a packet is not in the words of all kinds.
 }
 
 bool IsStep(const RecordedEvent& event) { return event.kind == sim::TraceKind::kTaskResume; }
@@ -52,8 +56,17 @@ size_t SameEvents(const Recording& a, const std::vector<const RecordedEvent*>& l
 struct Row {
   const RecordedEvent* failing = nullptr;
   const RecordedEvent* passing = nullptr;
-  bool first = false;  // The first difference.
+  bool first = false;    // The first difference.
+  bool differs = false;  // They look alike and are not: the row behind says how.
 };
+
+// All of `a` from the first word on that is another one in `b`, or the last that both have.
+std::string OwnWords(absl::string_view a, absl::string_view b) {
+  size_t same = 0;
+  while (same < a.size() && same < b.size() && a[same] == b[same]) ++same;
+  const size_t blank = a.substr(0, same).rfind(' ');
+  return absl::StrCat("... ", a.substr(blank == a.npos ? 0 : blank + 1));
+}
 
 class Rows {
  public:
@@ -90,12 +103,22 @@ class Rows {
       } else {
         row.passing = right_[j++];
       }
+      if (first && row.failing != nullptr && j < right_.size() && LooksSame(*row.failing, *right_[j])) {
+        row.passing = right_[j++];
+        row.differs = true;
+      }
       const RecordedEvent& event = row.failing != nullptr ? *row.failing : *row.passing;
       if (first) steps_ = IsStep(event);
       if (IsStep(event) && !steps_) continue;
       row.first = std::exchange(first, false);
       rows.push_back(row);
     }
+  }
+
+  bool LooksSame(const RecordedEvent& failing, const RecordedEvent& passing) const {
+    return failing.kind == passing.kind && failing.time_ns == passing.time_ns &&
+           HostName(failing_, failing.host, "") == HostName(passing_, passing.host, "") &&
+           InBrief(failing_, failing) == InBrief(passing_, passing) && OwnText(failing) != OwnText(passing);
   }
 
   const Recording& failing_;
@@ -157,8 +180,12 @@ std::string SideBySide(const Recording& failing, const PassingRun& passing, cons
     };
     const RecordedEvent* const any = row.failing != nullptr ? row.failing : row.passing;
     add(row.first ? kMark : kNoMark, TimeName(any->time_ns), host(failing, row.failing), what(failing, row.failing),
-        row.failing != nullptr && row.passing != nullptr ? "=" : " ", host(passing.recording, row.passing),
-        what(passing.recording, row.passing));
+        row.failing == nullptr || row.passing == nullptr || row.differs ? " " : "=",
+        host(passing.recording, row.passing), what(passing.recording, row.passing));
+    if (!row.differs) continue;
+    const std::string left = WhatHappened(*row.failing);
+    const std::string right = WhatHappened(*row.passing);
+    add(kNoMark, "", "", OwnWords(left, right), " ", "", OwnWords(right, left));
   }
   return text;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tandem/core/io/address.h"
 #include "tandem/sim/trace/trace.h"
@@ -77,6 +78,28 @@ TEST(PassingTest, TheFirstDifferenceIsMarkedBetweenWhatIsSameAndWhatIsNot) {
       "     0.009000000  client  FAILS: no answer\n");
 }
 
+TEST(PassingTest, WhatLooksTheSameAndIsNotSaysHowItDiffers) {
+  const auto ask = [](Runs& runs, const char* fate) {
+    runs.Ask(1 * kMs, "one", true);
+    runs.run().recording().events[0].text = absl::StrCat("client:9 > server:7 #0; arrives ", fate);
+  };
+  Runs failing;
+  ask(failing, "0.002, and again 0.007");
+  failing.Fails(9 * kMs);
+  Runs passing;
+  ask(passing, "0.002");
+
+  EXPECT_EQ(FirstDifference(failing.run().recording(), passing.run().recording()), 0u);
+  EXPECT_EQ(
+      SideBySide(failing.run().recording(), {"without a fault", "", passing.run().recording(), 0},
+                 {.before = 3, .after = 9, .columns = 120}),
+      "     seconds      host    fails                                       host    passes\n"
+      ">>>  0.001000000  client  > server: 3 bytes \"one\"                     client  > server: 3 bytes \"one\"\n"
+      "                          ... 0.002, and again 0.007                          ... 0.002\n"
+      "     0.002000000  server  < client: 3 bytes \"one\"                   = server  < client: 3 bytes \"one\"\n"
+      "     0.009000000  client  FAILS: no answer\n");
+}
+
 TEST(PassingTest, RunsThatAreTheSame) {
   Runs one;
   one.Ask(1 * kMs, "one", true);
@@ -87,6 +110,33 @@ TEST(PassingTest, RunsThatAreTheSame) {
             std::string::npos);
   EXPECT_EQ(FirstDifference(Recording(), Recording()), 0u);
   EXPECT_EQ(FirstDifference(one.run().recording(), Recording()), 0u);
+}
+
+// A remark less, and all behind it has other numbers.
+TEST(PassingTest, WhoHasWrittenWhatIsReadIsTheSameUnderAnotherNumber) {
+  const auto reads = [](Runs& runs, uint64_t written) {
+    RecordedEvent event;
+    event.kind = sim::TraceKind::kReceive;
+    event.verb = "reads";
+    event.text = absl::StrCat("3 bytes from socket 1: \"one\", written in e", written, " (client.cc:7)");
+    event.b = 3;
+    event.written_by.push_back({written, 3});
+    runs.run().Add(3 * kMs, std::move(event));
+  };
+  Runs failing;
+  failing.run().Note(0, "a fault begins");
+  failing.Ask(1 * kMs, "one", true);
+  reads(failing, 1);
+  failing.Fails(9 * kMs);
+  Runs passing;
+  passing.Ask(1 * kMs, "one", true);
+  reads(passing, 0);
+
+  EXPECT_EQ(FirstDifference(failing.run().recording(), passing.run().recording()), 4u);
+  const std::string text = SideBySide(failing.run().recording(), {"without a fault", "", passing.run().recording(), 4});
+  EXPECT_NE(text.find("reads 3 bytes of e1: \"one\""), std::string::npos) << text;
+  EXPECT_NE(text.find("reads 3 bytes of e0: \"one\""), std::string::npos) << text;
+  EXPECT_NE(text.find(">>>  0.009000000  client  FAILS: no answer"), std::string::npos) << text;
 }
 
 // Which task goes on has rows only where that is what is other.

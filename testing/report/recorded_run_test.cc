@@ -163,6 +163,19 @@ TEST(RecordedRunTest, HasHostsNumbersAndTimes) {
   EXPECT_EQ(recording.end_ns, before_ns);
 }
 
+// Those that nobody is shown, unless everything is, have words too, and no verb.
+TEST(RecordedRunTest, EveryEventHasWords) {
+  const Recording recording = RecordOnce();
+  size_t silent = 0;
+  for (const RecordedEvent& event : recording.events) {
+    EXPECT_FALSE(event.verb.empty() && event.text.empty()) << event.number;
+    if (event.source != RecordedEvent::Source::kTrace || !event.verb.empty()) continue;
+    ++silent;
+    EXPECT_NE(event.text, sim::TraceKindName(event.kind)) << event.number;
+  }
+  EXPECT_GT(silent, 10u);
+}
+
 TEST(RecordedRunTest, PacketsComeFromWhereTheyWereSent) {
   const Recording recording = RecordOnce();
   size_t arrived = 0;

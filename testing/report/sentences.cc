@@ -2,6 +2,7 @@
 
 #include "tandem/testing/report/sentences.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -83,8 +84,7 @@ std::string Say(const FaultEntry& fault) {
 
 std::string Numbers(uint64_t from, uint64_t to) {
   if (to == sim::Skip::kEnd) return absl::StrCat(from, " and all behind it");
-  // The numbers of the line, to be found again.
-  return to == from + 1 ? absl::StrCat(from) : absl::StrCat("from ", from, " to before ", to);
+  return to == from + 1 ? absl::StrCat(from) : absl::StrCat(from, " to ", to - 1);
 }
 
 // Which decisions of its kind `calm` is about: " of a/tcp/b#0, number 3"; empty: all.
@@ -95,14 +95,27 @@ std::string Which(const sim::Calm& calm) {
                       all ? "" : absl::StrCat(" number ", Numbers(calm.from, calm.to)));
 }
 
-// What is left to chance of the decisions of the kind `fate`: "latency but number 3"; nothing: none.
+// The numbers that none of `calms` has: "102", "3 to 7, 9 and all behind it"; empty: there is none.
+std::string OtherNumbers(std::vector<std::pair<uint64_t, uint64_t>> calms) {
+  std::sort(calms.begin(), calms.end());
+  std::vector<std::string> left;
+  uint64_t next = 0;
+  for (const auto& [from, to] : calms) {
+    if (from > next) left.push_back(Numbers(next, from));
+    next = std::max(next, to);
+  }
+  if (next != sim::Calm::kEnd) left.push_back(Numbers(next, sim::Calm::kEnd));
+  return absl::StrJoin(left, ", ");
+}
+
+// What is left to chance of the decisions of the kind `fate`: "latency number 3"; nothing: none.
 std::optional<std::string> LeftOf(sim::Choice fate, const std::vector<sim::Calm>& calms) {
-  std::vector<std::string> parts;
+  std::vector<sim::Calm> parts;
   std::optional<std::vector<std::string>> whom;  // Of whom alone; nothing: of all.
   for (const sim::Calm& line : calms) {
     if (line.what != fate) continue;
     if (line.but.empty() || line.from != 0 || line.to != sim::Calm::kEnd) {
-      parts.push_back(Which(line));
+      parts.push_back(line);
       continue;
     }
     const std::vector<std::string> named = absl::StrSplit(line.but, ',');
@@ -112,10 +125,23 @@ std::optional<std::string> LeftOf(sim::Choice fate, const std::vector<sim::Calm>
       std::erase_if(*whom, [&](const std::string& one) { return !absl::c_linear_search(named, one); });
     }
   }
-  if (absl::c_linear_search(parts, "") || (whom.has_value() && whom->empty())) return std::nullopt;
-  return absl::StrCat(sim::ChoiceName(fate), whom.has_value() ? " of " : "",
-                      absl::StrJoin(whom.value_or(std::vector<std::string>()), ","), parts.empty() ? "" : " but",
-                      absl::StrJoin(parts, " and"));
+  if (whom.has_value() && whom->empty()) return std::nullopt;
+  const std::string left = absl::StrCat(sim::ChoiceName(fate), whom.has_value() ? " of " : "",
+                                        absl::StrJoin(whom.value_or(std::vector<std::string>()), ","));
+  std::vector<std::pair<uint64_t, uint64_t>> calm;  // Of all that is left.
+  std::vector<std::string> but;
+  for (const sim::Calm& part : parts) {
+    const bool only_it = whom.has_value() && whom->size() == 1 && whom->front() == part.whom;
+    if (part.but.empty() && (part.whom == "*" || only_it)) {
+      calm.emplace_back(part.from, part.to);
+    } else {
+      but.push_back(Which(part));
+    }
+  }
+  const std::string numbers = calm.empty() ? "" : OtherNumbers(calm);
+  if (!calm.empty() && numbers.empty()) return std::nullopt;
+  return absl::StrCat(left, numbers.empty() ? "" : " number ", numbers, but.empty() ? "" : " but",
+                      absl::StrJoin(but, " and"));
 }
 
 // What is left to chance and what is not, whichever is less to read.

@@ -57,12 +57,12 @@ TEST(SentencesTest, TheRest) {
   EXPECT_EQ(SentencesOf("start server after 0.1s"), "server starts 0.1s late.\n");
   EXPECT_EQ(SentencesOf("clock server ahead 2s"), "The wall clock of server is 2s ahead.\n");
   EXPECT_EQ(SentencesOf("skip adder from 0 to 28\nskip adder 29\nskip other from 3 to 9"),
-            "Of the operations of adder these are left out: from 0 to before 28, 29.\n"
-            "Of the operations of other these are left out: from 3 to before 9.\n");
+            "Of the operations of adder these are left out: 0 to 27, 29.\n"
+            "Of the operations of other these are left out: 3 to 8.\n");
   EXPECT_EQ(SentencesOf("calm latency *\ncalm loss client/tcp/server#0"),
             "Not left to chance: latency, loss of client/tcp/server#0.\n");
   EXPECT_EQ(SentencesOf("calm latency * from 3\ncalm schedule * from 0 to 2"),
-            "Not left to chance: latency number 3 and all behind it, schedule number from 0 to before 2.\n");
+            "Not left to chance: latency number 3 and all behind it, schedule number 0 to 1.\n");
   EXPECT_EQ(SentencesOf("calm * *"),
             "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n");
 }
@@ -74,7 +74,7 @@ TEST(SentencesTest, WhereNearlyAllIsCalmTheRestIsNamed) {
     const bool latency = fate == sim::Choice::kLatency;
     absl::StrAppend(&calms, "calm ", sim::ChoiceName(fate), " *", latency ? " from 3" : "", "\n");
   }
-  EXPECT_EQ(SentencesOf(calms), "All else that is left to chance: latency but number 3 and all behind it, loss.\n");
+  EXPECT_EQ(SentencesOf(calms), "All else that is left to chance: latency number 0 to 2, loss.\n");
 }
 
 TEST(SentencesTest, WhoseChanceIsLeftIsNamed) {
@@ -82,8 +82,7 @@ TEST(SentencesTest, WhoseChanceIsLeftIsNamed) {
   for (const sim::Choice fate : sim::kFates) {
     if (fate != sim::Choice::kLoss) absl::StrAppend(&calms, "calm ", sim::ChoiceName(fate), " *\n");
   }
-  EXPECT_EQ(SentencesOf(calms),
-            "All else that is left to chance: loss of a/udp/b but of a/udp/b number from 0 to before 7.\n");
+  EXPECT_EQ(SentencesOf(calms), "All else that is left to chance: loss of a/udp/b number 7 and all behind it.\n");
   EXPECT_EQ(SentencesOf("calm loss * but a/udp/b"), "Not left to chance: loss of all but a/udp/b.\n");
 }
 
@@ -95,6 +94,22 @@ TEST(SentencesTest, OfTwoLinesThatLeaveSomeOutOnlyWhatBothLeaveOutIsLeft) {
   const absl::string_view both = "calm loss * but a/udp/b,b/udp/a\ncalm loss * but b/udp/a,c/udp/a\n";
   EXPECT_EQ(SentencesOf(absl::StrCat(both, others)), "All else that is left to chance: loss of b/udp/a.\n");
   EXPECT_EQ(SentencesOf(absl::StrCat("calm loss * but a/udp/b\ncalm loss * but b/udp/a\n", others)),
+            "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n");
+}
+
+TEST(SentencesTest, OfManyLinesWithNumbersThoseThatAreLeftAreNamed) {
+  std::string others;
+  for (const sim::Choice fate : sim::kFates) {
+    if (fate != sim::Choice::kLoss) absl::StrAppend(&others, "calm ", sim::ChoiceName(fate), " *\n");
+  }
+  const auto left = [&](absl::string_view calms) { return SentencesOf(absl::StrCat(calms, others)); };
+  EXPECT_EQ(left("calm loss * from 103\ncalm loss * from 0 to 102\n"),
+            "All else that is left to chance: loss number 102.\n");
+  EXPECT_EQ(left("calm loss * from 3 to 5\ncalm loss * from 4 to 9\n"),
+            "All else that is left to chance: loss number 0 to 2, 9 and all behind it.\n");
+  EXPECT_EQ(left("calm loss * from 3 to 5\ncalm loss a/udp/b from 4 to 9\n"),
+            "All else that is left to chance: loss number 0 to 2, 5 and all behind it but of a/udp/b number 4 to 8.\n");
+  EXPECT_EQ(left("calm loss * from 0 to 5\ncalm loss * from 2\n"),
             "Nothing else is left to chance: packets arrive in time and in order, and calls do all that they can.\n");
 }
 

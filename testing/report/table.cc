@@ -31,6 +31,8 @@ constexpr absl::string_view kOfAll = "* ";
 // More are not read at a glance, and make lines that no screen has.
 constexpr size_t kColumnsMax = 8;
 constexpr size_t kNarrowest = 24;
+// Of a text: more of it is in the files.
+constexpr size_t kWidest = 64;
 constexpr size_t kPlaceMax = 28;
 
 void PadTo(std::string& line, size_t column) {
@@ -196,6 +198,29 @@ std::string Heading(absl::string_view name, size_t width) {
       width * 4);
 }
 
+// Where the columns begin. A row has one text: it may go on below the headings to its right, so columns are closer
+// together than their texts are long, where there is no room for both.
+class Columns {
+ public:
+  Columns(size_t count, size_t room, size_t heading, size_t text) {
+    const size_t all_but_last = std::max<size_t>(count, 1) - 1;
+    const size_t share = room / (all_but_last + 1);
+    const size_t closest = std::clamp(heading, kNarrowest / 2, kNarrowest) + kGap;
+    const size_t room_of_last = room - std::min(room, all_but_last * closest);
+    const size_t last = std::clamp(std::min(text + kGap, room_of_last), kNarrowest + kGap, kWidest + kGap);
+    step_ = share;
+    if (share < last) step_ = std::max(closest, (room - std::min(room, last)) / std::max<size_t>(all_but_last, 1));
+    width_ = std::max(room, all_but_last * step_ + last);
+  }
+
+  size_t step() const { return step_; }    // From one to the next.
+  size_t width() const { return width_; }  // Of all.
+
+ private:
+  size_t step_;
+  size_t width_;
+};
+
 // The hosts that have columns: those of `rows`, and where these are many that of the failure and those with most rows.
 std::vector<bool> HostsOf(const Recording& recording, const std::vector<const RecordedEvent*>& rows) {
   std::vector<size_t> weights(recording.hosts.size());
@@ -232,24 +257,30 @@ std::string SliceTable(const Report& report, const TableSize& size) {
   size_t number_width = 0;
   size_t time_width = absl::string_view("seconds").size();
   size_t place_width = 2;
+  size_t text_width = 0;
   for (const RecordedEvent* const row : rows) {
     number_width = std::max(number_width, absl::StrCat("e", row->number).size());
     time_width = std::max(time_width, sim::VirtualTimeText(row->time_ns).view().size());
     place_width = std::max(place_width, std::min(row->place.size(), kPlaceMax));
+    const bool fails = row->source == RecordedEvent::Source::kFailure;
+    if (row->host >= 0 && !fails) text_width = std::max(text_width, InBrief(recording, *row).size());
+  }
+  size_t heading_width = 0;
+  for (size_t i = 0; i < shown.size(); ++i) {
+    if (shown[i]) heading_width = std::max(heading_width, recording.hosts[i].size());
   }
   const auto hosts = static_cast<size_t>(std::count(shown.begin(), shown.end(), true));
   const size_t first = number_width + kGap + time_width + kGap;
   const size_t fixed = first + kOfAll.size() + place_width;
   const size_t room = size.columns > fixed ? size.columns - fixed : 0;
-  const size_t share = room / std::max<size_t>(hosts, 1);
-  const size_t width = std::max(kNarrowest, share - std::min(share, kGap));
+  const Columns layout(hosts, room, heading_width, text_width);
   std::vector<size_t> columns(recording.hosts.size());
   size_t next = first + kOfAll.size();
   for (size_t i = 0; i < columns.size(); ++i) {
     columns[i] = next;
-    if (shown[i]) next += width + kGap;
+    if (shown[i]) next += layout.step();
   }
-  const size_t place_column = hosts > 0 ? next : next + width + kGap;
+  const size_t place_column = first + kOfAll.size() + layout.width();
 
   std::string text;
   const auto leave_out = [&](const RecordedEvent& row, absl::string_view where) {
@@ -265,6 +296,7 @@ std::string SliceTable(const Report& report, const TableSize& size) {
   for (size_t i = 0; i < columns.size(); ++i) {
     if (!shown[i]) continue;
     PadTo(head, columns[i]);
+    const size_t width = layout.step() - kGap;
     std::string heading = Heading(recording.hosts[i], width);
     if (!headings.insert(heading).second) heading = Heading(absl::StrCat("#", i, " ", recording.hosts[i]), width);
     head += heading;
@@ -287,7 +319,7 @@ std::string SliceTable(const Report& report, const TableSize& size) {
     } else if (!has_column) {
       who = absl::StrCat("[", host, "] ");
     }
-    line += Shorten(who + InBrief(recording, *row), has_column ? width : place_column - first - kGap);
+    line += Shorten(who + InBrief(recording, *row), place_column - kGap - (has_column ? line.size() : first));
     if (!row->place.empty()) {
       PadTo(line, place_column);
       line += RowText(row->place, kPlaceMax);

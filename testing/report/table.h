@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The story of a failure on one screen of a terminal: a row for each event that led to it, a column for each host that
-// has some; of many hosts for those that have most, and the others are named in their rows. What is of no host begins
-// left of all columns.
+// has some; of many hosts for those that have most, and the others are named in their rows. A text that is wider
+// than its column goes on below the next ones. What is of no host begins left of all columns.
 //
 //        seconds        client                               server                              at
 //   e12  0.000020000    connects socket 3 to server:7                                            ping_test.cc:31

@@ -106,6 +106,23 @@ TEST(TableTest, HeadingsThatAreTooLongRemainDistinct) {
   EXPECT_TRUE(absl::StartsWith(words[1], "nnn") && absl::EndsWith(words[1], "nna")) << words[1];
 }
 
+// Below the headings to its right, where nothing else is in its row.
+TEST(TableTest, ATextThatIsWiderThanItsColumnIsWholeNonetheless) {
+  Story story;
+  const std::string longest(60, 'x');
+  for (int i = 0; i < 4; ++i) story.Logs(story.Host(absl::StrCat("host", i)), longest.substr(5));
+  story.Fails(0, "it");
+
+  const std::vector<std::string> table = story.Table();
+
+  for (size_t i = 1; i <= 4; ++i) {
+    EXPECT_TRUE(absl::EndsWith(table[i], absl::StrCat(" logs ", longest.substr(5)))) << table[i];
+    EXPECT_EQ(table[i].find("logs"), table[0].find(absl::StrCat("host", i - 1)));
+    EXPECT_LE(table[i].size(), 134u);
+  }
+  EXPECT_EQ(table[5].find("a_test.cc:7"), table[0].find("at")) << table[5];
+}
+
 TEST(TableTest, HasNothingThatATerminalObeys) {
   Story story;
   story.Logs(story.Host("host"), "red \x1b[31m\nand\tmore \xff");

@@ -44,6 +44,7 @@ class TextFilesTest : public ::testing::Test {
     event.kind = sim::TraceKind::kHostTurn;
     event.host = server_;
     event.a = 17;
+    event.text = "has its turn 17";
     return recording_.Add(time_ns, event);
   }
   Report ReportOf(std::vector<uint64_t> slice) {
@@ -100,7 +101,7 @@ TEST_F(TextFilesTest, TheTimelineHasAnEventALine) {
       "e0       -  -        0.250310000    -         -                   -                   fault begins: a\\x09b\n"
       "e1       *  -        1.000000000    server    Serve               server.cc:12        logs W: a line\n"
       "e2       *  e1       1.000000000    server    Handle_Connection   echo.cc:31          reads 12 bytes\n"
-      "e3       -  -        2.000000000    server    -                   -                   host_turn 17 0 0\n");
+      "e3       -  -        2.000000000    server    -                   -                   has its turn 17\n");
 }
 
 TEST_F(TextFilesTest, TheTimelineSaysWhatIsLeftOut) {
@@ -112,9 +113,9 @@ TEST_F(TextFilesTest, TheTimelineSaysWhatIsLeftOut) {
   EXPECT_EQ(text,
             "# event, * if it led to the failure, its cause, seconds, host, task, where it awaits, what happened\n"
             "# e0 to e0 are left out\n"
-            "e1       *  -        0.000000001    server    -                   -                   host_turn 17 0 0\n"
+            "e1       *  -        0.000000001    server    -                   -                   has its turn 17\n"
             "# e2 to e3 are left out\n"
-            "e4       *  -        0.000000004    server    -                   -                   host_turn 17 0 0\n"
+            "e4       *  -        0.000000004    server    -                   -                   has its turn 17\n"
             "# e5 to e5 are left out\n");
 }
 

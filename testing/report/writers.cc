@@ -191,7 +191,7 @@ class Writers {
     if (event.written_by.empty()) return;
     const RecordedEvent& first = recording_.events[event.written_by.front().event];
     const uint64_t last = event.written_by.back().event;
-    absl::StrAppend(&event.text, ", written in ", EventName(first.number));
+    absl::StrAppend(&event.text, kWrittenIn, EventName(first.number));
     if (last != first.number) absl::StrAppend(&event.text, " to ", EventName(last));
     if (!first.place.empty()) absl::StrAppend(&event.text, " (", first.place, ")");
   }
