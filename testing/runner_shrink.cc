@@ -538,7 +538,11 @@ void Shrinker::SimplifyTimes(size_t part) {
     if (Simplify(part, round)) return;
   }
   // What is left of many halvings is no number that anybody would have chosen.
-  Simplify(part, [](FaultEntry& e) { e.lasts = DecadeFrom(e.lasts); });
+  Simplify(part, [](FaultEntry& e) {
+    const bool timed = e.trigger == FaultEntry::Trigger::kTime;
+    if (timed && sim::Lasts(e.kind)) e.to = e.from + DecadeFrom(e.to - e.from);
+    if (!timed) e.lasts = DecadeFrom(e.lasts);
+  });
 }
 
 // Fewer hosts.

@@ -75,6 +75,8 @@ class ExplainTest(unittest.TestCase):
         beside = re.search(r"^--- beside it the nearest run that passes, (with.*):\n(.*?)^---$", run.output,
                            re.MULTILINE | re.DOTALL)
         self.assertIsNotNone(beside, run.output)
+        # What made it fail, and not only that nobody looked at it.
+        self.assertRegex(beside.group(1), "^without connect-refused ")
         rows = beside.group(2).splitlines()
         marked = [row for row in rows if row.startswith(">>>")]
         self.assertEqual(len(marked), 1, run.output)
