@@ -524,6 +524,12 @@ void Shrinker::SimplifyTimes(size_t part) {
   const bool timed = entry().trigger == FaultEntry::Trigger::kTime;
   for (int i = 0; timed && i < kHalvings && Simplify(part, [](FaultEntry& e) { MoveAhead(e, e.from / 2); }); ++i) {
   }
+  // What is left of many halvings is no number that anybody would have chosen.
+  Simplify(part, [](FaultEntry& e) {
+    const bool timed = e.trigger == FaultEntry::Trigger::kTime;
+    if (timed && sim::Lasts(e.kind)) e.to = e.from + DecadeFrom(e.to - e.from);
+    if (!timed) e.lasts = DecadeFrom(e.lasts);
+  });
   for (const absl::Duration unit : {absl::Seconds(1), absl::Milliseconds(100), absl::Milliseconds(10),
                                     absl::Milliseconds(1), absl::Microseconds(100), absl::Microseconds(10)}) {
     const auto round = [unit](FaultEntry& e) {
@@ -537,12 +543,6 @@ void Shrinker::SimplifyTimes(size_t part) {
     };
     if (Simplify(part, round)) return;
   }
-  // What is left of many halvings is no number that anybody would have chosen.
-  Simplify(part, [](FaultEntry& e) {
-    const bool timed = e.trigger == FaultEntry::Trigger::kTime;
-    if (timed && sim::Lasts(e.kind)) e.to = e.from + DecadeFrom(e.to - e.from);
-    if (!timed) e.lasts = DecadeFrom(e.lasts);
-  });
 }
 
 // Fewer hosts.
