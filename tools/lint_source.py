@@ -19,8 +19,9 @@ LICENCE = "SPDX-License-Identifier: Apache-2.0"
 class File:
     """A text file. `code` is its text without comments and the contents of literals; line numbers are kept."""
 
-    def __init__(self, path, text):
+    def __init__(self, path, text, executable=True):
         self.path = path
+        self.executable = executable
         self.text = text
         self.top = path.split("/")[0]
         self.is_cpp = path.endswith((".h", ".cc"))
@@ -73,6 +74,11 @@ def check_whitespace(file):
         yield line, "whitespace", "ends with a space"
     if file.text and not file.text.endswith("\n"):
         yield file.text.count("\n") + 1, "whitespace", "the last line does not end"
+
+
+def check_executable(file):
+    if file.text.startswith("#!") and not file.executable:
+        yield 1, "executable", "names an interpreter and is not executable: chmod +x"
 
 
 def check_guard(file):
@@ -351,7 +357,7 @@ def parents(path):
         yield path
 
 
-FILE_CHECKS = [check_licence, check_whitespace, check_guard, check_marks, check_forbidden_calls, check_floating_point,
+FILE_CHECKS = [check_licence, check_executable, check_whitespace, check_guard, check_marks, check_forbidden_calls, check_floating_point,
                check_includes, check_loads]
 TREE_CHECKS = [check_targets, check_documents, check_index]
 
@@ -380,7 +386,7 @@ def read_tree(root):
         with open(full, "rb") as stream:
             data = stream.read()
         if b"\0" not in data:
-            files.append(File(path, data.decode("utf-8", "replace")))
+            files.append(File(path, data.decode("utf-8", "replace"), os.access(full, os.X_OK)))
     return files
 
 

@@ -31,6 +31,12 @@ class LintSourceTest(unittest.TestCase):
         self.assertEqual(broken_by("int a; "), {"whitespace"})
         self.assertEqual(rules(("core/a.cc", HEAD + "int a;")), {"whitespace"})
 
+    def test_what_names_an_interpreter_can_be_run(self):
+        script = "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"
+        found = lambda executable: [rule for _, _, rule, _ in lint_source.problems(
+            [BUILD, lint_source.File("tools/a", script, executable)])]
+        self.assertEqual((found(False), found(True)), (["executable"], []))
+
     def test_guard_is_the_path(self):
         self.assertEqual(rules(("core/a.h", HEAD + "#pragma once\n")), {"guard"})
         self.assertEqual(rules(("core/a.h", HEAD + "#ifndef TANDEM_CORE_A_H_\n#define TANDEM_CORE_A_H_\n#endif\n")), set())
