@@ -67,7 +67,10 @@ class ExplainTest(unittest.TestCase):
         story = self.explain("LosesAWakeUp")
         # The task that sets the flag is held back, and that is all that the schedule decides.
         self.assertInOrder(story, "WaitOnce goes on", "FAILS: ")
-        self.assertNotIn("SetLater goes on", story.table)
+        table, beside = story.table.split("--- beside it")
+        self.assertNotIn("SetLater goes on", table)
+        self.assertRegex(beside, r">>> .* times: WaitOnce goes on\n")
+        self.assertIn("SetLater goes on", beside)
 
     def test_the_nearest_run_that_passes(self):
         run = PROGRAM.run("--gtest_filter=Planted.ForgetsWhatFailed", "--fail_fast", "--jobs=1",

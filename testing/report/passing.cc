@@ -58,6 +58,7 @@ struct Row {
   const RecordedEvent* passing = nullptr;
   bool first = false;    // The first difference.
   bool differs = false;  // They look alike and are not: the row behind says how.
+  size_t times = 1;      // So often in a row, of one run.
 };
 
 // All of `a` from the first word on that is another one in `b`, or the last that both have.
@@ -88,7 +89,7 @@ class Rows {
   }
 
  private:
-  // In the order of time; what both do at the same time, in one row.
+  // In the order of time, without what both do.
   void AddDifferent(size_t same, size_t rows_max, std::vector<Row>& rows) {
     size_t i = same;
     size_t j = same;
@@ -97,7 +98,9 @@ class Rows {
     while (rows.size() < all && (i < left_.size() || j < right_.size())) {
       Row row;
       if (i < left_.size() && j < right_.size() && IsSame(failing_, *left_[i], passing_, *right_[j])) {
-        row = {left_[i++], right_[j++]};
+        ++i;
+        ++j;
+        continue;
       } else if (j == right_.size() || (i < left_.size() && left_[i]->time_ns <= right_[j]->time_ns)) {
         row.failing = left_[i++];
       } else {
@@ -111,8 +114,23 @@ class Rows {
       if (first) steps_ = IsStep(event);
       if (IsStep(event) && !steps_) continue;
       row.first = std::exchange(first, false);
-      rows.push_back(row);
+      if (!rows.empty() && IsAgain(rows.back(), row)) {
+        ++rows.back().times;
+      } else {
+        rows.push_back(row);
+      }
     }
+  }
+
+  // Whether `row` is what one of the runs has done in `before`, once more.
+  bool IsAgain(const Row& before, const Row& row) const {
+    const bool fails = row.failing != nullptr;
+    const RecordedEvent* const one = fails ? before.failing : before.passing;
+    if (one == nullptr || (before.failing != nullptr && before.passing != nullptr)) return false;
+    const RecordedEvent& other = fails ? *row.failing : *row.passing;
+    const Recording& recording = fails ? failing_ : passing_;
+    return one->host == other.host && one->time_ns == other.time_ns &&
+           InBrief(recording, *one) == InBrief(recording, other);
   }
 
   bool LooksSame(const RecordedEvent& failing, const RecordedEvent& passing) const {
@@ -175,8 +193,9 @@ std::string SideBySide(const Recording& failing, const PassingRun& passing, cons
     const auto host = [](const Recording& recording, const RecordedEvent* event) {
       return event == nullptr ? absl::string_view() : HostName(recording, event->host, "");
     };
-    const auto what = [](const Recording& recording, const RecordedEvent* event) {
-      return event == nullptr ? std::string() : InBrief(recording, *event);
+    const auto what = [&row](const Recording& recording, const RecordedEvent* event) {
+      const std::string times = row.times == 1 ? "" : absl::StrCat(row.times, " times: ");
+      return event == nullptr ? std::string() : absl::StrCat(times, InBrief(recording, *event));
     };
     const RecordedEvent* const any = row.failing != nullptr ? row.failing : row.passing;
     add(row.first ? kMark : kNoMark, TimeName(any->time_ns), host(failing, row.failing), what(failing, row.failing),

@@ -27,8 +27,9 @@ struct SideBySideSize {
   size_t columns = 150;  // Of characters.
 };
 
-// Both runs around their first difference, which is marked. Where there is none, as when they differ in what the test
-// itself does, the end of both. Details, and what nobody asks for, have no rows. Ends with a line break.
+// Both runs around their first difference, which is marked; from there on without what both do. Where there is none, as
+// when they differ in what the test itself does, the end of both. Details, and what nobody asks for, have no rows. Ends
+// with a line break.
 std::string SideBySide(const Recording& failing, const PassingRun& passing, const SideBySideSize& size = {});
 
 }  // namespace tandem::testing
