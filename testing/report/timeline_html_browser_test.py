@@ -24,8 +24,9 @@ FIRST_ROW = "[...document.querySelectorAll('.row')].find(row => row.style.top ==
 LABELS = "document.getElementById('graph').getAttribute('aria-label')"
 HEIGHT = "parseInt(document.getElementById('sheet').style.height)"
 TITLE = "document.querySelector('#panel header b').textContent"
-# On a busy machine; the number of a run is in its output.
-OPEN_LIMIT_MS = 20000
+# What the page promises. A busy machine may take longer for once; the numbers are in the output.
+OPEN_LIMIT_MS = 2000
+OPEN_ATTEMPTS = 10
 
 ENTER, ESCAPE, LEFT, UP, RIGHT, DOWN = "\ue007", "\ue00c", "\ue012", "\ue013", "\ue014", "\ue015"
 
@@ -82,10 +83,12 @@ class TimelineTest(unittest.TestCase):
         self.browser.keys("/" + text)
 
     def test_many_events_open_soon(self):
-        ready_ms = self.open(self.pages[MANY])
+        attempts_ms = []
+        while len(attempts_ms) < OPEN_ATTEMPTS and min(attempts_ms, default=OPEN_LIMIT_MS) >= OPEN_LIMIT_MS:
+            attempts_ms.append(self.open(self.pages[MANY]))
 
-        print("%d events, %.1f MB: ready after %d ms" % (MANY, os.path.getsize(self.pages[MANY]) / 1e6, ready_ms))
-        self.assertLess(ready_ms, OPEN_LIMIT_MS)
+        print("%d events, %.1f MB: ready after %s ms" % (MANY, os.path.getsize(self.pages[MANY]) / 1e6, attempts_ms))
+        self.assertLess(min(attempts_ms), OPEN_LIMIT_MS)
         self.assertLess(os.path.getsize(self.pages[MANY]), 10e6)
 
     def test_the_failure_shows_at_once(self):
