@@ -188,6 +188,11 @@ absl::Duration DecadeFrom(absl::Duration time) {
   return std::max(decade, time);
 }
 
+// What is left of many halvings is no number that anybody would have chosen.
+absl::Duration RoundLength(absl::Duration length, absl::Duration unit) {
+  return length < unit ? std::min(DecadeFrom(length), unit) : Rounded(length + unit / 2, unit);
+}
+
 class Shrinker {
  public:
   Shrinker(Scenario scenario, const WorkloadSteps& steps, uint64_t runs_max,
@@ -524,21 +529,15 @@ void Shrinker::SimplifyTimes(size_t part) {
   const bool timed = entry().trigger == FaultEntry::Trigger::kTime;
   for (int i = 0; timed && i < kHalvings && Simplify(part, [](FaultEntry& e) { MoveAhead(e, e.from / 2); }); ++i) {
   }
-  // What is left of many halvings is no number that anybody would have chosen.
-  Simplify(part, [](FaultEntry& e) {
-    const bool timed = e.trigger == FaultEntry::Trigger::kTime;
-    if (timed && sim::Lasts(e.kind)) e.to = e.from + DecadeFrom(e.to - e.from);
-    if (!timed) e.lasts = DecadeFrom(e.lasts);
-  });
   for (const absl::Duration unit : {absl::Seconds(1), absl::Milliseconds(100), absl::Milliseconds(10),
                                     absl::Milliseconds(1), absl::Microseconds(100), absl::Microseconds(10)}) {
     const auto round = [unit](FaultEntry& e) {
       if (e.trigger == FaultEntry::Trigger::kTime) {
         const absl::Duration length = e.to - e.from;
         e.from = Rounded(e.from, unit);
-        e.to = e.from + (length < unit ? length : Rounded(length + unit / 2, unit));
+        e.to = e.from + RoundLength(length, unit);
       } else {
-        e.lasts = e.lasts < unit ? e.lasts : Rounded(e.lasts + unit / 2, unit);
+        e.lasts = RoundLength(e.lasts, unit);
       }
     };
     if (Simplify(part, round)) return;
