@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "absl/log/check.h"
+#include "tandem/core/crash/crash_report.h"
 #include "tandem/sim/process/reexec.h"
 #include "tandem/testing/runner_protocol.h"
 
@@ -23,6 +24,8 @@ namespace {
 // The child of each slot; 0 if none runs.
 constinit pid_t g_children[kMaxSlots] = {};
 constinit bool g_disturbed = false;
+// Whether a child has died, so that others may: what their reports have in common is read once, here.
+constinit bool g_preloaded = false;
 
 void SendEvent(EventKind kind, uint32_t slot, int32_t value) {
   const Event event{kind, slot, value};
@@ -72,6 +75,9 @@ void Reap() {
       g_children[slot] = 0;
       SendEvent(EventKind::kEnded, slot, status);
     }
+    if (!WIFSIGNALED(status) || g_preloaded) continue;
+    PreloadCrashReport();
+    g_preloaded = true;
   }
 }
 

@@ -292,11 +292,23 @@ void SetCrashWitness(CrashWitness witness) { g_witness.store(witness, std::memor
 
 bool CrashReportHasBegun() { return g_begun.load(std::memory_order_relaxed); }
 
+void PreloadCrashReport() {
+  if (g_state == nullptr) {
+    absl::InitializeSymbolizer(nullptr);
+    g_state = backtrace_create_state(nullptr, /*threaded=*/1, &OnErrorAtStart, nullptr);
+  }
+  if (g_state == nullptr) return;
+  const auto ignore_frame = [](void*, uintptr_t, const char*, int, const char*) { return 0; };
+  backtrace_full(g_state, 0, ignore_frame, [](void*, const char*, int) {}, nullptr);
+}
+
 void InstallCrashReport() {
   static std::atomic_flag installed = ATOMIC_FLAG_INIT;
   if (installed.test_and_set()) return;
-  absl::InitializeSymbolizer(nullptr);
-  g_state = backtrace_create_state(nullptr, /*threaded=*/1, &OnErrorAtStart, nullptr);
+  if (g_state == nullptr) {
+    absl::InitializeSymbolizer(nullptr);
+    g_state = backtrace_create_state(nullptr, /*threaded=*/1, &OnErrorAtStart, nullptr);
+  }
   stack_t stack = {};
   if (sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_DISABLE) != 0) {
     stack = {};

@@ -7,7 +7,7 @@
 // after a case as before.
 //
 // A seed is a process that runs kRounds rounds of kConnections cases, each both ends of one connection: 50 cases, so
-// that the 2,000 seeds of a run are 10^5. Beside them a task of each round sends datagrams to another.
+// that 2,000 seeds are 10^5. Beside them a task of each round sends datagrams to another.
 
 #include <algorithm>
 #include <cstdint>

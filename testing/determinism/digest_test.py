@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(os.environ["TEST_SRCDIR"], os.environ["TEST_WORK
 import sim_program
 
 # How many seeds are compared. TANDEM_SEEDS may ask for fewer, for slow builds.
-SEEDS = max(4, min(40, int(os.environ.get("TANDEM_SEEDS") or 40)))
+SEEDS = max(4, min(20, int(os.environ.get("TANDEM_SEEDS") or 20)))
 # They are the last ones of a run that is this long: 121 to 200.
 RUN = SEEDS * 5 // 2
 COMPARED = range(RUN - SEEDS + 1, RUN + 1)

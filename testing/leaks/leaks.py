@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs leak_program and says what became of each planted leak."""
 
+import ctypes
+import functools
+import mmap
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -30,7 +34,26 @@ class Leak:
         self.name, self.caught, self.said = name, caught, said
 
 
+@functools.lru_cache
+def machine_guards_its_counter():
+    """Whether reading the time stamp counter is a fault where prctl(PR_SET_TSC) asks for it: some virtual machines answer
+    that they do and then do not."""
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        code.write(b"\x0f\x31\xc3")  # rdtsc; ret
+        read_counter = ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+        pr_set_tsc, pr_tsc_sigsegv = 26, 2
+        ctypes.CDLL(None).prctl(pr_set_tsc, pr_tsc_sigsegv, 0, 0, 0)
+        read_counter()
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
 def expected(name):
+    if name == "TimeStampCounter" and not machine_guards_its_counter():
+        return DIGEST
     return next((caught for caught, names in EXPECTED.items() if name in names), NAME)
 
 

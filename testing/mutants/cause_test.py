@@ -33,9 +33,6 @@ class MutantsTest(unittest.TestCase):
     def test_what_a_client_forgets(self):
         self.look_at("no_epoch")
 
-    def test_what_a_server_sends_in_part(self):
-        self.look_at("short_write")
-
 
 class CountingTest(unittest.TestCase):
     def test_distances_are_of_rows(self):
