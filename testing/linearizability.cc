@@ -435,16 +435,21 @@ std::string BadWindow::ToString() const {
     if (operation.returned == History::Operation::kNever) continue;
     if (last == nullptr || operation.returned > last->returned) last = &operation;
   }
+  // All in one line, as it may be all that is shown.
   std::string text = absl::StrCat(
-      object.empty() ? "the history" : absl::StrCat("\"", object, "\""), " is not linearizable: neither are the first ",
-      operations.size(), " of its ", of_operations, " operations, until the return of\n",
-      Line(*last, is_shortest ? "" : "(perhaps there is a shorter such beginning: the search for it gave up)"),
-      "  The longest linearization has ", linearized.size(), " of them",
-      linearized.size() > kShown ? absl::StrCat(", the last ", kShown, " are:\n") : ":\n");
+      object.empty() ? "the history" : absl::StrCat("\"", object, "\""), " is not linearizable: no order explains ",
+      Shorten(testing::ToString(*last)), " in ", Interval(*last), ", the ",
+      operations.size() == 1 ? "first" : absl::StrCat("last to return of the first ", operations.size()), " of its ",
+      of_operations, of_operations == 1 ? " operation\n" : " operations\n",
+      is_shortest ? "" : "  (perhaps there is a shorter such beginning: the search for it gave up)\n");
+  if (!linearized.empty()) {
+    absl::StrAppend(&text, "  The longest linearization has ", linearized.size(), " of them",
+                    linearized.size() > kShown ? absl::StrCat(", the last ", kShown, " are:\n") : ":\n");
+  }
   for (size_t i = linearized.size() > kShown ? linearized.size() - kShown : 0; i < linearized.size(); ++i) {
     absl::StrAppend(&text, Line(operations[linearized[i]], absl::StrCat("then it is ", states[i])));
   }
-  absl::StrAppend(&text, "  None of the others can come next:\n");
+  absl::StrAppend(&text, linearized.empty() ? "  None can come first:\n" : "  None of the others can come next:\n");
   for (size_t i = 0; i < missing.size() && i < kShown; ++i) {
     absl::StrAppend(&text, Line(operations[missing[i].operation], missing[i].why));
   }

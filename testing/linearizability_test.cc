@@ -313,9 +313,9 @@ TEST(LinearizabilityTest, TheWindowEndsWithTheAnswerThatCannotBe) {
   EXPECT_EQ(found.window->operations.size(), 5u);
   EXPECT_THAT(found.window->linearized, ElementsAre(0, 2, 3));
   EXPECT_THAT(found.window->states, ElementsAre("\"1\"", "\"2\"", "\"2\""));
-  EXPECT_EQ(found.window->ToString(),
-            R"("x" is not linearizable: neither are the first 5 of its 6 operations, until the return of
-    [6, 7]         main: read(x) -> 1
+  EXPECT_EQ(
+      found.window->ToString(),
+      R"("x" is not linearizable: no order explains main: read(x) -> 1 in [6, 7], the last to return of the first 5 of its 6 operations
   The longest linearization has 3 of them:
     [0, 1]         main: write(x, 1)                        then it is "1"
     [3, ...]       bob: write(x, 2) -> ?                    then it is "2"
@@ -323,6 +323,21 @@ TEST(LinearizabilityTest, TheWindowEndsWithTheAnswerThatCannotBe) {
   None of the others can come next:
     [6, 7]         main: read(x) -> 1                       would answer 2
     [2, ...]       ann: cas(x, 7, 8) -> ?                   would change nothing
+)");
+}
+
+TEST(LinearizabilityTest, OfOneImpossibleOperationThereIsNoLinearization) {
+  History history;
+  Do(&history, "7", "read");
+  Do(&history, "", "write", 1);
+
+  const Linearizability found = SearchLinearization(history.operations(), Register());
+
+  ASSERT_TRUE(found.window.has_value());
+  EXPECT_EQ(found.window->ToString(),
+            R"("x" is not linearizable: no order explains main: read(x) -> 7 in [0, 1], the first of its 2 operations
+  None can come first:
+    [0, 1]         main: read(x) -> 7                       would answer nil
 )");
 }
 

@@ -528,12 +528,12 @@ bool WriteEvent(TextLine& line, const TraceRecord& r, const TraceAbout& about) {
       return true;
     case TraceKind::kSend:
       verb("writes");
-      if (static_cast<int64_t>(r.b) >= 0) line << static_cast<int64_t>(r.b) << " bytes to ";
+      if (static_cast<int64_t>(r.b) >= 0) line << static_cast<int64_t>(r.b) << (r.b == 1 ? " byte to " : " bytes to ");
       socket(r.a);
       WriteFailure(line, r.b);
       return true;
     case TraceKind::kReceive:
-      verb("reads") << r.b << " bytes from ";
+      verb("reads") << r.b << (r.b == 1 ? " byte from " : " bytes from ");
       socket(r.a);
       WriteBytes(line, about.bytes);
       return true;
