@@ -64,7 +64,10 @@ class Coverage : public ::testing::Environment {
                      GTEST_FLAG_GET(filter) == "*" && ::testing::UnitTest::GetInstance()->Passed();
     const std::string unreached = run_.assertions.Unreached(run_.flags.covers);
     if (all && !unreached.empty()) {
-      ADD_FAILURE_AT(nullptr, -1) << "not reached in " << run_.assertions.seeds() << " seeds:\n" << unreached;
+      const ::tandem::internal::AssertionSite& first = *run_.assertions.FirstUnreached(run_.flags.covers);
+      ADD_FAILURE_AT(std::string(first.file()).c_str(), first.line())
+          << "not reached in " << run_.assertions.seeds() << " seeds:\n"
+          << unreached;
     }
   }
 
@@ -254,6 +257,11 @@ int RunTests(int argc, char** argv) {
   if (!run.flags.here) NoteStopSignals();
   const int result = RUN_ALL_TESTS();
   g_run = nullptr;
+  if (const ::testing::UnitTest& tests = *::testing::UnitTest::GetInstance();
+      result != 0 && tests.failed_test_count() == 0 && tests.ad_hoc_test_result().Failed()) {
+    puts("[sim] failed: no test, but what all of them together have to reach");
+    fflush(stdout);
+  }
   if (!run.flags.pin.empty() && !run.has_to_pin) {
     fprintf(stderr, "nothing is written to %s: no seed failed\n", run.flags.pin.c_str());
   }

@@ -118,7 +118,7 @@ void AssertionTable::Add(const std::vector<AssertionCount>& seed) {
 std::string AssertionTable::ToString(const std::vector<std::string>& folders) const {
   std::string text;
   for (const AssertionSite* site : AllSites()) {
-    const Row row = site->index() < rows_.size() ? rows_[site->index()] : Row();
+    const Row row = RowOf(*site);
     if (row.visited == 0 && !IsIn(*site, folders)) continue;
     const uint64_t seeds = MustHoldAlways(site->kind()) ? row.visited : row.held;
     absl::StrAppend(&text, "[sim]   ", Describe(*site), ": in ", seeds, " of ", seeds_, " seeds");
@@ -130,15 +130,27 @@ std::string AssertionTable::ToString(const std::vector<std::string>& folders) co
   return text.empty() ? "" : absl::StrCat("[sim] assertions:\n", text);
 }
 
-std::string AssertionTable::Unreached(const std::vector<std::string>& folders) const {
-  std::string text;
+std::vector<const AssertionSite*> AssertionTable::UnreachedSites(const std::vector<std::string>& folders) const {
+  std::vector<const AssertionSite*> sites;
   for (const AssertionSite* site : AllSites()) {
-    const Row row = site->index() < rows_.size() ? rows_[site->index()] : Row();
+    const Row row = RowOf(*site);
     const bool is_checker = site->kind() == AssertionKind::kChecker;
     if (MustHoldAlways(site->kind()) || row.held > 0) continue;
-    if (is_checker ? row.visited == 0 : !IsIn(*site, folders)) continue;
+    if (is_checker ? row.visited > 0 : IsIn(*site, folders)) sites.push_back(site);
+  }
+  return sites;
+}
+
+const AssertionSite* AssertionTable::FirstUnreached(const std::vector<std::string>& folders) const {
+  const std::vector<const AssertionSite*> sites = UnreachedSites(folders);
+  return sites.empty() ? nullptr : sites.front();
+}
+
+std::string AssertionTable::Unreached(const std::vector<std::string>& folders) const {
+  std::string text;
+  for (const AssertionSite* site : UnreachedSites(folders)) {
     const absl::string_view why =
-        row.visited == 0 ? "no seed has come there" : "seeds have come there, and in none of them it held";
+        RowOf(*site).visited == 0 ? "no seed has come there" : "seeds have come there, and in none of them it held";
     absl::StrAppend(&text, "  ", Describe(*site), ": ", why, "\n");
   }
   return text;

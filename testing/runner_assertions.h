@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "tandem/core/base/assertions.h"
 
 namespace tandem::testing {
 
@@ -45,6 +46,8 @@ class AssertionTable {
   // A line for each that should have held in some seed and has not: those of a file in one of `folders`, and checkers
   // that were asked.
   std::string Unreached(const std::vector<std::string>& folders) const;
+  // The first of them; null where there is none.
+  const ::tandem::internal::AssertionSite* FirstUnreached(const std::vector<std::string>& folders) const;
   // A line for each of `folders` in whose files this program has no assertion at all, but for `own`: a name that is
   // spelt wrongly asks for nothing.
   static std::string WithoutAny(const std::vector<std::string>& folders, absl::string_view own);
@@ -55,6 +58,11 @@ class AssertionTable {
     uint64_t held = 0;     // Likewise.
     uint64_t broken = 0;   // Likewise: at least one visit at which it did not hold.
   };
+
+  Row RowOf(const ::tandem::internal::AssertionSite& site) const {
+    return site.index() < rows_.size() ? rows_[site.index()] : Row();
+  }
+  std::vector<const ::tandem::internal::AssertionSite*> UnreachedSites(const std::vector<std::string>& folders) const;
 
   std::vector<Row> rows_;
   uint64_t seeds_ = 0;

@@ -58,7 +58,9 @@ TEST(RunnerAssertionsTest, WhatNoSeedReachesFailsTheRun) {
   const Finished finished = RunFake("--seed_start=10 --seeds=20 --default_seeds=20 --covers=testing");
 
   EXPECT_EQ(finished.exit_code, 1);
-  EXPECT_THAT(finished.output, HasSubstr("not reached in 20 seeds:\n"));
+  EXPECT_THAT(finished.output,
+              ContainsRegex("runner_assertions_fake.cc:[0-9]+: Failure\nFailed\nnot reached in 20 seeds:\n"));
+  EXPECT_THAT(finished.output, HasSubstr("[sim] failed: no test, but what all of them together have to reach\n"));
   EXPECT_THAT(finished.output, HasSubstr("it is the third: seeds have come there, and in none of them it held\n"));
   EXPECT_THAT(finished.output, HasSubstr("the seventh comes here: no seed has come there\n"));
   EXPECT_THAT(finished.output, Not(HasSubstr("it is in the first half: seeds")));

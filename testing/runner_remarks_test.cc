@@ -103,14 +103,18 @@ TEST(RemarksTest, WhatHappensAtOneMomentHasNoLength) {
             "reset a from 0.5s strength 1000000  # needed, at any time, of any strength\n");
 }
 
+TEST(RemarksTest, ASeedIsNeededWhereOneOfSeveralOthersPasses) {
+  EXPECT_EQ(Remarked("seed 7\n", [](const Scenario& scenario) { return scenario.seed != 14; }), "seed 7  # needed\n");
+}
+
 TEST(RemarksTest, WhatIsNotTriedIsNamed) {
   EXPECT_EQ(Remarked(
-                "seed 7\nknob \"a\" 1\nknob \"b\" 2\n", [](const Scenario&) { return true; }, 3),
+                "seed 7\nknob \"a\" 1\nknob \"b\" 2\n", [](const Scenario&) { return true; }, 8),
             "seed 7  # any seed does\n"
             "knob \"a\" 1  # needed; more not tried\n"
             "knob \"b\" 2  # needed; more not tried\n");
   EXPECT_EQ(Remarked("seed 7\n", [](const Scenario&) { return true; }, 0), "seed 7  # others not tried\n");
-  EXPECT_EQ(Remarked("seed 7\n", [](const Scenario&) { return true; }, 2), "seed 7  # others not tried\n");
+  EXPECT_EQ(Remarked("seed 7\n", [](const Scenario&) { return true; }, 7), "seed 7  # others not tried\n");
   // What is found by then is said.
   EXPECT_EQ(Remarked(
                 "loss a b from 1s to 2s strength 500000\n", [](const Scenario&) { return true; }, 4),

@@ -3,8 +3,9 @@
 #include "tandem/testing/runner_scenarios.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <fstream>
-#include <sstream>
+#include <ios>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,11 +42,17 @@ std::string TestNames() {
 
 absl::StatusOr<ScenarioFile> ReadScenarioFile(absl::string_view flag, const std::string& name) {
   const std::string prefix = absl::StrCat("--", flag, "=", name, ": ");
+  constexpr size_t kBytesMax = 64 << 20;  // A device never ends.
   std::ifstream file(name);
-  std::ostringstream content;
-  if (file.peek() != std::ifstream::traits_type::eof()) content << file.rdbuf();
+  std::string text;
+  std::string part(64 << 10, '\0');
+  while (text.size() <= kBytesMax &&
+         (file.read(part.data(), static_cast<std::streamsize>(part.size())) || file.gcount() > 0)) {
+    text.append(part, 0, static_cast<size_t>(file.gcount()));
+  }
   if (!file.is_open() || file.bad()) return absl::NotFoundError(absl::StrCat(prefix, "cannot be read"));
-  std::string text = content.str().empty() ? "#" : content.str();
+  if (text.size() > kBytesMax) return absl::InvalidArgumentError(absl::StrCat(prefix, "has more than 64 MiB"));
+  if (text.empty()) text = "#";
   absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(text);
   if (!scenario.ok()) return absl::InvalidArgumentError(absl::StrCat(prefix, scenario.status().message()));
   // A scenario of a test that was given another name would be passed over in silence.

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "tandem/core/base/cut_text.h"
 #include "tandem/sim/faults/seconds.h"
 
 namespace tandem::sim {
@@ -61,8 +62,9 @@ const KindTraits& TraitsOf(FaultKind kind) { return kKinds[static_cast<size_t>(k
 bool HasStrength(const KindTraits& traits) { return traits.unit != Unit::kNone; }
 
 absl::Status LineError(absl::string_view line, absl::string_view what) {
+  constexpr size_t kShownMax = 200;  // A file that is no plan may have lines of any length.
   return absl::InvalidArgumentError(absl::StrCat(
-      "fault plan: \"", line, "\": ", what,
+      "fault plan: \"", internal::CutText(line, kShownMax), "\": ", what,
       " (an entry reads: KIND HOST [HOST] from SECONDSs [to SECONDSs] [strength NUMBER], or: KIND HOST [HOST] at "
       "call|packet NUMBER|visit NUMBER of \"SITE\" [for SECONDSs] [before SECONDSs] [strength NUMBER]; a HOST may be * "
       "or several with commas)"));

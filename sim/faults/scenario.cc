@@ -3,6 +3,7 @@
 #include "tandem/sim/faults/scenario.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "tandem/core/base/cut_text.h"
 #include "tandem/sim/faults/seconds.h"
 #include "tandem/sim/schedule/schedule.h"
 
@@ -21,8 +23,10 @@ namespace {
 
 using Words = std::vector<absl::string_view>;
 
+// A file that is no scenario may have lines of any length.
 absl::Status Wrong(absl::string_view line, absl::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat("\"", line, "\": ", why));
+  constexpr size_t kShownMax = 200;
+  return absl::InvalidArgumentError(absl::StrCat("\"", internal::CutText(line, kShownMax), "\": ", why));
 }
 
 absl::Status Expected(absl::string_view line, absl::string_view what) {

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace tandem::sim {
@@ -54,6 +55,14 @@ TEST(ScenarioTest, RemarksAndEmptyLinesAreSkipped) {
   ASSERT_TRUE(scenario.ok()) << scenario.status();
   EXPECT_FALSE(scenario->seed.has_value());
   EXPECT_EQ(scenario->ToString(), "loss a b from 0s to 1s strength 5\ncalm loss a/tcp/b#1\n");
+}
+
+TEST(ScenarioTest, OfALongWrongLineTheBeginningIsQuoted) {
+  for (const std::string beginning : {"", "seed ", "skip ", "loss a b from "}) {
+    const absl::StatusOr<Scenario> scenario = Scenario::Parse(beginning + std::string(1 << 20, 'x'));
+    EXPECT_LT(scenario.status().message().size(), 800);
+    EXPECT_THAT(scenario.status().message(), ::testing::HasSubstr("bytes more)\": "));
+  }
 }
 
 TEST(ScenarioTest, WrongLinesAreQuoted) {

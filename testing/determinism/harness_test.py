@@ -368,6 +368,9 @@ class Scenario(unittest.TestCase):
         run = BROKEN.run("--scenario=/does/not/exist")
         self.assertEqual(run.exit_code, 2)
         self.assertIn("cannot be read", run.output)
+        run = BROKEN.run("--scenario=/dev/zero")
+        self.assertEqual(run.exit_code, 2)
+        self.assertIn("has more than 64 MiB", run.output)
 
 
 class Log(unittest.TestCase):

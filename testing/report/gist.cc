@@ -127,7 +127,11 @@ absl::string_view PlaceIn(absl::string_view line) {
 
 std::string FailureGist(absl::string_view message) {
   const absl::string_view place = PlaceIn(message.substr(0, message.find('\n')));
-  const Lines lines = absl::StrSplit(absl::StripPrefix(message, place), '\n');
+  Lines lines = absl::StrSplit(absl::StripPrefix(message, place), '\n');
+  // What follows at another place is another failure, which has nothing to say of this one.
+  lines.erase(
+      std::find_if(lines.begin() + 1, lines.end(), [](absl::string_view line) { return !PlaceIn(line).empty(); }),
+      lines.end());
   if (!IsGoogleTests(lines[0])) return absl::StrCat(place, lines[0]);
   if (lines[0] == kEquality) return absl::StrCat(place, GistOfEquality(lines));
   if (absl::StartsWith(lines[0], "Value of: ")) return absl::StrCat(place, GistOfValue(lines));

@@ -21,6 +21,15 @@ TEST(GistTest, OfAnExpectationWhatItsAuthorSays) {
   EXPECT_EQ(FailureGist("a_test.cc:1: Failed\nbug: no answer\nand more"), "a_test.cc:1: bug: no answer");
 }
 
+TEST(GistTest, OfSeveralFailuresThatOfTheFirst) {
+  EXPECT_EQ(FailureGist("a_test.cc:30: Value of: world.Run()\nExpected: is OK\n  Actual: INTERNAL: stuck: bob waits\n"
+                        " (of type absl::Status)\n  at 3 s of virtual time\n"
+                        "wait_list.cc:24: Check failed: ShardCrashed() an event was destroyed while a call waits\n"),
+            "a_test.cc:30: Actual: INTERNAL: stuck: bob waits");
+  EXPECT_EQ(FailureGist("a_test.cc:1: Expected: (a) >= (b), actual: 1 vs 2\nb_test.cc:2: bob buries ann"),
+            "a_test.cc:1: Expected: (a) >= (b), actual: 1 vs 2");
+}
+
 TEST(GistTest, AValueMayHaveLinesOfItsOwn) {
   constexpr char kValue[] =
       "a_test.cc:3: Value of: world.Run()\nExpected: is OK\n  Actual: INTERNAL: not drained:\nhost server: 1 task\n"
