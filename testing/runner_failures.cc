@@ -93,9 +93,11 @@ void Failures::Report() {
                     "\n---\n");
   }
   if (!said && shrunk.scenario.empty()) absl::StrAppend(&shown.message, no_scenario, Drawn(shown.scenario));
-  const std::string story = Explain(shown, WhatToExplain(shown, shrunk.scenario));
+  FailureToExplain what = WhatToExplain(shown, shrunk.scenario);
+  const std::string others = KeepOthers(shown, shrunk, what.files);
+  const std::string story = Explain(shown, std::move(what));
   if (StopSignal() != 0 && !in_haste) absl::StrAppend(&kept, KeepScenario(shown, scenario));
-  absl::StrAppend(&shown.message, shrunk.text, KeepOthers(shown, shrunk), kept, story);
+  absl::StrAppend(&shown.message, shrunk.text, others, kept, story);
   if (StopSignal() != 0) absl::StrAppend(&shown.message, "not shrunk or explained to the end: ", StoppedBy(), "\n");
   std::rotate(failures_.begin(), failures_.begin() + 1, failures_.end());
   std::sort(failures_.begin(), failures_.end() - 1,
@@ -193,8 +195,9 @@ std::string Failures::Pin(const SeedOutcome& failure, const std::string& scenari
 }
 
 // What failed in another way while `shrunk` was looked for, a line each; where there is a folder, with a scenario of
-// it.
-std::string Failures::KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const {
+// it, whose names are added to `files`.
+std::string Failures::KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk,
+                                 std::vector<std::string>& files) const {
   const std::string folder = FolderOf(failure);
   std::error_code ignored;  // Writing says it better.
   if (!folder.empty() && !shrunk.others.empty()) std::filesystem::create_directories(folder, ignored);
@@ -203,9 +206,12 @@ std::string Failures::KeepOthers(const SeedOutcome& failure, const ShrunkFailure
   for (const auto& [what, scenario] : shrunk.others) {
     const std::string line = FailureGist(what);
     absl::StrAppend(&text, "another failure on the way: ", line);
-    const std::string place = absl::StrCat(folder, "/other-", ++number, ".scenario");
-    if (!folder.empty() && WriteScenarioFile(place, line, scenario).ok())
+    const std::string name = absl::StrCat("other-", ++number, ".scenario");
+    const std::string place = absl::StrCat(folder, "/", name);
+    if (!folder.empty() && WriteScenarioFile(place, line, scenario).ok()) {
       absl::StrAppend(&text, ": ", ShownPlace(place));
+      files.push_back(name);
+    }
     text += "\n";
   }
   return text;

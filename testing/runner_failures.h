@@ -46,7 +46,8 @@ class Failures {
   ShrunkFailure Shrink(const SeedOutcome& failure) const;
   std::string KeepScenario(const SeedOutcome& failure, const std::string& scenario) const;
   std::string Pin(const SeedOutcome& failure, const std::string& scenario) const;
-  std::string KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk) const;
+  std::string KeepOthers(const SeedOutcome& failure, const ShrunkFailure& shrunk,
+                         std::vector<std::string>& files) const;
   std::string Folder(absl::string_view of) const;
   std::string FolderOf(const SeedOutcome& failure) const { return Folder(absl::StrCat("seed-", failure.seed)); }
   FailureToExplain WhatToExplain(const SeedOutcome& failure, const std::string& scenario) const;

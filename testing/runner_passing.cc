@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/sim/process/interpose/interpose.h"
 #include "tandem/sim/random/choices.h"
+#include "tandem/sim/schedule/schedule.h"
 #include "tandem/testing/report/passing.h"
 #include "tandem/testing/report/recording.h"
 #include "tandem/testing/runner.h"
@@ -93,9 +95,20 @@ std::vector<Neighbour> NeighboursOf(const Scenario& scenario, const WorkloadStep
     add(absl::StrCat("with calm ", sim::ChoiceName(fate), " *")).calms.push_back({fate});
   }
   AddWithoutOperations(scenario, steps, neighbours);
-  constexpr uint64_t kSeeds = 3;
+  // What other seeds leave to chance, in turn with other schedules: time may be over before all are tried.
+  constexpr sim::ScheduleKind kSchedules[] = {sim::ScheduleKind::kPos, sim::ScheduleKind::kRandom,
+                                              sim::ScheduleKind::kDelay};
+  constexpr uint64_t kSeeds = 9;
   for (uint64_t i = 1; i <= kSeeds; ++i) {
     add(absl::StrCat("with what seed ", seed + i, " leaves to chance")).seed = seed + i;
+    neighbours.back().about = Neighbour::About::kSeed;
+    const sim::ScheduleKind kind = kSchedules[(i - 1) % std::size(kSchedules)];
+    if (scenario.schedule == sim::ScheduleName(kind)) continue;
+    Scenario& other =
+        add(absl::StrCat("with schedule ", sim::ScheduleName(kind), " and what seed ", seed + i, " leaves to chance"));
+    other.seed = seed + i;
+    other.schedule = sim::ScheduleName(kind);
+    other.steps.reset();
     neighbours.back().about = Neighbour::About::kSeed;
   }
   return neighbours;
@@ -103,11 +116,12 @@ std::vector<Neighbour> NeighboursOf(const Scenario& scenario, const WorkloadStep
 
 }  // namespace
 
-std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run, const Scenario& scenario,
-                                      const WorkloadSteps& steps, const Recording& failing,
-                                      const RecordedWindow& window, int64_t limit_ns) {
+PassingSearch FindPassing(RunRecorder& recorder, const SeedRun& run, const Scenario& scenario,
+                          const WorkloadSteps& steps, const Recording& failing, const RecordedWindow& window,
+                          int64_t limit_ns) {
   const int64_t deadline_ns = sim::RealNow() + limit_ns;
-  std::optional<PassingRun> nearest;
+  PassingSearch search;
+  std::optional<PassingRun>& nearest = search.nearest;
   Neighbour::About about = Neighbour::About::kWorld;
   for (const Neighbour& neighbour : NeighboursOf(scenario, steps, run.seed)) {
     if (sim::RealNow() > deadline_ns || (nearest.has_value() && neighbour.about != about)) break;
@@ -116,6 +130,7 @@ std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run,
     other.scenario = neighbour.scenario.ToString();
     other.seed = neighbour.scenario.seed.value_or(run.seed);
     const SeedOutcome plain = recorder.RunPlain(other);
+    ++search.tried;
     if (plain.failed || plain.skipped) continue;
     SeedOutcome outcome;
     absl::StatusOr<Recording> recording = recorder.Record(other, window, &outcome);
@@ -126,7 +141,7 @@ std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run,
     if (nearest.has_value() && differs_at <= nearest->differs_at) continue;
     nearest = PassingRun{neighbour.how, std::move(other.scenario), *std::move(recording), differs_at};
   }
-  return nearest;
+  return search;
 }
 
 }  // namespace tandem::testing

@@ -17,13 +17,19 @@
 
 namespace tandem::testing {
 
+struct PassingSearch {
+  std::optional<PassingRun> nearest;
+  uint64_t tried = 0;  // Runs that differ from the failing one in one thing.
+};
+
 // Changes one thing of `scenario`, which is that of `run`: one line is missing, or one kind of chance is calm; where
 // none of these passes, one operation of the workloads, which have `steps`, is left out; where none of these does, the
-// seed is another. Of the runs that pass then, the one that goes as `failing` for longest; none: none passes, or
-// `limit_ns` of real time were not enough to find one. `window` is the part that is recorded.
-std::optional<PassingRun> FindPassing(RunRecorder& recorder, const SeedRun& run, const sim::Scenario& scenario,
-                                      const WorkloadSteps& steps, const Recording& failing,
-                                      const RecordedWindow& window, int64_t limit_ns);
+// seed is another, with the same schedule and with others. Of the runs that pass then, the one that goes as `failing`
+// for longest; none: none passes, or `limit_ns` of real time were not enough to find one. `window` is the part that is
+// recorded.
+PassingSearch FindPassing(RunRecorder& recorder, const SeedRun& run, const sim::Scenario& scenario,
+                          const WorkloadSteps& steps, const Recording& failing, const RecordedWindow& window,
+                          int64_t limit_ns);
 
 }  // namespace tandem::testing
 

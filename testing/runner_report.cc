@@ -16,8 +16,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "tandem/sim/faults/scenario.h"
 #include "tandem/testing/report/causes.h"
 #include "tandem/testing/report/event_words.h"
@@ -65,17 +67,34 @@ std::optional<RecordedWindow> WindowOfOperations(const Recording& recording, uin
   return window;
 }
 
+// "server.cc:42", the innermost place of the stack that a crash has printed; empty: there is none.
+std::string PlaceOfCrash(const SeedOutcome& outcome) {
+  constexpr absl::string_view kAt = "\n    at ";
+  const size_t report = outcome.output.find("*** SIG");
+  const size_t at = report == std::string::npos ? report : outcome.output.find(kAt, report);
+  if (outcome.ended || at == std::string::npos) return "";
+  const absl::string_view frame = absl::string_view(outcome.output).substr(at + kAt.size());
+  const absl::string_view place = frame.substr(0, frame.find(' '));
+  return absl::StrContains(place, ':') ? std::string(place) : "";
+}
+
 // A crash takes the process along, and an error of the run is known when it has ended: the failure is where it stopped.
 void AddFailure(Recording& recording, const SeedOutcome& outcome) {
-  for (const RecordedEvent& event : recording.events) {
-    if (event.source == RecordedEvent::Source::kFailure) return;
+  const std::string message = outcome.message.substr(0, outcome.message.find('\n'));
+  for (RecordedEvent& event : recording.events) {
+    if (event.source != RecordedEvent::Source::kFailure) continue;
+    if (!event.text.empty()) return;
+    event.text = message;
+    const std::string place = PlaceOfCrash(outcome);
+    event.place = place.substr(place.rfind('/') + 1);
+    return;
   }
   RecordedEvent failure;
   failure.number = recording.events.size();
   failure.source = RecordedEvent::Source::kFailure;
   failure.time_ns = recording.end_ns;
   if (!recording.events.empty()) failure.step = recording.events.back().step;
-  failure.text = outcome.message.substr(0, outcome.message.find('\n'));
+  failure.text = message;
   if (!outcome.ended && !recording.events.empty()) {
     const RecordedEvent& last = recording.events.back();
     failure.host = last.host;
@@ -107,13 +126,15 @@ void AddLikelihood(const SeedPool::Options& options, uint64_t branches, const Se
   report.slice = SliceOf(report.recording, kSliceMax, events);
 }
 
-// The nearest run that passes, of a failure whose scenario is known.
-void AddPassing(RunRecorder& recorder, const SeedRun& run, const std::string& steps, const RecordedWindow& window,
-                Report& report) {
+// The nearest run that passes, of a failure whose scenario is known. Returns how many runs were tried.
+uint64_t AddPassing(RunRecorder& recorder, const SeedRun& run, const std::string& steps, const RecordedWindow& window,
+                    Report& report) {
   constexpr int64_t kLimitNs = 3 * int64_t{1'000'000'000};
   const absl::StatusOr<sim::Scenario> scenario = sim::Scenario::Parse(report.scenario);
-  if (report.scenario.empty() || !scenario.ok()) return;
-  report.passing = FindPassing(recorder, run, *scenario, ParseSteps(steps), report.recording, window, kLimitNs);
+  if (report.scenario.empty() || !scenario.ok()) return 0;
+  PassingSearch search = FindPassing(recorder, run, *scenario, ParseSteps(steps), report.recording, window, kLimitNs);
+  report.passing = std::move(search.nearest);
+  return search.tried;
 }
 
 // Runs `run`; if that has no scenario, and fails with `drawn` in the same way, it has this one from then on: who runs
@@ -129,8 +150,13 @@ SeedOutcome RunPlain(RunRecorder& recorder, const std::string& drawn, SeedRun& r
   return again;
 }
 
-std::string PassingText(const Report& report) {
-  if (!report.passing.has_value()) return "";
+// `tried` runs were looked at.
+std::string PassingText(const Report& report, uint64_t tried) {
+  if (!report.passing.has_value()) {
+    return tried == 0 ? ""
+                      : absl::StrCat("--- no run beside it: the ", tried,
+                                     " that were tried, each but for one thing the same, fail too\n");
+  }
   return absl::StrCat("--- beside it the nearest run that passes, ", report.passing->how, ":\n",
                       SideBySide(report.recording, *report.passing));
 }
@@ -172,6 +198,7 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
   report.message = outcome.message;
   // "file:line: ERROR", or what went wrong in a word or two.
   report.place = outcome.place.substr(0, outcome.place.find(": "));
+  if (report.place.empty()) report.place = PlaceOfCrash(outcome);
   report.scenario = run.scenario;
   if (report.scenario.empty()) report.scenario = outcome.scenario;
   if (report.scenario.empty()) report.scenario = failure.scenario;
@@ -179,9 +206,10 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
     report.sentences = ScenarioSentences(*scenario);
   }
   report.replay = failure.replay;
+  report.files = failure.files;
   report.digest = absl::StrFormat("%016x%016x", progress.digest_high, progress.digest_low);
   report.recording = *std::move(recording);
-  AddPassing(**recorder, run, outcome.steps, window, report);
+  const uint64_t tried = AddPassing(**recorder, run, outcome.steps, window, report);
   const uint64_t turn = report.passing.has_value() ? report.passing->differs_at : kNoEvent;
   report.slice = SliceOf(report.recording, kSliceMax, Milestones(report.recording), turn);
   AddLikelihood(branch_options, failure.branches, run, outcome, report);
@@ -197,7 +225,7 @@ std::string ExplainFailure(const SeedPool::Options& options, const FailureToExpl
     absl::StrAppend(&text, "--- what it printed:\n", absl::StripTrailingAsciiWhitespace(outcome.output), "\n");
   }
   if (!before_all) {
-    absl::StrAppend(&text, "--- what led to it:\n", table, PassingText(report), LikelihoodText(report), "---\n");
+    absl::StrAppend(&text, "--- what led to it:\n", table, PassingText(report, tried), LikelihoodText(report), "---\n");
   }
   if (failure.folder.empty() || StopSignal() != 0) return text;
   std::error_code ignored;  // WriteFolder() says it better.

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tandem/testing/runner_pool.h"
 
@@ -21,7 +22,8 @@ struct FailureToExplain {
   std::string replay;      // The command that runs it again.
   std::string message;     // Why it failed, as it has been said.
   std::string folder;      // Where the files of the report go; empty: nowhere.
-  uint64_t branches = 0;   // How many to run behind each event that led to it, to see how likely it was.
+  std::vector<std::string> files;  // What is there already.
+  uint64_t branches = 0;           // How many to run behind each event that led to it, to see how likely it was.
 };
 
 // Returns the text for the terminal, in whole lines. `options` are those of the pool that it failed in.

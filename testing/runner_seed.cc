@@ -95,8 +95,9 @@ void SendRecord(RecordKind kind, absl::string_view payload) {
   if (!sent) _exit(1);  // Nobody listens.
 }
 
-// For a seed that crashes or exits: how far it has come.
+// For a seed that crashes or exits: how far it has come, and when and on which host that is. Why, its parent says.
 void SendProgress() {
+  TellFailureWitness("", "");
   const SeedProgress progress = CurrentSeedProgress();
   SendRecord(RecordKind::kProgress, absl::string_view(reinterpret_cast<const char*>(&progress), sizeof(progress)));
 }

@@ -87,6 +87,13 @@ SIM_TEST(Dying, IsKilledBehindTheRun) {
   if (failed) raise(SIGKILL);
 }
 
+// A minute behind the last event, and outside of any host.
+SIM_TEST(Dying, CrashesBehindTheRun) {
+  DieInAHost(world, [] {});
+  static_cast<void>(world.RunFor(absl::Minutes(1)));
+  raise(SIGSEGV);
+}
+
 SIM_TEST(Dying, IsKilledBeforeAnyEvent) { raise(SIGKILL); }
 
 SIM_TEST(Dying, ExitsBeforeAnyEvent) { exit(0); }

@@ -109,6 +109,22 @@ class DyingTest(unittest.TestCase):
                     self.assertEqual(run.exit_code, 1, run.output)
                     self.assertIn("--break_at: the run has no event %d, but %d, from 0" % (beyond, last + 1), run.output)
 
+    def test_a_crash_behind_the_run_is_told_at_its_time_and_of_no_host(self):
+        with tempfile.TemporaryDirectory() as outputs:
+            run = PROGRAM.run("--gtest_filter=Dying.CrashesBehindTheRun", "--seeds=1", "--shrink=0", "--out=" + outputs)
+            self.assertEqual(run.exit_code, 1, run.output)
+            folder = os.path.join(outputs, "Dying.CrashesBehindTheRun-seed-1")
+            with open(os.path.join(folder, "report.json")) as file:
+                report = json.load(file)
+            with open(os.path.join(folder, "trace.jsonl")) as file:
+                failure = [json.loads(line) for line in file][-1]
+            self.assertEqual(failure["event"], report["slice"][-1])
+            self.assertNotIn("host", failure)
+            self.assertGreaterEqual(failure["time_ns"], 60_000_000_000)
+            if "ended by SIGSEGV" in run.output:  # AddressSanitizer has a report of its own.
+                self.assertRegex(report["place"], r"dying_program\.cc:\d+$")
+                self.assertRegex(run.output, r"(?m)^e\d+ +\d\d+\.\d+ +\* FAILS: ended by SIGSEGV.*dying_program\.cc:\d+$")
+
     def test_a_failure_before_any_event_has_a_folder(self):
         for name in ("IsKilledBeforeAnyEvent", "ExitsBeforeAnyEvent", "ThrowsBeforeAnyEvent"):
             with self.subTest(name), tempfile.TemporaryDirectory() as outputs:

@@ -106,8 +106,9 @@ std::vector<ReportFile> FilesWith(const Report& report, const Excerpt& excerpt, 
   }
   if (is_late()) return {};
   std::vector<std::string> names;
-  names.reserve(files.size());
+  names.reserve(files.size() + report.files.size());
   for (const ReportFile& file : files) names.push_back(file.name);
+  names.insert(names.end(), report.files.begin(), report.files.end());
   files.insert(files.begin(), {"report.json", ReportJson(report, names, excerpt)});
   return files;
 }

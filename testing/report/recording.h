@@ -153,6 +153,7 @@ struct Report {
   // The first event of the moment from which on the failure was all but inevitable; kNoEvent where that is not known.
   uint64_t cause = kNoEvent;
   std::optional<PassingRun> passing;  // None: nobody has found one.
+  std::vector<std::string> files;     // Files in the folder that others have written.
 };
 
 }  // namespace tandem::testing

@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
@@ -37,6 +38,13 @@ class Story {
     event.host = host;
     event.place = "a_test.cc:7";
     event.text = std::move(text);
+    run_.Add(0, std::move(event));
+  }
+  void GoesOn(int32_t host, std::string task) {
+    RecordedEvent event;
+    event.kind = sim::TraceKind::kTaskResume;
+    event.host = host;
+    event.task = std::move(task);
     run_.Add(0, std::move(event));
   }
   std::vector<std::string> Table() {
@@ -68,6 +76,26 @@ TEST(TableTest, WithoutHostsThePlaceIsApartFromTheText) {
   story.Fails(kNoHost, std::string(300, 'x'));
 
   EXPECT_TRUE(absl::StrContains(story.Table().back(), "x...  a_test.cc:7")) << story.Table().back();
+}
+
+TEST(TableTest, WhereLittleElseIsSeenTheLastStepsOfTheFailingHostFillIt) {
+  Story story;
+  const int32_t host = story.Host("bank");
+  const int32_t other = story.Host("client");
+  story.Logs(host, "is up");
+  for (int i = 0; i < 100; ++i) {
+    story.GoesOn(host, i % 2 == 0 ? "Deposit" : "Withdraw");
+    story.GoesOn(other, "Ask");
+  }
+  story.Fails(host, "lost 7");
+
+  const std::vector<std::string> table = story.Table();
+
+  const size_t rows = TableSize().rows;
+  ASSERT_EQ(table.size(), 1 + rows + 1);  // The headings, and how many are left out.
+  EXPECT_TRUE(absl::StrContains(table[2], absl::StrCat(100 - (rows - 2), " "))) << table[2];
+  EXPECT_TRUE(absl::StrContains(table[rows], "Withdraw goes on")) << table[rows];
+  EXPECT_FALSE(absl::StrContains(absl::StrJoin(table, "\n"), "Ask"));
 }
 
 TEST(TableTest, OfManyHostsThoseWithMostRowsHaveColumns) {
